@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_origin
 
 from pydantic import BaseModel, SecretStr, ValidationError
@@ -81,7 +81,7 @@ def unknown_variables(settings: type[BaseModel], layers: Layers) -> list[str]:
                     f"{name} ({where}): no such setting; {collapsed[name.replace('__', '_')]} is meant"
                 )
             elif "__" in name and name.partition("__")[0] not in groups:
-                problems.append(f"{name} ({where}): no such setting{_nearest(name, known)}")
+                problems.append(f"{name} ({where}): no such group{_nearest(name.partition('__')[0], groups)}")
     return problems
 
 
@@ -134,6 +134,6 @@ def _locate(
     return tuple(path), None
 
 
-def _nearest(name: str, known: list[str]) -> str:
+def _nearest(name: str, known: Iterable[str]) -> str:
     nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
     return f"; did you mean {nearest[0]}?" if nearest else "; `opoi config show` lists all"

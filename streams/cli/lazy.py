@@ -1,0 +1,55 @@
+"""A command group that imports a command only when it runs."""
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+
+@dataclass(frozen=True, slots=True)
+class Lazy:
+    """A command that is not imported yet.
+
+    `target` is `module:attribute`, a function (one command) or a `typer.Typer` (a group of commands);
+    `help` is its line in `opoi --help`, `panel` the box that it stands in.
+    """
+
+    target: str
+    help: str
+    panel: str
+
+    def load(self, name: str) -> Any:
+        """Import the target; a click command called `name`."""
+        module, _, attribute = self.target.partition(":")
+        found = getattr(import_module(module), attribute)
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_group(found)
+            group.name = name
+            return group
+        app = typer.Typer(add_completion=False)
+        app.command(name, help=None if found.__doc__ else self.help)(found)
+        return typer.main.get_command(app)
+
+
+class LazyGroup(TyperGroup):
+    """Lists stand-ins made of the table's words, and imports the one command that is called."""
+
+    table: dict[str, Lazy]
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the table's order."""
+        return [*self.commands, *self.table]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """What help and completion of names need, without an import."""
+        lazy = self.table.get(cmd_name)
+        if lazy is None:
+            return super().get_command(ctx, cmd_name)
+        return TyperCommand(cmd_name, help=lazy.help, short_help=lazy.help, rich_help_panel=lazy.panel)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command of `args[0]`, imported, and the arguments left for it."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, self.table[name].load(name) if name in self.table else command, rest

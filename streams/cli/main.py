@@ -1,0 +1,81 @@
+"""`opoi`: the one command.
+
+A command is added by one line in `COMMANDS`: its name, `module:attribute` of a function (one command)
+or of a `typer.Typer` (a group, `opoi NAME VERB`), the line that `opoi --help` shows, and the box it
+stands in. Nothing is imported before it is called, so that `opoi --help` stays fast:
+
+    "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
+
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 wrong use or
+settings, 3 a check found a fault. An error that a user can mend is raised as `UserError`.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.cli.errors import UserError
+from streams.cli.lazy import Lazy, LazyGroup
+
+STACK = "One machine"
+PIPELINE = "Pipeline"
+OTHER = "Settings"
+
+COMMANDS = {
+    "up": Lazy("streams.cli.stack:up", "Start everything on this machine.", STACK),
+    "down": Lazy("streams.cli.stack:down", "Stop everything on this machine; data stays.", STACK),
+    "status": Lazy("streams.cli.stack:status", "Show what runs, where, and what it uses.", STACK),
+    "logs": Lazy("streams.cli.stack:logs", "Show the log of one process.", STACK),
+    "reset": Lazy("streams.cli.stack:reset", "Stop, and delete all data of this stack.", STACK),
+    "doctor": Lazy("streams.cli.doctor:doctor", "Say what is wrong and what to do.", STACK),
+    "config": Lazy("streams.cli.config:app", "Show the effective settings.", OTHER),
+}
+
+
+class Commands(LazyGroup):
+    """The commands of `opoi`."""
+
+    table = COMMANDS
+
+
+app = typer.Typer(
+    name="opoi",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("opoi"))
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Learn from your experts with data your agent wrote itself.
+
+    Example usage: `opoi up`, then `opoi demo`, then `opoi status`.
+    """
+
+
+def run() -> None:
+    """Entry point: run the command line, print what the user must mend as one line."""
+    try:
+        app()
+    except UserError as error:
+        typer.echo(error.message, err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    run()
