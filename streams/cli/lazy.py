@@ -13,7 +13,7 @@ class Lazy:
     """A command that is not imported yet.
 
     `target` is `module:attribute`, a function (one command) or a `typer.Typer` (a group of commands);
-    `help` is its line in `opoi --help`, `panel` the box that it stands in.
+    `help` is its line in `opoi --help`, `panel` the section that it stands in.
     """
 
     target: str
@@ -25,10 +25,11 @@ class Lazy:
         module, _, attribute = self.target.partition(":")
         found = getattr(import_module(module), attribute)
         if isinstance(found, typer.Typer):
+            found.rich_markup_mode = None  # plain text at every level: rich costs half a second a start
             group = typer.main.get_group(found)
             group.name = name
             return group
-        app = typer.Typer(add_completion=False)
+        app = typer.Typer(rich_markup_mode=None)
         app.command(name, help=None if found.__doc__ else self.help)(found)
         return typer.main.get_command(app)
 
@@ -47,7 +48,13 @@ class LazyGroup(TyperGroup):
         lazy = self.table.get(cmd_name)
         if lazy is None:
             return super().get_command(ctx, cmd_name)
-        return TyperCommand(cmd_name, help=lazy.help, short_help=lazy.help, rich_help_panel=lazy.panel)
+        return TyperCommand(cmd_name, help=lazy.help, short_help=lazy.help)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """The table, one section a panel."""
+        for panel in dict.fromkeys(lazy.panel for lazy in self.table.values()):
+            with formatter.section(panel):
+                formatter.write_dl([(n, lazy.help) for n, lazy in self.table.items() if lazy.panel == panel])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command of `args[0]`, imported, and the arguments left for it."""

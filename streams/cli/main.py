@@ -1,7 +1,7 @@
 """`opoi`: the one command.
 
 A command is added by one line in `COMMANDS`: its name, `module:attribute` of a function (one command)
-or of a `typer.Typer` (a group, `opoi NAME VERB`), the line that `opoi --help` shows, and the box it
+or of a `typer.Typer` (a group, `opoi NAME VERB`), the line that `opoi --help` shows, and the section it
 stands in. Nothing is imported before it is called, so that `opoi --help` stays fast:
 
     "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
@@ -43,6 +43,7 @@ app = typer.Typer(
     name="opoi",
     cls=Commands,
     no_args_is_help=True,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
