@@ -1,0 +1,106 @@
+"""The catalogue: every schema and every topic, loaded from the folder and checked to be whole."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import fastavro.schema
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from schemas.errors import CatalogError
+
+NAMESPACE = "opoi"
+HERE = Path(__file__).parent
+AVSC = HERE / "avsc"
+TOPICS = HERE / "topics"
+EXAMPLES = HERE / "examples"
+
+DAY = 24 * 60 * 60 * 1000
+MIB = 1024 * 1024
+
+
+class TopicSpec(BaseModel):
+    """One topic as its YAML states it. Times in milliseconds, sizes in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """Logical name; settings map it to a physical one."""
+    description: str
+    owner: str
+    key: str
+    """What the message key holds."""
+    record: str | None
+    """Name of the Avro record; null: raw bytes."""
+    identity: tuple[str, ...] = ()
+    """Fields that make two records the same one; empty for raw topics."""
+    version: tuple[str, ...] = ()
+    """Fields of the identity's version: the highest is live."""
+    compatibility: Literal["BACKWARD_TRANSITIVE"] = "BACKWARD_TRANSITIVE"
+    partitions: int | None = None
+    """Fixed partition count; null: the pipeline's common count."""
+    cleanup: Literal["delete", "compact"] = "delete"
+    retention_ms: int | None = None
+    """Null: without end."""
+    max_message_bytes: int = 4 * MIB
+    sink: bool = True
+    """Whether the sink writes it to ClickHouse."""
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    example: str | None = Field(default=None)
+    """File below `schemas/examples`; null for raw topics."""
+
+    def topic_config(self) -> dict[str, str]:
+        """The topic's configuration at the broker."""
+        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_message_bytes)}
+        if self.cleanup == "delete":
+            config["retention.ms"] = str(-1 if self.retention_ms is None else self.retention_ms)
+        return config
+
+
+@cache
+def topics() -> dict[str, TopicSpec]:
+    """Every topic by logical name. Raises CatalogError naming the file at fault."""
+    found: dict[str, TopicSpec] = {}
+    for path in sorted(TOPICS.glob("*.yaml")):
+        try:
+            spec = TopicSpec(name=path.stem, **yaml.safe_load(path.read_text()))
+        except (ValidationError, TypeError, yaml.YAMLError) as error:
+            raise CatalogError(f"{path}: {error}") from error
+        if spec.record is not None and not (AVSC / f"{NAMESPACE}.{spec.record}.avsc").exists():
+            raise CatalogError(f"{path}: record {spec.record!r} has no schema in {AVSC}")
+        found[spec.name] = spec
+    return found
+
+
+def topic(name: str) -> TopicSpec:
+    """One topic. Raises CatalogError where there is none of that name."""
+    try:
+        return topics()[name]
+    except KeyError:
+        raise CatalogError(f"no topic {name!r}; known: {', '.join(topics())}") from None
+
+
+@cache
+def schema(record: str) -> dict[str, Any]:
+    """The self-contained Avro schema of a record, parsed by fastavro."""
+    path = AVSC / f"{NAMESPACE}.{record}.avsc"
+    if not path.exists():
+        raise CatalogError(f"no schema of record {record!r} in {AVSC}")
+    loaded = fastavro.schema.load_schema(str(path))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def plain_schema(record: str) -> dict[str, Any]:
+    """The self-contained Avro schema without fastavro's own marks, as it is registered."""
+    return _plain(schema(record))  # type: ignore[no-any-return]
+
+
+def _plain(part: Any) -> Any:
+    if isinstance(part, dict):
+        return {key: _plain(value) for key, value in part.items() if not key.startswith("__")}
+    if isinstance(part, list):
+        return [_plain(item) for item in part]
+    return part

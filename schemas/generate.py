@@ -1,0 +1,137 @@
+"""Writes `schemas/records.py` from the Avro schemas: `python -m schemas.generate [--check]`.
+
+Avro is the one place where a record is described; the Python types are made from it and a test
+holds them together.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from schemas.catalog import AVSC, NAMESPACE
+
+TARGET = Path(__file__).with_name("records.py")
+_PRIMITIVES = {
+    "string": "str",
+    "long": "int",
+    "int": "int",
+    "double": "float",
+    "boolean": "bool",
+    "bytes": "bytes",
+}
+
+
+def _load() -> dict[str, dict[str, Any]]:
+    return {(schema := json.loads(path.read_text()))["name"]: schema for path in sorted(AVSC.glob("*.avsc"))}
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """Names of the records that a schema holds."""
+    if isinstance(schema, str):
+        if schema.startswith(f"{NAMESPACE}."):
+            yield schema.removeprefix(f"{NAMESPACE}.")
+    elif isinstance(schema, list):
+        for branch in schema:
+            yield from _references(branch)
+    else:
+        for part in ("type", "items", "values"):
+            if part in schema and not isinstance(schema[part], str | list | dict):
+                continue
+            if part in schema:
+                yield from _references(schema[part])
+        for field in schema.get("fields", []):
+            yield from _references(field["type"])
+
+
+def _ordered(schemas: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each schema after those that it holds."""
+    done: dict[str, dict[str, Any]] = {}
+
+    def visit(name: str) -> None:
+        if name not in done:
+            for needed in _references(schemas[name]):
+                visit(needed)
+            done[name] = schemas[name]
+
+    for name in schemas:
+        visit(name)
+    return list(done.values())
+
+
+def _python(schema: Any) -> str:
+    """The Python type of an Avro type."""
+    if isinstance(schema, str):
+        return _PRIMITIVES.get(schema) or schema.removeprefix(f"{NAMESPACE}.")
+    if isinstance(schema, list):
+        [inner] = [branch for branch in schema if branch != "null"]
+        return f"{_python(inner)} | None"
+    if schema.get("logicalType") == "timestamp-millis":
+        return "Timestamp"
+    if schema["type"] == "array":
+        return f"tuple[{_python(schema['items'])}, ...]"
+    if schema["type"] == "map":
+        return f"dict[str, {_python(schema['values'])}]"
+    return _python(schema["type"])
+
+
+def _default(field: dict[str, Any]) -> str:
+    if "default" not in field:
+        return ""
+    value = field["default"]
+    if value == []:
+        return " = ()"
+    return f" = {value!r}"
+
+
+def _render(schema: dict[str, Any]) -> str:
+    if schema["type"] == "enum":
+        symbols = ", ".join(repr(symbol) for symbol in schema["symbols"])
+        return f"# {schema['doc']}\n{schema['name']} = Literal[{symbols}]\n"
+    lines = [
+        f"class {schema['name']}(Record):",
+        f'    """{schema["doc"]}"""',
+        "",
+        f'    schema_name: ClassVar[str] = "{NAMESPACE}.{schema["name"]}"',
+        "",
+    ]
+    for field in schema["fields"]:
+        lines.append(f"    {field['name']}: {_python(field['type'])}{_default(field)}")
+        lines.append(f'    """{field["doc"]}"""')
+    return "\n".join(lines) + "\n"
+
+
+def render() -> str:
+    """The whole module as text."""
+    body = "\n\n".join(_render(schema) for schema in _ordered(_load()))
+    text = (
+        '"""Typed records, generated from `schemas/avsc` by `python -m schemas.generate`: do not edit."""\n\n'
+        "from typing import ClassVar, Literal\n\n"
+        "from schemas.record import Record, Timestamp\n\n\n" + body
+    )
+    formatted = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "110", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return formatted.stdout
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the module, or with `--check` only compares. Exit code 3 where it is stale."""
+    text = render()
+    if "--check" in arguments:
+        if TARGET.read_text() == text:
+            return 0
+        sys.stderr.write(f"{TARGET} is stale: run `python -m schemas.generate`\n")
+        return 3
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

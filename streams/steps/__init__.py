@@ -1,0 +1,1 @@
+"""Pure steps: one module a stage, no Kafka, no clock, no network."""
