@@ -1,0 +1,1 @@
+"""Stages that wait on a network: plain confluent-kafka consumers."""
