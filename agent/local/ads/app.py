@@ -1,0 +1,217 @@
+"""The HTTP face of the local ads platform: Marketing API routes under /v25.0, its own under /local.
+
+The world's clock is the request's header `X-Local-Now` (an ISO instant with offset), so that decisions
+about different days can be asked at the same time; without it, the machine's clock.
+"""
+
+import base64
+import binascii
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from urllib.parse import parse_qsl
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from agent.local.ads import insights
+from agent.local.ads.errors import GraphError, invalid_parameter, no_token, unknown_object
+from agent.local.ads.platform import AD_SET_FIELDS, CAMPAIGN_FIELDS, POINTS, Platform
+from agent.local.ads.state import State
+from agent.local.ads.world import Account, Campaign, Shift, World
+
+API_VERSION = "v25.0"
+CLOCK_HEADER = "X-Local-Now"
+DEFAULT_PAGE = 25
+MAXIMUM_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One Marketing API request: what it is about, its parameters, the world's time, its own address."""
+
+    platform: Platform
+    found: Account | Campaign
+    parameters: Mapping[str, str]
+    now: datetime
+    url: str
+
+    def page(self, items: list[dict[str, object]]) -> dict[str, object]:
+        """The page of `items` that was asked for, with Meta's cursors; `next` only where more follows."""
+        try:
+            start = int(base64.urlsafe_b64decode(self.parameters.get("after", "")) or 0)
+            limit = int(self.parameters.get("limit", DEFAULT_PAGE))
+        except (ValueError, binascii.Error) as error:
+            raise invalid_parameter("after must be a cursor of an earlier page and limit a number") from error
+        if start < 0 or not 1 <= limit <= MAXIMUM_PAGE:
+            raise invalid_parameter(f"limit must be 1 to {MAXIMUM_PAGE}, not {limit}")
+        page = items[start : start + limit]
+        if not page:
+            return {"data": []}
+        cursors = {"before": _cursor(start), "after": _cursor(start + len(page))}
+        paging: dict[str, object] = {"cursors": cursors}
+        if start + limit < len(items):
+            paging["next"] = f"{self.url}?limit={limit}&after={cursors['after']}"
+        return {"data": page, "paging": paging}
+
+    def fields(self, allowed: tuple[str, ...]) -> tuple[str, ...]:
+        """The fields asked for. Raises GraphError."""
+        return insights.parse_fields(self.parameters.get("fields"), allowed, ("id",))
+
+
+def _cursor(index: int) -> str:
+    return base64.urlsafe_b64encode(str(index).encode()).decode()
+
+
+def _now(request: Request) -> datetime:
+    text = request.headers.get(CLOCK_HEADER)
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        now = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise invalid_parameter(f"{CLOCK_HEADER} must be an ISO instant with offset, not {text!r}") from error
+    if now.tzinfo is None:
+        raise invalid_parameter(f"{CLOCK_HEADER} needs an offset: {text!r}")
+    return now.astimezone(UTC)
+
+
+def read(call: Call) -> dict[str, object]:
+    """An account or campaign node."""
+    if isinstance(call.found, Campaign):
+        return call.platform.campaign(call.found, call.now, call.fields(CAMPAIGN_FIELDS))
+    account = call.found
+    node = {
+        "id": account.account_id,
+        "account_id": account.account_id.removeprefix("act_"),
+        "name": account.name,
+    }
+    node |= {"currency": account.currency, "timezone_name": account.time_zone}
+    return {name: node[name] for name in call.fields(tuple(node))}
+
+
+def read_insights(call: Call) -> dict[str, object]:
+    """Insights of an account or a campaign."""
+    if isinstance(call.found, Campaign):
+        group = insights.Group(call.found.account, (call.found,), call.found)
+    else:
+        group = insights.Group(call.found, call.platform.of_account(call.found), None)
+    return call.page(insights.rows(call.platform.state, group, call.parameters, call.now))
+
+
+def read_campaigns(call: Call) -> dict[str, object]:
+    """The campaigns of an account."""
+    if isinstance(call.found, Campaign):
+        raise unknown_object(call.found.campaign_id, "GET")
+    fields = call.fields(CAMPAIGN_FIELDS)
+    return call.page(
+        [call.platform.campaign(c, call.now, fields) for c in call.platform.of_account(call.found)]
+    )
+
+
+def read_ad_sets(call: Call) -> dict[str, object]:
+    """The ad sets of an account or a campaign."""
+    fields, found = call.fields(AD_SET_FIELDS), call.found
+    campaigns = (found,) if isinstance(found, Campaign) else call.platform.of_account(found)
+    return call.page([call.platform.ad_set(campaign, call.now, fields) for campaign in campaigns])
+
+
+def write(call: Call) -> dict[str, object]:
+    """A change of a campaign's budget or status."""
+    if not isinstance(call.found, Campaign):
+        raise unknown_object(call.found.account_id, "POST")
+    call.platform.update(call.found, call.parameters, call.now)
+    return {"success": True}
+
+
+def graph_route(
+    platform: Platform, path: str, handle: Callable[[Call], dict[str, object]], method: str
+) -> Route:
+    """A route of the Marketing API: token, version, object, quota, then `handle`; errors in Meta's shape."""
+
+    def answer(request: Request, body: bytes) -> Response:
+        try:
+            parameters = {**request.query_params, **dict(parse_qsl(body.decode()))}
+            if request.path_params["version"] != API_VERSION:
+                raise GraphError(f"(#2635) This platform speaks {API_VERSION}; call that version.", code=2635)
+            if not parameters.get("access_token"):
+                raise no_token()
+            found = platform.find(request.path_params["object_id"], method)
+            account = found.account if isinstance(found, Campaign) else found
+            headers = platform.admit(account, write=method == "POST")
+            url = str(request.url.replace(query=""))
+            return JSONResponse(
+                handle(Call(platform, found, parameters, _now(request), url)), headers=headers
+            )
+        except GraphError as error:
+            return JSONResponse(error.body(), status_code=error.status)
+
+    async def endpoint(request: Request) -> Response:
+        return await run_in_threadpool(answer, request, await request.body())
+
+    return Route(path, endpoint, methods=[method])
+
+
+def _local_routes(platform: Platform) -> list[Route]:
+    """The server's own routes: what was asked of it, and what tests and the demo change in its world."""
+
+    async def stats(_: Request) -> Response:
+        return JSONResponse(platform.quota.totals())
+
+    async def reset(_: Request) -> Response:
+        platform.state.reset()
+        platform.quota.reset()
+        return JSONResponse({"reset": True})
+
+    async def faults(request: Request) -> Response:
+        body = await request.json()
+        platform.fail_next(int(body["status"]), int(body["count"]))
+        return JSONResponse(body)
+
+    async def shift(request: Request) -> Response:
+        body = await request.json()
+        platform.state.shift(Shift(**{**body, "start": date.fromisoformat(body["start"])}))
+        return JSONResponse(body)
+
+    async def orders(_: Request) -> Response:
+        return JSONResponse([_order(campaign) for campaign in platform.state.world.campaigns])
+
+    routes: list[tuple[str, Callable[[Request], Awaitable[Response]], str]] = [
+        ("stats", stats, "GET"),
+        ("campaigns", orders, "GET"),
+        ("reset", reset, "POST"),
+        ("faults", faults, "POST"),
+        ("shift", shift, "POST"),
+    ]
+    return [Route(f"/local/{name}", endpoint, methods=[method]) for name, endpoint, method in routes]
+
+
+def _order(campaign: Campaign) -> dict[str, object]:
+    """What the account's team asks of a campaign; no API of Meta's knows it."""
+    return {
+        "account_id": campaign.account.account_id,
+        "campaign_id": campaign.campaign_id,
+        "time_zone": campaign.account.time_zone,
+        "currency": campaign.account.currency,
+        "target_cpa_minor": campaign.target_cpa,
+        "target_roas": campaign.target_roas,
+    }
+
+
+def build(world: World, points: int = POINTS) -> Starlette:
+    """The server's application over `world`; `points` is an account's quota in five minutes."""
+    platform, edge = Platform(State(world), points), "/{version}/{object_id}"
+    return Starlette(
+        routes=[
+            *_local_routes(platform),
+            graph_route(platform, f"{edge}/insights", read_insights, "GET"),
+            graph_route(platform, f"{edge}/campaigns", read_campaigns, "GET"),
+            graph_route(platform, f"{edge}/adsets", read_ad_sets, "GET"),
+            # the SDK ends the address of a node with a slash
+            *(graph_route(platform, path, read, "GET") for path in (edge, f"{edge}/")),
+            *(graph_route(platform, path, write, "POST") for path in (edge, f"{edge}/")),
+        ]
+    )
