@@ -411,6 +411,8 @@ class CaseTry(Record):
     """First gate that refused it; null where none did."""
     trace_offset: int | None = None
     """Offset of the trace that counts."""
+    trace: bytes | None = None
+    """Its framed AgentTrace, byte for byte: of the chosen try and of the first that completed; null elsewhere."""
 
 
 class CaseArm(Record):
@@ -427,9 +429,7 @@ class CaseArm(Record):
     stop_reason: str
     """Why no more were asked for."""
     chosen_replay_id: str | None = None
-    """The trace that goes on; null where none does."""
-    chosen_trace: bytes | None = None
-    """Its framed AgentTrace, byte for byte."""
+    """The try whose trace goes on; null where none does."""
 
 
 class Case(Record):
@@ -450,7 +450,7 @@ class Case(Record):
     round: int = 1
     """Training round."""
     issue_number: int = 1
-    """Counts the times that this case was closed anew."""
+    """Counts the closings of cases of this decision, over all its verdicts."""
     status: CaseStatus
     """How it was closed."""
     review: bytes
@@ -517,8 +517,8 @@ class CaseState(Record):
     """Its revision."""
     round: int = 1
     """Training round."""
-    issue_number: int = 1
-    """Counts the times that the case was closed."""
+    issue_number: int = 0
+    """Counts the closings of cases of this decision."""
     phase: CasePhase
     """Where it stands."""
     requests: tuple[CaseRequest, ...] = ()
@@ -1097,7 +1097,7 @@ class Tick(Record):
 
 
 class TrainingExample(Record):
-    """One version of one training row; the highest (revision, round, issue_number) is live."""
+    """One version of one training row; the highest issue_number is live."""
 
     schema_name: ClassVar[str] = "opoi.TrainingExample"
 
@@ -1116,7 +1116,7 @@ class TrainingExample(Record):
     round: int = 1
     """Training round."""
     issue_number: int = 1
-    """Counts issues of the same revision and round."""
+    """Issue number of the case; grows with each closing of a case of the decision."""
     state: ExampleState
     """Live or withdrawn."""
     withdrawn_reason: str | None = None
