@@ -100,8 +100,8 @@ def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str 
         found = digest(files)
         if found != artifact.sha256:
             raise UserError(
-                f"{artifact.title} as fetched has the digest {found}, not {artifact.sha256}: it is damaged or "
-                "not the release that was tested; run the command again, or check OPOI_MAVEN_URL",
+                f"{artifact.title} as fetched has the digest {found}, not {artifact.sha256}: it is damaged "
+                "or not the release that was tested; run the command again, or check OPOI_MAVEN_URL",
                 exit_code=1,
             )
         ready = Path(scratch) / artifact.folder
@@ -155,8 +155,8 @@ def _in_words(artifact: Artifact, folder: Path, error: OSError) -> str:
 
     if isinstance(error, RequestException):
         return (
-            f"{artifact.title} ({artifact.megabytes} MB) cannot be fetched: {type(error).__name__}; connect "
-            f"to the internet once, set OPOI_MAVEN_URL to a mirror, or copy {folder.name} into {folder.parent}"
+            f"{artifact.title} ({artifact.megabytes} MB) cannot be fetched ({type(error).__name__}): "
+            f"go online once, set OPOI_MAVEN_URL to a mirror, or copy {folder.name} into {folder.parent}"
         )
     if error.errno == errno.ENOSPC:
         free = shutil.disk_usage(folder.parent).free / MEGABYTE
