@@ -55,7 +55,8 @@ def make_consumer(settings: KafkaSettings, group: str, **overrides: Any) -> Cons
 
 def make_admin(settings: KafkaSettings) -> AdminClient:
     """An admin client."""
-    return AdminClient(settings.client_config())
+    config: dict[str, str | int | float | bool] = {**settings.client_config()}
+    return AdminClient(config)
 
 
 class CheckedProducer:

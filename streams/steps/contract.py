@@ -100,4 +100,9 @@ class KeyedStep(Protocol[State]):
         """When `state` next wants `on_deadline`, UTC; None: never."""
 
     def on_deadline(self, state: State, key: str, now: datetime) -> Transition[State]:
-        """Fold the passing of `deadline(state)`; `now` is the tick's time, UTC, at or after it."""
+        """Fold the passing of `deadline(state)`; `now` is the tick's time, UTC, at or after it.
+
+        No input is delivered again for a deadline that a crash cut short, so the shell waits until
+        the outputs are acknowledged before it puts the state, and the outputs are a function of
+        `state` alone: the same bytes whichever tick fires them.
+        """

@@ -1,0 +1,64 @@
+"""What a gate looks at and what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.identity import content_hash
+from schemas.records import Action, AgentDecision, ExpertVerdict, GateOutcome, Part, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class GateResult:
+    """One decision of one gate; `reason_code` is `ok` where it passed."""
+
+    gate: str
+    version: str
+    outcome: GateOutcome
+    reason_code: str
+    input_hash: str
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the conversation may go on."""
+        return self.outcome == "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Common:
+    """What every run of an agent shares: texts that no leak can be told from."""
+
+    prompt: str
+    toolset: str
+    spec: str
+    actions: frozenset[str]
+    """The AgentSpec's action enumeration."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A conversation to judge, before anything is removed from it."""
+
+    turns: tuple[Turn, ...]
+    action: Action | None
+    decision: AgentDecision
+    verdict: ExpertVerdict
+    common: Common
+    hinted: bool
+
+    @property
+    def oracle(self) -> str:
+        """The oracle's text; empty where there is none."""
+        return "\n".join(part.text or "" for turn in self.turns for part in turn.parts if part.is_oracle)
+
+
+def generated_text(part: Part) -> str:
+    """What the model wrote in a part: its text, or the arguments of its call."""
+    return part.text or part.arguments_json or ""
+
+
+def turns_hash(turns: tuple[Turn, ...]) -> str:
+    """sha256 over the canonical JSON of a conversation."""
+    return content_hash([turn.model_dump(mode="json") for turn in turns])
