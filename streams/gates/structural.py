@@ -81,7 +81,11 @@ def check(subject: Subject) -> GateResult:
         outcome="pass" if code == "ok" else "reject",
         reason_code=code,
         input_hash=turns_hash(subject.turns),
-        evidence={"unhinted_request_hash": wanted, "cleaned_request_hash": found, "oracle_at": places},
+        evidence={
+            "unhinted_request_hash": wanted,
+            "cleaned_request_hash": found,
+            "oracle_at": [list(place) for place in places],
+        },
         metrics={"bytes_removed": float(removed), "nonces_left": float(left)},
     )
 

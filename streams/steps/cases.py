@@ -1,0 +1,99 @@
+"""How the trigger's state becomes a case."""
+
+from datetime import datetime
+
+from schemas.record import Record
+from schemas.records import (
+    AgentDecision,
+    Case,
+    CaseArm,
+    CaseRequest,
+    CaseState,
+    CaseStatus,
+    CaseTry,
+    Cause,
+    ReplayArm,
+)
+from streams.gates.structural import unhinted_request_hash
+from streams.steps.contract import Output
+
+CASES = "opoi.cases"
+ARMS: tuple[ReplayArm, ...] = ("unhinted", "opoi")
+
+
+def first_hit(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
+    """The first run of `arm` that reached the expert's action, missed no tool and passed the gates."""
+    return next(
+        (
+            one
+            for one in requests
+            if one.arm == arm and one.hit and one.failed_gate is None and not one.misses
+        ),
+        None,
+    )
+
+
+def first_completed(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
+    """The first run of `arm` that ended with a decision, whatever it decided."""
+    return next((one for one in requests if one.arm == arm and one.status == "completed"), None)
+
+
+def _arm(state: CaseState, arm: ReplayArm) -> CaseArm | None:
+    requests = tuple(one for one in state.requests if one.arm == arm)
+    if not requests:
+        return None
+    chosen = first_hit(requests, arm)
+    kept = {one.replay_id for one in (chosen, first_completed(requests, arm)) if one is not None}
+    tries = tuple(
+        CaseTry(
+            replay_id=one.replay_id,
+            strength=one.strength,
+            sample=one.sample,
+            status=one.status,
+            hit=one.hit,
+            misses=one.misses,
+            failed_gate=one.failed_gate,
+            trace_offset=one.trace_cause.offset if one.trace_cause else None,
+            trace=one.trace if one.replay_id in kept else None,
+        )
+        for one in requests
+    )
+    return CaseArm(
+        arm=arm,
+        tries=tries,
+        hits=sum(one.hit for one in requests),
+        stop_reason=state.stop_reason or "",
+        chosen_replay_id=chosen.replay_id if chosen else None,
+    )
+
+
+def case_output(
+    state: CaseState,
+    key: str,
+    status: CaseStatus,
+    closed_at: datetime,
+    closed_by: tuple[Cause, ...],
+    decision: Record | None,
+) -> Output:
+    """The case of `state`, whose issue number is already its own."""
+    assert state.review is not None
+    traces = tuple(one.trace_cause for one in state.requests if one.trace_cause is not None)
+    causes = dict.fromkeys((state.review_cause, *traces, *closed_by))
+    case = Case(
+        agent=key.partition("/")[0],
+        account_id=state.account_id,
+        decision_id=key.partition("/")[2],
+        verdict_id=state.verdict_id,
+        revision=state.revision,
+        round=state.round,
+        issue_number=state.issue_number,
+        status=status,
+        review=state.review,
+        unhinted_request_hash=unhinted_request_hash(decision)
+        if isinstance(decision, AgentDecision) and state.requests
+        else None,
+        arms=tuple(arm for name in ARMS if (arm := _arm(state, name)) is not None),
+        closed_at=closed_at,
+        caused_by=tuple(causes),
+    )
+    return Output(CASES, key, case)

@@ -1,0 +1,39 @@
+"""What the trigger and the sanitizer ask of others; each port is a pure function of content."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from schemas.record import Record
+from schemas.records import Action, AgentDecision, ExpertVerdict, Review
+from streams.gates.gate import Common
+
+Decode = Callable[[str, bytes], Record]
+"""Logical topic and framed value to the record."""
+RenderOracle = Callable[[ExpertVerdict, int, str], str]
+"""Verdict, strength and replay_id to the oracle's text."""
+ActionsMatch = Callable[[AgentDecision, Action, Action], bool]
+"""Whether two actions are the same by the AgentSpec of the decision."""
+CommonOf = Callable[[AgentDecision], Common]
+"""Prompt, tools and spec of a decision's agent, from the artifacts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """The ports, together."""
+
+    decode: Decode
+    render_oracle: RenderOracle
+    actions_match: ActionsMatch
+    common_of: CommonOf
+
+    def decision(self, value: bytes) -> AgentDecision:
+        """An embedded decision."""
+        found = self.decode("agent.decisions", value)
+        assert isinstance(found, AgentDecision)
+        return found
+
+    def review(self, value: bytes) -> Review:
+        """An embedded review."""
+        found = self.decode("opoi.reviews", value)
+        assert isinstance(found, Review)
+        return found
