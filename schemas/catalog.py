@@ -1,5 +1,6 @@
 """The catalogue: every schema and every topic, loaded from the folder and checked to be whole."""
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ EXAMPLES = HERE / "examples"
 
 DAY = 24 * 60 * 60 * 1000
 MIB = 1024 * 1024
+_SEGMENT_MS = 7 * DAY  # Kafka's default
 
 
 class TopicSpec(BaseModel):
@@ -53,9 +55,17 @@ class TopicSpec(BaseModel):
 
     def topic_config(self) -> dict[str, str]:
         """The topic's configuration at the broker."""
-        config = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_message_bytes)}
+        config = {
+            "cleanup.policy": self.cleanup,
+            "max.message.bytes": str(self.max_message_bytes),
+            # stages reckon with the broker's clock, not with that of whoever produced
+            "message.timestamp.type": "LogAppendTime",
+        }
         if self.cleanup == "delete":
             config["retention.ms"] = str(-1 if self.retention_ms is None else self.retention_ms)
+            if self.retention_ms is not None and self.retention_ms < _SEGMENT_MS:
+                # only closed segments are deleted
+                config["segment.ms"] = str(self.retention_ms)
         return config
 
 
@@ -95,12 +105,28 @@ def schema(record: str) -> dict[str, Any]:
 
 def plain_schema(record: str) -> dict[str, Any]:
     """The self-contained Avro schema without fastavro's own marks, as it is registered."""
-    return _plain(schema(record))  # type: ignore[no-any-return]
+    return plain(schema(record))  # type: ignore[no-any-return]
 
 
-def _plain(part: Any) -> Any:
+def plain(part: Any) -> Any:
+    """`part` of a parsed schema without fastavro's own marks."""
     if isinstance(part, dict):
-        return {key: _plain(value) for key, value in part.items() if not key.startswith("__")}
+        return {key: plain(value) for key, value in part.items() if not key.startswith("__")}
     if isinstance(part, list):
-        return [_plain(item) for item in part]
+        return [plain(item) for item in part]
     return part
+
+
+def references(part: Any) -> Iterator[str]:
+    """Full names of the schemas of ours that a raw schema holds, itself left out."""
+    if isinstance(part, str):
+        if part.startswith(f"{NAMESPACE}."):
+            yield part
+    elif isinstance(part, list):
+        for item in part:
+            yield from references(item)
+    elif isinstance(part, dict):
+        for key in ("type", "items", "values"):
+            yield from references(part.get(key))
+        for field in part.get("fields", []):
+            yield from references(field["type"])

@@ -17,7 +17,7 @@ from schemas import records
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
-from schemas.registry import SchemaStore
+from schemas.store import SchemaStore
 
 MAGIC = 0
 _HEADER = struct.Struct(">bI")

@@ -32,3 +32,11 @@ class RegistryAway(SchemaError):
 
 class NotRegistered(SchemaError):
     """The registry does not know our schema: the deploy step was not run."""
+
+
+class BrokerAway(SchemaError):
+    """The broker does not answer; wait and try again."""
+
+
+class DeployRefused(SchemaError):
+    """A change that would break readers or keyed tables; one line for each schema or topic at fault."""

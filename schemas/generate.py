@@ -7,11 +7,10 @@ holds them together.
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from schemas.catalog import AVSC, NAMESPACE
+from schemas.catalog import AVSC, NAMESPACE, references
 
 TARGET = Path(__file__).with_name("records.py")
 _PRIMITIVES = {
@@ -28,32 +27,14 @@ def _load() -> dict[str, dict[str, Any]]:
     return {(schema := json.loads(path.read_text()))["name"]: schema for path in sorted(AVSC.glob("*.avsc"))}
 
 
-def _references(schema: Any) -> Iterator[str]:
-    """Names of the records that a schema holds."""
-    if isinstance(schema, str):
-        if schema.startswith(f"{NAMESPACE}."):
-            yield schema.removeprefix(f"{NAMESPACE}.")
-    elif isinstance(schema, list):
-        for branch in schema:
-            yield from _references(branch)
-    else:
-        for part in ("type", "items", "values"):
-            if part in schema and not isinstance(schema[part], str | list | dict):
-                continue
-            if part in schema:
-                yield from _references(schema[part])
-        for field in schema.get("fields", []):
-            yield from _references(field["type"])
-
-
 def _ordered(schemas: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     """Each schema after those that it holds."""
     done: dict[str, dict[str, Any]] = {}
 
     def visit(name: str) -> None:
         if name not in done:
-            for needed in _references(schemas[name]):
-                visit(needed)
+            for needed in references(schemas[name]):
+                visit(needed.removeprefix(f"{NAMESPACE}."))
             done[name] = schemas[name]
 
     for name in schemas:

@@ -1,29 +1,21 @@
-"""The schema registry, as much of it as the codec needs, over its Confluent API."""
+"""The schema registry over its Confluent API: what the codec and deploying need of it."""
 
 import json
-from typing import Any, Protocol
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
-from schemas.errors import NotRegistered, RegistryAway, Undecodable
+from schemas.errors import DeployRefused, NotRegistered, RegistryAway, Undecodable
 from schemas.settings import RegistrySettings
+from schemas.store import SchemaStore as SchemaStore
 
-# Confluent's codes for "there is no such subject, version or schema"
+# Confluent's codes for "there is no such subject, version or schema"; a bare 404 is a wrong address
 _UNKNOWN = {40401, 40402, 40403}
-
-
-class SchemaStore(Protocol):
-    """What the codec asks of a registry."""
-
-    def schema_of(self, schema_id: int) -> dict[str, Any]:
-        """The writer's schema. Raises Undecodable (`unknown_schema_id`) or RegistryAway."""
-
-    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
-        """The id under which `schema` is registered. Raises NotRegistered or RegistryAway."""
-
-
-def _is_unknown(error: SchemaRegistryError) -> bool:
-    return error.error_code in _UNKNOWN or (error.http_status_code == 404 and error.error_code in (404, -1))
+# and for "this subject has no compatibility of its own"
+_NO_COMPATIBILITY = 40408
+_INCOMPATIBLE = 409
 
 
 class ConfluentRegistry:
@@ -35,19 +27,17 @@ class ConfluentRegistry:
 
     def schema_of(self, schema_id: int) -> dict[str, Any]:
         """See `SchemaStore.schema_of`."""
-        try:
-            found = self.client.get_schema(schema_id)
-        except SchemaRegistryError as error:
-            if _is_unknown(error):
-                raise Undecodable(
-                    "unknown_schema_id", f"the registry {self._url} has no schema {schema_id}"
-                ) from error
-            raise self._away(error) from error
-        except Exception as error:
-            raise self._transport(error) from error
-        assert found.schema_str is not None
-        parsed = json.loads(found.schema_str)
-        if found.schema_type != "AVRO" or not isinstance(parsed, dict):
+        with self._answering():
+            try:
+                found = self.client.get_schema(schema_id)
+            except SchemaRegistryError as error:
+                if error.error_code in _UNKNOWN:
+                    raise Undecodable(
+                        "unknown_schema_id", f"the registry {self._url} has no schema {schema_id}"
+                    ) from error
+                raise
+        parsed = _avro(found)
+        if parsed is None:
             raise Undecodable(
                 "wrong_record", f"schema {schema_id} is {found.schema_type}, not an Avro record"
             )
@@ -55,26 +45,83 @@ class ConfluentRegistry:
 
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """See `SchemaStore.id_of`."""
-        try:
-            found = self.client.lookup_schema(subject, Schema(json.dumps(schema), "AVRO"))
-        except SchemaRegistryError as error:
-            if _is_unknown(error):
-                raise NotRegistered(
-                    f"subject {subject!r} at {self._url} lacks this version's schema; "
-                    "run `opoi schemas apply`"
-                ) from error
-            raise self._away(error) from error
-        except Exception as error:
-            raise self._transport(error) from error
+        with self._answering():
+            try:
+                found = self.client.lookup_schema(subject, _text(schema))
+            except SchemaRegistryError as error:
+                if error.error_code in _UNKNOWN:
+                    raise NotRegistered(
+                        f"subject {subject!r} at {self._url} lacks this version's schema; "
+                        "run `opoi schemas apply`"
+                    ) from error
+                raise
         assert found.schema_id is not None
         return found.schema_id
 
-    def _away(self, error: SchemaRegistryError) -> RegistryAway:
-        return RegistryAway(f"registry {self._url} answered {error.http_status_code}: {error}")
+    def register(self, subject: str, schema: dict[str, Any]) -> int:
+        """The id of `schema`, registered now. Raises DeployRefused (incompatible) or RegistryAway."""
+        with self._answering():
+            try:
+                return self.client.register_schema(subject, _text(schema))
+            except SchemaRegistryError as error:
+                if error.http_status_code == _INCOMPATIBLE:
+                    raise DeployRefused(str(error.error_message)) from error
+                raise
 
-    def _transport(self, error: Exception) -> Exception:
-        """RegistryAway for what the network did; anything else as it is."""
-        module = type(error).__module__.partition(".")[0]
-        if isinstance(error, OSError) or module in ("httpx", "httpx2", "httpcore", "httpcore2"):
-            return RegistryAway(f"registry {self._url} does not answer: {str(error) or type(error).__name__}")
-        return error
+    def schemas_of(self, subject: str) -> list[tuple[str, dict[str, Any]]]:
+        """Every version of a subject, "version N" and its schema, oldest first. Raises RegistryAway."""
+        with self._answering():
+            try:
+                numbers = self.client.get_versions(subject)
+            except SchemaRegistryError as error:
+                if error.error_code in _UNKNOWN:
+                    return []
+                raise
+            found = [(number, self.client.get_version(subject, number).schema) for number in numbers]
+        return [(f"version {number}", parsed) for number, schema in found if (parsed := _avro(schema))]
+
+    def compatibility(self, subject: str) -> str | None:
+        """The compatibility stated for the subject itself; None: none. Raises RegistryAway."""
+        with self._answering():
+            try:
+                return self.client.get_compatibility(subject)
+            except SchemaRegistryError as error:
+                if error.error_code in {*_UNKNOWN, _NO_COMPATIBILITY}:
+                    return None
+                raise
+
+    def set_compatibility(self, subject: str, level: str) -> None:
+        """States the subject's compatibility, before or after its first version. Raises RegistryAway."""
+        with self._answering():
+            self.client.set_compatibility(subject, level)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """RegistryAway for what the network did and for answers that say nothing about the question."""
+        try:
+            yield
+        except SchemaRegistryError as error:
+            raise RegistryAway(
+                f"registry {self._url} answered {error.http_status_code}: {error.error_message}"
+            ) from error
+        except Exception as error:
+            # the client's HTTP library is its own choice, and not imported here
+            module = type(error).__module__.partition(".")[0]
+            if isinstance(error, OSError) or module in ("httpx", "httpx2", "httpcore", "httpcore2"):
+                raise RegistryAway(
+                    f"registry {self._url} does not answer: {str(error) or type(error).__name__}"
+                ) from error
+            raise
+
+
+def _text(schema: dict[str, Any]) -> Schema:
+    # Apicurio 3.3 refuses a schema in which the four characters "{}" stand; escaped, it is the same JSON
+    return Schema(json.dumps(schema).replace('"{}"', r'"\u007b\u007d"'), "AVRO")
+
+
+def _avro(found: Schema | None) -> dict[str, Any] | None:
+    """The Avro record in a registry's answer; None where it is something else."""
+    if found is None or found.schema_str is None or found.schema_type != "AVRO":
+        return None
+    parsed = json.loads(found.schema_str)
+    return parsed if isinstance(parsed, dict) else None

@@ -1,0 +1,54 @@
+"""How commands print: plain tables for people, JSON for machines, errors of the wire in one line."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from schemas.errors import SchemaError
+from streams.cli.errors import UserError
+
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Columns as wide as their widest cell; None is an empty cell, numbers stand right."""
+    body = [list(row) for row in rows]
+    cells = [[*headers], *(["" if cell is None else str(cell) for cell in row] for row in body)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
+    right = [any(isinstance(row[column], int | float) for row in body) for column in range(len(headers))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+
+
+def echo_json(found: Any) -> None:
+    """Print `found` as JSON; dataclasses become objects."""
+    typer.echo(json.dumps(found, indent=2, default=_plain))
+
+
+def echo_line(line: str) -> None:
+    """Print one line of progress to stderr."""
+    typer.echo(line, err=True)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """Errors of registry, broker and schemas become what the command line prints, exit code 1."""
+    try:
+        yield
+    except SchemaError as error:
+        raise UserError(str(error), exit_code=1) from error
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
