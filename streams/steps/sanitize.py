@@ -184,15 +184,14 @@ class Sanitize:
     ) -> Output:
         assert review.verdict is not None
         assert review.decision is not None
+        model = candidate.trace.target.model if candidate.trace else decision.model
         lineage = [
             LineageEntry(kind="decision", id=decision.decision_id, hash=sha256(review.decision)),
             LineageEntry(kind="verdict", id=f"{case.verdict_id}/{case.revision}"),
             LineageEntry(kind="system_prompt", id=decision.prompt_id, hash=decision.prompt_id),
             LineageEntry(kind="toolset", id=decision.toolset_id, hash=decision.toolset_id),
             LineageEntry(kind="agent_spec", id=decision.spec_id, hash=decision.spec_id),
-            LineageEntry(
-                kind="model", id=candidate.trace.target.model if candidate.trace else decision.model
-            ),
+            LineageEntry(kind="model", id=model),
             LineageEntry(kind="gate_set", id=battery.GATE_SET, hash=battery.GATE_SET),
         ]
         if candidate.trace is not None and candidate.trace_bytes is not None:

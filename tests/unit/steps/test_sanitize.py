@@ -1,0 +1,170 @@
+"""The sanitizer: one outcome per dataset arm, a record of every gate, withdrawals."""
+
+from typing import Any
+
+import pytest
+
+from schemas.records import (
+    Case,
+    Disposition,
+    GapReport,
+    GateRecord,
+    Rejection,
+    TrainingExample,
+)
+from streams.steps.contract import Output, Poison
+from streams.steps.ports import Ports
+from streams.steps.sanitize import DATASET_ARMS, Sanitize
+from tests.builders import action, codec, conversation, event, of_type, verdict
+from tests.unit.steps.test_trigger import UP, Table, review
+
+LEAK = "As advised, budgets go up."
+
+
+@pytest.fixture
+def step(ports: Ports) -> Sanitize:
+    return Sanitize(ports)
+
+
+@pytest.fixture
+def table(ports: Ports) -> Table:
+    return Table(ports)
+
+
+def sanitize(step: Sanitize, case: Case) -> tuple[Output, ...]:
+    made = event("opoi.cases", case)
+    outputs = step.on_event(made)
+    assert len(of_type(outputs, Disposition)) == 1
+    assert outputs == step.on_event(made), "the same input gives the same bytes"
+    return outputs
+
+
+def last_case(table: Table) -> Case:
+    found: Case = of_type(table.outputs, Case)[-1]
+    return found
+
+
+def arms(outputs: tuple[Output, ...]) -> dict[str, str]:
+    return {one.arm: one.source for one in of_type(outputs, TrainingExample)}
+
+
+def test_an_approved_decision_gives_its_own_trace_to_every_arm(step: Sanitize, table: Table) -> None:
+    table.review(verdict=verdict())
+    outputs = sanitize(step, last_case(table))
+    assert arms(outputs) == dict.fromkeys(DATASET_ARMS, "own_trace")
+    example = of_type(outputs, TrainingExample)[0]
+    assert example.gap_class is None
+    assert {one.kind for one in example.lineage} >= {"decision", "verdict", "system_prompt", "gate_set"}
+    assert not of_type(outputs, GapReport)
+
+
+def test_an_unhinted_hit_is_the_example_and_rarer_weighs_more(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(action(), UP, action())
+    outputs = sanitize(step, last_case(table))
+    assert arms(outputs) == dict.fromkeys(DATASET_ARMS, "unhinted")
+    rows = {one.arm: one for one in of_type(outputs, TrainingExample)}
+    assert rows["opoi"].action == UP
+    assert rows["unhinted_control"].action == action(), "the control is one run whatever its action"
+    assert (rows["opoi"].weight, rows["opoi"].gap_class) == (1.0, "performance_gap")
+
+
+def test_always_hit_is_no_gap_and_weighs_little(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(UP, UP, UP)
+    outputs = sanitize(step, last_case(table))
+    [report] = of_type(outputs, GapReport)
+    assert (report.gap_class, report.unhinted_hits) == ("no_gap", 3)
+    assert of_type(outputs, TrainingExample)[-1].weight == pytest.approx(1 / 3)
+
+
+def test_a_hinted_hit_is_an_opoi_row_without_its_oracle(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(action(), action(), action())
+    table.answer("opoi", 1, 0, UP)
+    outputs = sanitize(step, last_case(table))
+    assert arms(outputs) == {"unhinted_control": "unhinted", "opoi": "hinted"}
+    [row] = [one for one in of_type(outputs, TrainingExample) if one.arm == "opoi"]
+    assert not any(part.is_oracle for turn in row.turns for part in turn.parts)
+    assert b"0123456789abcdef" not in codec.encode("opoi.training-examples", row)
+    assert "trace" in {one.kind for one in row.lineage}
+    [refused] = of_type(outputs, Rejection)
+    assert (refused.arm, refused.reason_code) == ("rejection_sampled", "no_unhinted_hit")
+    gates = [one.gate for one in of_type(outputs, GateRecord) if one.arm == "opoi"]
+    assert gates == ["structural_removal", "leak", "row_validity"]
+
+
+def test_only_leaking_hits_are_obedience_without_a_row(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(action(), action(), action())
+    for strength in (1, 2):
+        for sample in range(3):
+            [request] = [
+                one
+                for one in table.requests.values()
+                if (one.arm, one.strength, one.sample) == ("opoi", strength, sample)
+            ]
+            leaking = conversation(LEAK, UP, request.oracle)
+            table.answer("opoi", strength, sample, UP, turns=leaking)
+    outputs = sanitize(step, last_case(table))
+    assert arms(outputs) == {"unhinted_control": "unhinted"}
+    [report] = of_type(outputs, GapReport)
+    assert report.gap_class == "obedience"
+    assert "refused_by_leak" in {one.reason_code for one in of_type(outputs, Rejection)}
+
+
+def test_an_action_that_is_never_reached_is_an_architecture_gap(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(action(), action(), action())
+    for strength in (1, 2):
+        for sample in range(3):
+            table.answer("opoi", strength, sample, action())
+    outputs = sanitize(step, last_case(table))
+    [report] = of_type(outputs, GapReport)
+    assert (report.gap_class, report.hinted_runs) == ("architecture_gap", 6)
+
+
+def test_only_tool_misses_are_unreplayable(step: Sanitize, table: Table) -> None:
+    table.review()
+    table.unhinted(action(), action(), action())
+    for strength in (1, 2):
+        for sample in range(3):
+            table.answer("opoi", strength, sample, UP, misses=1)
+    [report] = of_type(sanitize(step, last_case(table)), GapReport)
+    assert (report.gap_class, report.missed_runs) == ("unreplayable", 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"verdict": verdict(kind="decline")}, "declined_without_correction"),
+        ({"verdict": verdict(), "split": "test"}, "test_split"),
+        ({"verdict": verdict(outcome_known=True)}, "outcome_already_known"),
+    ],
+)
+def test_intake_refuses(step: Sanitize, table: Table, changes: dict[str, Any], code: str) -> None:
+    table.review(**changes)
+    outputs = sanitize(step, last_case(table))
+    assert arms(outputs) == {}
+    assert [one.reason_code for one in of_type(outputs, Rejection)] == [code]
+    [said] = of_type(outputs, Disposition)
+    assert (said.outcome, said.reason) == ("rejected", code)
+
+
+def test_a_withdrawal_withdraws_every_arm_with_a_higher_version(step: Sanitize, table: Table) -> None:
+    table.review(verdict=verdict())
+    live = of_type(sanitize(step, last_case(table)), TrainingExample)
+    taken = verdict(kind="retract", revision=2)
+    table.review(verdict=taken, status="retracted", decision=None, split=None)
+    gone = of_type(sanitize(step, last_case(table)), TrainingExample)
+    assert {one.state for one in gone} == {"withdrawn"}
+    assert min(one.issue_number for one in gone) > max(one.issue_number for one in live)
+    assert {one.withdrawn_reason for one in gone} == {"retracted"}
+
+
+def test_a_case_without_its_decision_is_poison(step: Sanitize, table: Table) -> None:
+    table.review(verdict=verdict())
+    hollow = codec.encode("opoi.reviews", review(decision=None))
+    broken = last_case(table).model_copy(update={"review": hollow})
+    with pytest.raises(Poison, match="lacks its decision"):
+        step.on_event(event("opoi.cases", broken, seconds=1))
