@@ -6,7 +6,7 @@ below `dlq.` are ours, the original record's own headers are kept beside them be
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 
@@ -14,6 +14,8 @@ PREFIX = "dlq."
 ORIGINAL = "orig."
 RETRY = "opoi.retry."
 ERROR_BYTES = 512
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -122,10 +124,12 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
             raise NotADeadLetter(f"header {PREFIX}{name} is {text(name)!r}, not a number") from None
 
     def time(name: str) -> datetime:
+        said = text(name)
         try:
-            return datetime.fromisoformat(text(name)).astimezone(UTC)
-        except ValueError:
-            raise NotADeadLetter(f"header {PREFIX}{name} is {text(name)!r}, not an ISO 8601 time") from None
+            # milliseconds since 1970 too: Kafka's own form
+            return _EPOCH + int(said) * _MILLISECOND if said.isdigit() else _utc(said)
+        except (ValueError, OverflowError):
+            raise NotADeadLetter(f"header {PREFIX}{name} is {said!r}, not an ISO 8601 time") from None
 
     return DeadLetter(
         topic=text("topic"),
@@ -140,7 +144,7 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
         replays=number("replays"),
         topic_id=found.get("topic_id", b"").decode(errors="replace"),
         original_headers=tuple(
-            (name.removeprefix(ORIGINAL), value) for name, value in pairs if name.startswith(ORIGINAL)
+            (name.removeprefix(ORIGINAL), value) for name, value in pairs if not name.startswith(PREFIX)
         ),
     )
 
@@ -153,6 +157,11 @@ def _before(topic: str, headers: list[tuple[str, bytes]]) -> DeadLetter | None:
         return parse_dead_letter(headers)
     except NotADeadLetter:
         return None
+
+
+def _utc(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _text(time: datetime) -> str:

@@ -1,8 +1,10 @@
 """Settings of the sinks: ClickHouse."""
 
-from pydantic import SecretStr
+from typing import Annotated
 
-from schemas.settings import HttpUrl, SettingsModel
+from pydantic import Field, SecretStr
+
+from schemas.settings import Absent, HttpUrl, SettingsModel
 
 
 class ClickHouseSettings(SettingsModel):
@@ -16,3 +18,13 @@ class ClickHouseSettings(SettingsModel):
     """Password of that user."""
     database: str = "opoi"
     """Database of all tables and views; made by the migrations."""
+    cluster: Annotated[str | None, Absent] = None
+    """Name of a cluster: tables are replicated on it; absent: one server."""
+    timeout_seconds: Annotated[int, Field(ge=1)] = 60
+    """How long one statement may take."""
+    batch_rows: Annotated[int, Field(ge=1)] = 10_000
+    """Records that the sink lands at once, at most."""
+    batch_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
+    """Bytes of records that the sink lands at once, at most."""
+    batch_seconds: Annotated[float, Field(gt=0)] = 1.0
+    """How long a record waits for others before it is landed."""

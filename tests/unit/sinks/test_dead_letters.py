@@ -66,6 +66,14 @@ def test_a_long_error_is_cut_between_characters() -> None:
 
 
 @pytest.mark.parametrize(
+    "time", [b"1772366400123", b"2026-03-01T12:00:00.123", b"2026-03-01T13:00:00.123+01:00"]
+)
+def test_a_time_is_read_in_kafkas_form_too(time: bytes) -> None:
+    headers = {**dict(dead_letter_headers(**FIRST)), "dlq.timestamp": time}
+    assert parse_dead_letter(headers.items()).timestamp == WRITTEN
+
+
+@pytest.mark.parametrize(
     ("change", "says"),
     [
         ({"dlq.stage": None}, "header dlq.stage is missing"),

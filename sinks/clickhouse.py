@@ -1,0 +1,167 @@
+"""ClickHouse over HTTP, one server or the embedded engine's front alike."""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from clickhouse_connect import get_client
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError, InterfaceError
+from clickhouse_connect.driver.query import QueryResult
+
+from sinks.settings import ClickHouseSettings
+from sinks.tables import Table
+
+Row = tuple[Any, ...]
+Connect = Callable[[ClickHouseSettings, str | None], Client]
+
+# answers that say nothing against the rows: the same insert can succeed later
+_AWAY = {
+    "ABORTED",
+    "ALL_CONNECTION_TRIES_FAILED",
+    "CANNOT_SCHEDULE_TASK",
+    "KEEPER_EXCEPTION",
+    "MEMORY_LIMIT_EXCEEDED",
+    "NETWORK_ERROR",
+    "NOT_ENOUGH_SPACE",
+    "QUERY_WAS_CANCELLED",
+    "QUERY_WAS_CANCELLED_BY_CLIENT",
+    "QUOTA_EXCEEDED",
+    "S3_ERROR",
+    "SERVER_OVERLOADED",
+    "SOCKET_TIMEOUT",
+    "TABLE_IS_READ_ONLY",
+    "TIMEOUT_EXCEEDED",
+    "TOO_FEW_LIVE_REPLICAS",
+    "TOO_MANY_MUTATIONS",
+    "TOO_MANY_PARTS",
+    "TOO_MANY_SIMULTANEOUS_QUERIES",
+    "TOO_SLOW",
+    "UNKNOWN_STATUS_OF_INSERT",
+    "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
+}
+_NOT_MIGRATED = {
+    "NO_SUCH_COLUMN_IN_TABLE",
+    "THERE_IS_NO_COLUMN",
+    "UNKNOWN_DATABASE",
+    "UNKNOWN_IDENTIFIER",
+    "UNKNOWN_TABLE",
+}
+_NOT_ALLOWED = {"ACCESS_DENIED", "AUTHENTICATION_FAILED", "READONLY", "REQUIRED_PASSWORD", "WRONG_PASSWORD"}
+
+
+class ClickHouseAway(Exception):
+    """ClickHouse does not answer, or not now; the same statement can succeed later."""
+
+
+class BatchRefused(Exception):
+    """ClickHouse, or the client before it, refused the rows; at least one of them is at fault."""
+
+
+class StatementRefused(Exception):
+    """ClickHouse refused a statement that holds no rows."""
+
+
+def http_client(settings: ClickHouseSettings, database: str | None) -> Client:
+    """A client of the HTTP interface; `database` None before it is made."""
+    url = urlsplit(settings.url)
+    return get_client(
+        interface=url.scheme,
+        host=url.hostname,
+        port=url.port or (8443 if url.scheme == "https" else 8123),
+        proxy_path=url.path,
+        username=settings.user,
+        password=settings.password.get_secret_value(),
+        database=database,
+        connect_timeout=5,
+        send_receive_timeout=settings.timeout_seconds,
+        # a session is a lock: two statements of one process could not run at once
+        autogenerate_session_id=False,
+        client_name="opoi",
+    )
+
+
+class ClickHouse:
+    """One connection, made when it is first needed, and every error typed."""
+
+    def __init__(
+        self,
+        settings: ClickHouseSettings,
+        *,
+        connect: Connect = http_client,
+        database: bool = True,
+    ) -> None:
+        self.settings = settings
+        self._connect = connect
+        self._database = settings.database if database else None
+        self._client: Client | None = None
+
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Lands rows in the table's column order. Raises ClickHouseAway, BatchRefused.
+
+        Without a deduplication token: batches are cut by time, a retry has other bounds, and ClickHouse
+        drops other rows under a known token in silence. The rows' own Kafka coordinates make a second
+        landing harmless instead, in the table's sort key and in the views.
+        """
+        with self._errors(BatchRefused):
+            self._connected().insert(
+                table.name,
+                rows,
+                column_names=[column.name for column in table.landed],
+                column_type_names=[column.type for column in table.landed],
+                # acknowledged means written, whatever the server's profile says
+                settings={"async_insert": 0},
+            )
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> QueryResult:
+        """Rows of a query with its `{name:Type}` parameters. Raises ClickHouseAway, StatementRefused."""
+        with self._errors(StatementRefused):
+            return self._connected().query(sql, parameters=dict(parameters or {}), settings=settings)
+
+    def command(self, sql: str) -> None:
+        """Runs a statement. Raises ClickHouseAway, StatementRefused."""
+        with self._errors(StatementRefused):
+            self._connected().command(sql)
+
+    def close(self) -> None:
+        """Ends the connection; a later call makes a new one."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _connected(self) -> Client:
+        if self._client is None:
+            self._client = self._connect(self.settings, self._database)
+        return self._client
+
+    @contextmanager
+    def _errors(self, refused: type[Exception]) -> Iterator[None]:
+        try:
+            yield
+        except (DataError, InterfaceError) as error:
+            raise refused(_first_line(error)) from error
+        except DatabaseError as error:
+            if error.name in _NOT_MIGRATED and refused is BatchRefused:
+                raise ClickHouseAway(
+                    f"{self.settings.url}: {_first_line(error)}; run `opoi migrate up`"
+                ) from error
+            if error.name in _NOT_ALLOWED:
+                raise ClickHouseAway(
+                    f"{self.settings.url} refuses user {self.settings.user!r}: {_first_line(error)}; "
+                    "set OPOI_CLICKHOUSE__USER and OPOI_CLICKHOUSE__PASSWORD"
+                ) from error
+            if error.code is None or error.name in _AWAY:
+                raise ClickHouseAway(f"{self.settings.url} does not answer: {_first_line(error)}") from error
+            raise refused(_first_line(error)) from error
+        except ClickHouseError as error:
+            raise ClickHouseAway(f"{self.settings.url} does not answer: {_first_line(error)}") from error
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError, struct.error) as error:
+            # what the client raises on a value that its column cannot carry
+            raise refused(f"{type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:500] if lines else type(error).__name__

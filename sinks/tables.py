@@ -1,0 +1,105 @@
+"""The landing tables: one per topic, one row per Kafka coordinate, never changed.
+
+A coordinate is (Kafka's own topic id, partition, offset): the id, so that a broker made anew never
+collides with old rows. Rows landed twice have one sort key and become one when ClickHouse merges;
+readers use the views (`sinks.views`), which are right before that too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from schemas.catalog import DAY, TopicSpec, topics
+from sinks.columns import BODY, TIME, Column, columns_of
+
+DEAD_LETTERS = "opoi.dead-letters"
+# past its retention Kafka has nothing left and these tables are the truth, so they keep more
+RETENTIONS_KEPT = 4
+
+# in every landing table, after the record's own columns; `_inserted_at` is ClickHouse's to fill
+KAFKA_COLUMNS = (
+    Column("_topic_id", "UUID", "Kafka's own id of the topic."),
+    Column("_topic", "LowCardinality(String)", "Logical name of the topic."),
+    Column("_partition", "Int32", "Kafka partition."),
+    Column("_offset", "Int64", "Kafka offset.", codec="Delta, ZSTD(1)"),
+    Column("_timestamp", TIME, "Kafka timestamp.", codec="Delta, ZSTD(1)"),
+    Column("_key", "String", "Message key; empty where there is none.", codec=BODY),
+    Column("_schema_id", "Int32", "Registry's id of the writer's schema; 0 for raw bytes."),
+)
+INSERTED_AT = Column("_inserted_at", TIME, "When the row was landed.", default="now64(3)")
+COORDINATES = ("_topic_id", "_partition", "_offset")
+
+# what the headers of a dead letter say; of one with unreadable headers, its own coordinates
+DEAD_LETTER_COLUMNS = (
+    Column("stage", "LowCardinality(String)", "Stage that gave the record up."),
+    Column("topic", "LowCardinality(String)", "Logical topic that the record stood in."),
+    Column("partition", "Int32", "Its partition there."),
+    Column("offset", "Int64", "Its offset there."),
+    Column("timestamp", TIME, "Its Kafka timestamp there."),
+    Column("error_type", "LowCardinality(String)", "Short stable code of the error."),
+    Column("error", "String", "The error, its first 512 bytes.", codec=BODY),
+    Column("app_version", "LowCardinality(String)", "Version of opoi that gave it up."),
+    Column("first_failed_at", TIME, "When it failed first."),
+    Column("replays", "Int32", "How often it was sent again before."),
+    Column("value", "String", "The original bytes.", codec=BODY),
+    Column("headers", "Map(String, String)", "Every header as it came.", codec=BODY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """One landing table. `columns` are those of the record (of the headers, for dead letters)."""
+
+    name: str
+    topic: TopicSpec
+    columns: tuple[Column, ...]
+    identity: tuple[str, ...]
+    """Columns that make two rows the same thing."""
+    version: tuple[str, ...]
+    """Columns of the identity's version; the highest is live."""
+
+    @property
+    def view(self) -> str:
+        """Name of the view by identity."""
+        return self.name.removesuffix("_raw")
+
+    @property
+    def landed(self) -> tuple[Column, ...]:
+        """The columns that a row holds, in its order."""
+        return (*self.columns, *KAFKA_COLUMNS)
+
+    @property
+    def sort_key(self) -> tuple[str, ...]:
+        """Agent, day, ids, coordinates: the last make one coordinate one row."""
+        required = {column.name for column in self.columns if not column.nullable}
+        agent = ("agent",) if "agent" in required else ()
+        ids = (name for name in self.identity if name in required and name != "agent")
+        return (*agent, "toDate(_timestamp)", *ids, *COORDINATES)
+
+    @property
+    def indexed(self) -> tuple[str, ...]:
+        """Ids that people look rows up by, each with a skip index."""
+        return tuple(column.name for column in self.columns if column.name in ("decision_id", "replay_id"))
+
+    @property
+    def kept_days(self) -> int | None:
+        """Days that a row is kept; None: without end."""
+        if self.topic.cleanup == "compact" or self.topic.retention_ms is None:
+            return None
+        return RETENTIONS_KEPT * self.topic.retention_ms // DAY
+
+
+def _tables() -> Iterator[Table]:
+    for spec in topics().values():
+        name = spec.name.removeprefix("opoi.").replace(".", "_").replace("-", "_") + "_raw"
+        if spec.name == DEAD_LETTERS:
+            identity = ("stage", "topic", "partition", "offset")
+            yield Table(name, spec, DEAD_LETTER_COLUMNS, identity, ("replays",))
+        elif spec.sink and spec.record:
+            yield Table(name, spec, columns_of(spec.record), spec.identity, spec.version)
+
+
+@cache
+def tables() -> dict[str, Table]:
+    """The landing table of each topic that has one, by logical topic name."""
+    return {table.topic.name: table for table in _tables()}
