@@ -1,0 +1,1 @@
+"""The reference agent: a media buyer on Meta's ad platforms."""

@@ -1,0 +1,77 @@
+"""What a run is made of: the agent, its bounds and price, and what came out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agent.decision import Decision
+from agent.spec import AgentSpec
+from schemas.identity import canonical_json, sha256
+from schemas.records import IntendedWrite, TraceStatus, Turn, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDefinition:
+    """What an agent is to the runtime; its three contents are artifacts."""
+
+    spec: AgentSpec
+    system_prompt: str
+    declarations: Sequence[Mapping[str, Any]]
+
+    @property
+    def prompt_id(self) -> str:
+        """sha256 of the system prompt."""
+        return sha256(self.system_prompt)
+
+    @property
+    def toolset_id(self) -> str:
+        """sha256 of the canonical JSON of the tool declarations."""
+        return sha256(canonical_json(list(self.declarations)))
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Millionths of one unit of `currency` for a million tokens."""
+
+    currency: str
+    input: int
+    cached: int
+    output: int
+
+    def of(self, usage: Usage) -> int:
+        """The cost of `usage` in millionths of a unit; thought is paid as output."""
+        cached = usage.cached_tokens or 0
+        fresh = max(0, (usage.input_tokens or 0) - cached)
+        generated = (usage.output_tokens or 0) + (usage.thought_tokens or 0)
+        return round((fresh * self.input + cached * self.cached + generated * self.output) / 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of one run. Money is in millionths of a unit of the price's currency; it is bounded only where
+    the model's price is known."""
+
+    max_turns: int = 24
+    max_output_tokens: int = 100_000
+    max_seconds: float = 600.0
+    max_cost_micros: int | None = None
+    tool_seconds: float = 30.0
+    max_response_bytes: int = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run, whole. `decision` is the last valid one, also where the run went wrong after it; `reason`
+    is set where status is not `completed`."""
+
+    status: TraceStatus
+    reason: str | None
+    turns: tuple[Turn, ...]
+    decision: Decision | None
+    usage: Usage
+    attempts: int
+    misses: int
+    intended_writes: tuple[IntendedWrite, ...]
+    started_at: datetime
+    finished_at: datetime
