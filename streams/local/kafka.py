@@ -83,6 +83,11 @@ def start_command(java: Path, jars: Path, properties: Path) -> list[str]:
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
         "-Dorg.slf4j.simpleLogger.showThreadName=false",
+        # a line for each partition at each start would bury the rest
+        "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals=warn",
+        "-Dorg.slf4j.simpleLogger.log.kafka.log=warn",
+        "-Dorg.slf4j.simpleLogger.log.kafka.cluster=warn",
+        "-Dorg.slf4j.simpleLogger.log.state.change.logger=warn",
         "-cp",
         f"{jars}/*",
         "kafka.Kafka",
