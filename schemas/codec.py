@@ -14,6 +14,7 @@ from fastavro.read import SchemaResolutionError
 from pydantic import ValidationError
 
 from schemas import records
+from schemas.bounds import unsafe
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
@@ -33,6 +34,13 @@ _DECODE_FAULTS = (
     TypeError,
     ValueError,
     struct.error,
+)
+
+_PARSE_FAULTS = (
+    *_DECODE_FAULTS,
+    AttributeError,
+    RecursionError,
+    fastavro.schema.SchemaParseException,
 )
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -66,6 +74,7 @@ class Codec:
         self._subject_of = subject_of or SubjectNames({})
         self._ids: dict[str, int] = {}
         self._writers: dict[int, Any] = {}
+        self._readers: dict[int, Any] = {}
 
     def encode(self, topic_name: str, record: Record) -> bytes:
         """The framed value. Raises Unencodable, NotRegistered, RegistryAway."""
@@ -79,7 +88,7 @@ class Codec:
         try:
             fastavro.schemaless_writer(buffer, schema(expected), record.to_avro())
         except (TypeError, ValueError, OverflowError) as error:
-            raise Unencodable(f"{expected} cannot be written: {error}") from error
+            raise Unencodable(f"{expected} cannot be written: {_why_unencodable(record, error)}") from error
         return buffer.getvalue()
 
     def decode(self, topic_name: str, value: bytes | None) -> Record:
@@ -96,7 +105,7 @@ class Codec:
             )
         source = io.BytesIO(body)
         try:
-            decoded = fastavro.schemaless_reader(source, writer, schema(expected))
+            decoded = fastavro.schemaless_reader(source, writer, self._reader(schema_id, expected))
         except EOFError as error:
             raise Undecodable(
                 "truncated", f"the body ends after {len(body)} bytes, in the middle of a {expected}"
@@ -109,7 +118,7 @@ class Codec:
         try:
             return record_type(expected).model_validate(decoded)
         except (ValidationError, OverflowError) as error:
-            raise Undecodable("contract", f"the {expected} breaks its contract: {error}") from error
+            raise Undecodable("contract", f"the {expected} breaks its contract: {_in_words(error)}") from error
 
     def decode_as(self, topic_name: str, value: bytes | None, wanted: type[AnyRecord]) -> AnyRecord:
         """`decode`, with the type that the caller expects of the topic."""
@@ -121,10 +130,52 @@ class Codec:
         if schema_id not in self._writers:
             found = self._store.schema_of(schema_id)
             try:
-                self._writers[schema_id] = fastavro.parse_schema(found, named_schemas={})
-            except (fastavro.schema.SchemaParseException, fastavro.schema.UnknownType) as error:
+                parsed = fastavro.parse_schema(found, named_schemas={})
+            except _PARSE_FAULTS as error:
                 raise Undecodable("unresolvable", f"schema {schema_id} is not valid Avro: {error}") from error
+            if (fault := unsafe(parsed)) is not None:
+                raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}")
+            self._writers[schema_id] = parsed
         return self._writers[schema_id]
+
+    def _reader(self, schema_id: int, record: str) -> Any:
+        """This version's schema; None where it is the writer's, since resolving takes twice the time."""
+        if schema_id not in self._readers:
+            ours = schema(record)
+            same = _wire_form(self._writers[schema_id]) == _wire_form(ours)
+            self._readers[schema_id] = None if same else ours
+        return self._readers[schema_id]
+
+
+def _wire_form(part: Any) -> Any:
+    """A parsed schema without what does not change how bytes are read."""
+    if isinstance(part, dict):
+        return {
+            key: _wire_form(value)
+            for key, value in part.items()
+            if key not in ("doc", "default", "aliases") and not key.startswith("__")
+        }
+    if isinstance(part, list):
+        return [_wire_form(item) for item in part]
+    return part
+
+
+def _in_words(error: ValidationError | OverflowError) -> str:
+    """Which fields are at fault and how; never the values, they may be anybody's data."""
+    if isinstance(error, OverflowError):
+        return str(error)
+    faults = error.errors(include_url=False, include_input=False, include_context=False)
+    lines = [f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in faults[:3]]
+    return "; ".join(lines) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
+
+
+def _why_unencodable(record: Record, error: Exception) -> str:
+    """A record that was made without validation (`model_construct`, `model_copy`) is validated now."""
+    try:
+        type(record).model_validate(record.to_avro())
+    except ValidationError as invalid:
+        return _in_words(invalid)
+    return type(error).__name__
 
 
 class SubjectNames:

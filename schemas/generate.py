@@ -15,8 +15,8 @@ from schemas.catalog import AVSC, NAMESPACE, references
 TARGET = Path(__file__).with_name("records.py")
 _PRIMITIVES = {
     "string": "str",
-    "long": "int",
-    "int": "int",
+    "long": "Long",
+    "int": "Int",
     "double": "float",
     "boolean": "bool",
     "bytes": "bytes",
@@ -90,7 +90,7 @@ def render() -> str:
     text = (
         '"""Typed records, generated from `schemas/avsc` by `python -m schemas.generate`: do not edit."""\n\n'
         "from typing import ClassVar, Literal\n\n"
-        "from schemas.record import Record, Timestamp\n\n\n" + body
+        "from schemas.record import Int, Long, Record, Timestamp\n\n\n" + body
     )
     formatted = subprocess.run(
         [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "110", "-"],

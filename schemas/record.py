@@ -3,18 +3,26 @@
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 def _utc_milliseconds(value: datetime) -> datetime:
     if value.tzinfo is None:
         raise ValueError(f"{value.isoformat()} has no time zone; records carry UTC times")
-    value = value.astimezone(UTC)
+    try:
+        value = value.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{value.isoformat()} is no UTC time between the years 1 and 9999") from error
     return value - timedelta(microseconds=value.microsecond % 1000)
 
 
 # what Avro's timestamp-millis can carry, so that a record equals what comes back from the wire
 Timestamp = Annotated[datetime, AfterValidator(_utc_milliseconds)]
+
+Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
+"""Avro's int."""
+Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""Avro's long."""
 
 
 class Record(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal
 
-from schemas.record import Record, Timestamp
+from schemas.record import Int, Long, Record, Timestamp
 
 
 class Action(Record):
@@ -98,19 +98,19 @@ class Usage(Record):
 
     schema_name: ClassVar[str] = "opoi.Usage"
 
-    input_tokens: int | None = None
+    input_tokens: Long | None = None
     """Prompt tokens over all calls."""
-    cached_tokens: int | None = None
+    cached_tokens: Long | None = None
     """Prompt tokens served from a cache."""
-    output_tokens: int | None = None
+    output_tokens: Long | None = None
     """Generated tokens."""
-    thought_tokens: int | None = None
+    thought_tokens: Long | None = None
     """Tokens of thought."""
-    model_calls: int = 0
+    model_calls: Int = 0
     """Calls of the model."""
-    tool_calls: int = 0
+    tool_calls: Int = 0
     """Calls of tools."""
-    cost_micros: int | None = None
+    cost_micros: Long | None = None
     """Cost in millionths of one unit of `cost_currency`; null where no price is known."""
     cost_currency: str | None = None
     """ISO 4217 code."""
@@ -250,9 +250,9 @@ class Cause(Record):
 
     topic: str
     """Logical topic name."""
-    partition: int
+    partition: Int
     """Partition."""
-    offset: int
+    offset: Long
     """Offset."""
     id: str
     """Id of the record there."""
@@ -271,15 +271,15 @@ class AgentTrace(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict that the case belongs to."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
     replay_id: str
     """uuid5 of agent, decision, verdict, revision, arm, strength, sample and target agent version."""
     arm: ReplayArm
     """What kind of run."""
-    strength: int
+    strength: Int
     """0: no oracle; 1: action only; 2: action and where to look."""
-    sample: int
+    sample: Int
     """From 0."""
     target: TargetAgent
     """Which agent runs."""
@@ -295,13 +295,13 @@ class AgentTrace(Record):
     """What it decided."""
     rationale: str | None = None
     """Why, in its words."""
-    misses: int = 0
+    misses: Int = 0
     """Tool calls that nothing recorded could answer."""
     intended_writes: tuple[IntendedWrite, ...] = ()
     """Writes it would have made."""
     usage: Usage
     """What it used."""
-    attempts: int = 1
+    attempts: Int = 1
     """Model attempts, retries after 429 and 5xx included."""
     started_at: Timestamp
     """Start of the run."""
@@ -376,13 +376,13 @@ class Budget(Record):
 
     schema_name: ClassVar[str] = "opoi.Budget"
 
-    max_turns: int
+    max_turns: Int
     """Model calls."""
-    max_output_tokens: int
+    max_output_tokens: Int
     """Generated tokens over all calls."""
-    max_seconds: int
+    max_seconds: Int
     """Wall-clock seconds."""
-    max_cost_micros: int | None = None
+    max_cost_micros: Long | None = None
     """Millionths of one currency unit; null: not bounded."""
 
 
@@ -397,19 +397,19 @@ class CaseTry(Record):
 
     replay_id: str
     """The replay."""
-    strength: int
+    strength: Int
     """Oracle strength, 0 for none."""
-    sample: int
+    sample: Int
     """From 0."""
     status: TraceStatus | None = None
     """Null where no trace came before the deadline."""
     hit: bool = False
     """Whether it reached the expert's action."""
-    misses: int = 0
+    misses: Int = 0
     """Tool calls that nothing recorded could answer."""
     failed_gate: str | None = None
     """First gate that refused it; null where none did."""
-    trace_offset: int | None = None
+    trace_offset: Long | None = None
     """Offset of the trace that counts."""
     trace: bytes | None = None
     """Its framed AgentTrace, byte for byte: of the chosen try and of the first that completed; null elsewhere."""
@@ -424,7 +424,7 @@ class CaseArm(Record):
     """The arm."""
     tries: tuple[CaseTry, ...] = ()
     """In the order they were asked for."""
-    hits: int = 0
+    hits: Int = 0
     """Tries that reached the expert's action."""
     stop_reason: str
     """Why no more were asked for."""
@@ -445,11 +445,11 @@ class Case(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict that the case belongs to."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
-    issue_number: int = 1
+    issue_number: Int = 1
     """Counts the closings of cases of this decision, over all its verdicts."""
     status: CaseStatus
     """How it was closed."""
@@ -478,9 +478,9 @@ class CaseRequest(Record):
     """The replay."""
     arm: ReplayArm
     """What kind of run."""
-    strength: int
+    strength: Int
     """Oracle strength."""
-    sample: int
+    sample: Int
     """From 0."""
     requested_at: Timestamp
     """Broker time of the input that led to it."""
@@ -490,7 +490,7 @@ class CaseRequest(Record):
     """Null until its trace came."""
     hit: bool = False
     """Whether it reached the expert's action."""
-    misses: int = 0
+    misses: Int = 0
     """Tool calls that nothing recorded could answer."""
     failed_gate: str | None = None
     """First gate that refused it."""
@@ -513,11 +513,11 @@ class CaseState(Record):
     """Account."""
     verdict_id: str
     """The verdict."""
-    revision: int
+    revision: Int
     """Its revision."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
-    issue_number: int = 0
+    issue_number: Int = 0
     """Counts the closings of cases of this decision."""
     phase: CasePhase
     """Where it stands."""
@@ -552,9 +552,9 @@ class PartitionCut(Record):
 
     topic: str
     """Logical topic name."""
-    partition: int
+    partition: Int
     """Partition."""
-    offset: int
+    offset: Long
     """First offset not read."""
 
 
@@ -569,7 +569,7 @@ class DatasetExport(Record):
     """Name of the agent."""
     arm: DatasetArm
     """Which set."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
     gate_set: str
     """Gate configuration of its rows."""
@@ -577,7 +577,7 @@ class DatasetExport(Record):
     """What was read."""
     example_ids: tuple[str, ...] = ()
     """Rows in it."""
-    rows: int
+    rows: Long
     """Number of rows."""
     uri: str | None = None
     """Where it was written."""
@@ -602,9 +602,9 @@ class Disposition(Record):
     """The stage."""
     topic: str
     """Logical topic of the input."""
-    partition: int
+    partition: Int
     """Its partition."""
-    offset: int
+    offset: Long
     """Its offset."""
     id: str | None = None
     """Id of the record; null where it could not be read."""
@@ -652,7 +652,7 @@ class EndOffset(Record):
 
     topic: str
     """Logical topic name."""
-    offset: int
+    offset: Long
     """Next offset to be written."""
 
 
@@ -692,7 +692,7 @@ class EvaluationRun(Record):
     """Decision whose prompt it is."""
     model: str
     """Model name."""
-    run: int
+    run: Int
     """From 0."""
     arm: DatasetArm | None = None
     """Training set of the model; null: the base."""
@@ -704,7 +704,7 @@ class EvaluationRun(Record):
     """Whether the action is the expert's."""
     log_probability_sum: float | None = None
     """Over its generated tokens, nats."""
-    token_count: int | None = None
+    token_count: Long | None = None
     """Generated tokens with a log-probability."""
     turns: tuple[Turn, ...] = ()
     """The run."""
@@ -739,7 +739,7 @@ class ExpertVerdict(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict."""
-    revision: int = 1
+    revision: Int = 1
     """From 1; a later one supersedes."""
     expert: str
     """Pseudonym of the expert."""
@@ -778,21 +778,21 @@ class GapReport(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict that the case belongs to."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
     gap_class: GapClass
     """The class."""
-    unhinted_runs: int = 0
+    unhinted_runs: Int = 0
     """Un-hinted runs that ended."""
-    unhinted_hits: int = 0
+    unhinted_hits: Int = 0
     """Of these, how many reached the expert's action."""
-    hinted_runs: int = 0
+    hinted_runs: Int = 0
     """Hinted runs that ended."""
-    hinted_hits: int = 0
+    hinted_hits: Int = 0
     """Of these, how many reached it."""
-    missed_runs: int = 0
+    missed_runs: Int = 0
     """Hinted runs with a tool call that nothing recorded could answer."""
     missing_fact_json: str | None = None
     """The fact that the agent lacked, as structure, where the class is architecture_gap."""
@@ -819,9 +819,9 @@ class GateRecord(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict that the case belongs to."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
     arm: str
     """Replay arm or dataset arm that was judged."""
@@ -895,7 +895,7 @@ class JoinState(Record):
     """Status of the last review."""
     emitted_verdict_id: str | None = None
     """Verdict of the last review."""
-    emitted_revision: int | None = None
+    emitted_revision: Int | None = None
     """Its revision."""
     emitted_by: Cause | None = None
     """Input that led to it."""
@@ -931,7 +931,7 @@ class TextScore(Record):
     """Kind of text: all, rationale, action, tool_call."""
     log_probability_sum: float
     """Nats."""
-    token_count: int
+    token_count: Long
     """Tokens."""
 
 
@@ -983,7 +983,7 @@ class Rejection(Record):
     """The decision."""
     verdict_id: str | None = None
     """The verdict."""
-    revision: int | None = None
+    revision: Int | None = None
     """Its revision."""
     arm: str | None = None
     """The arm, where one was refused."""
@@ -1016,15 +1016,15 @@ class ReplayRequest(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict that the case belongs to."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
     replay_id: str
     """uuid5 of agent, decision, verdict, revision, arm, strength, sample and target agent version."""
     arm: ReplayArm
     """What kind of run."""
-    strength: int
+    strength: Int
     """0: no oracle; 1: action only; 2: action and where to look."""
-    sample: int
+    sample: Int
     """From 0."""
     target: TargetAgent
     """Which agent runs."""
@@ -1061,7 +1061,7 @@ class Review(Record):
     """What the join found."""
     verdict_id: str | None = None
     """The verdict; null where there is none."""
-    revision: int | None = None
+    revision: Int | None = None
     """Its revision."""
     decision: bytes | None = None
     """The framed AgentDecision as it came, byte for byte."""
@@ -1071,7 +1071,7 @@ class Review(Record):
     """The verdicts that disagree, where status is `conflict`."""
     split: Split | None = None
     """Null where the decision is missing."""
-    time_to_verdict_ms: int | None = None
+    time_to_verdict_ms: Long | None = None
     """From decided_at to given_at, milliseconds."""
     reviewed_at: Timestamp
     """Broker time of the input that completed it."""
@@ -1086,9 +1086,9 @@ class Tick(Record):
 
     stage: str
     """The stage."""
-    partition: int
+    partition: Int
     """Partition it is for."""
-    partitions: int
+    partitions: Int
     """Partition count of the stage's table."""
     at: Timestamp
     """Time of the tick."""
@@ -1109,13 +1109,13 @@ class TrainingExample(Record):
     """The decision, unique within its agent."""
     verdict_id: str
     """The verdict behind it."""
-    revision: int
+    revision: Int
     """Revision of that verdict, from 1."""
     arm: DatasetArm
     """The training set it belongs to."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
-    issue_number: int = 1
+    issue_number: Int = 1
     """Issue number of the case; grows with each closing of a case of the decision."""
     state: ExampleState
     """Live or withdrawn."""
@@ -1168,7 +1168,7 @@ class TunedModel(Record):
     """Training set."""
     arm: DatasetArm
     """Which set."""
-    round: int = 1
+    round: Int = 1
     """Training round."""
     hyper_parameters_json: str = "{}"
     """As JSON."""
