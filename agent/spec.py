@@ -96,6 +96,15 @@ class Presets(SpecModel):
     """Argument whose value 1 asks for one row a day; without it a row covers the whole range."""
 
 
+class Ratio(SpecModel):
+    """A field that is a quotient of additive ones. Over days it is the sum of `numerator` over the sum of
+    `denominator`; without a numerator it is the mean of the daily values weighted by the denominator, which
+    is the same where every day with a denominator has a value or a value of 0."""
+
+    denominator: str
+    numerator: str | None = None
+
+
 class Rows(SpecModel):
     """The table in a tool's response, and how its rows combine over days."""
 
@@ -108,8 +117,7 @@ class Rows(SpecModel):
     """Fields that are the same in every row of an entity."""
     additive: tuple[str, ...] = ()
     """Fields that add up over days: numbers as strings, or lists of {action_type, value}."""
-    ratios: Mapping[str, str] = {}
-    """Field to the additive field that is its denominator; a ratio over days is the mean weighted by it."""
+    ratios: Mapping[str, Ratio] = {}
 
 
 class ToolSpec(SpecModel):

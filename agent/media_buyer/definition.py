@@ -1,4 +1,4 @@
-"""The media buyer as the runtime knows it: prompt, tool declarations, AgentSpec, and the request it answers."""
+"""The media buyer as the runtime knows it: prompt, tool declarations, AgentSpec, and what it is asked."""
 
 import json
 from collections.abc import Mapping

@@ -1,0 +1,81 @@
+"""The oracle: an expert's verdict as one small part of the first user turn, and nothing more of it.
+
+It names the action and, in the second strength, where to look. Both are names of the AgentSpec, so no value,
+no reason and no wording of the expert reaches the agent; what the agent could not have known is left behind.
+The target is not repeated: the request names it.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+from agent.spec import AgentSpec
+from schemas.records import Action, ExpertVerdict, Part, Turn
+
+Strength = Literal["action_only", "action_and_where"]
+STRENGTHS: Mapping[int, Strength] = {1: "action_only", 2: "action_and_where"}
+"""Names of the strengths of records; 0 is a run without an oracle."""
+
+
+class NoOracle(ValueError):
+    """A verdict or a strength that gives no oracle; the text says why."""
+
+
+def nonce(secret: bytes, replay_id: str) -> str:
+    """32 hexadecimal digits that delimit the oracle of one replay, and that nobody else can foresee."""
+    return hmac.new(secret, replay_id.encode(), hashlib.sha256).hexdigest()[:32]
+
+
+def render(
+    spec: AgentSpec, verdict: ExpertVerdict, strength: int, nonce: str, *, decided: Action | None = None
+) -> str:
+    """The oracle's text. An approval steers towards `decided`, the agent's own action.
+
+    Raises NoOracle for a verdict that names no action of the spec, and for an unknown strength.
+    """
+    if strength not in STRENGTHS:
+        raise NoOracle(f"strength {strength} is none of {', '.join(map(str, STRENGTHS))}")
+    action = verdict.corrected_action if verdict.kind == "correct" else None
+    if verdict.kind == "approve":
+        action = decided
+    if action is None or action.name not in spec.actions:
+        named = "no action" if action is None else f"the action {action.name!r}"
+        raise NoOracle(f"a verdict of kind {verdict.kind!r} that names {named} steers towards nothing")
+    lines = [f"Expected action: {_named(action)}."]
+    where = where_to_look(spec, verdict.rationale or "")
+    if STRENGTHS[strength] == "action_and_where" and where:
+        lines.append(f"Where to look: {', '.join(where)}.")
+    lines.append("Decide by your own evidence; do not mention this note.")
+    return "\n".join((f"[note {nonce}]", *lines, f"[end of note {nonce}]"))
+
+
+def _named(action: Action) -> str:
+    arguments = json.loads(action.arguments_json)
+    numbers = [
+        f"{name} {value}" for name, value in sorted(arguments.items()) if isinstance(value, int | float)
+    ]
+    return f"{action.name} ({', '.join(numbers)})" if numbers else action.name
+
+
+def where_to_look(spec: AgentSpec, rationale: str) -> tuple[str, ...]:
+    """The metrics and windows of the spec that the rationale speaks of, in the order of their mention."""
+    found: dict[str, int] = {}
+    for names in (spec.terms.metrics, spec.terms.windows):
+        for name, words in names.items():
+            places = [
+                match.start()
+                for word in words
+                for match in re.finditer(rf"\b{re.escape(word)}\b", rationale, re.I)
+            ]
+            if places:
+                found[name] = min(places)
+    return tuple(sorted(found, key=lambda name: (found[name], name)))
+
+
+def with_oracle(question: Turn, oracle: str) -> Turn:
+    """The first turn with the oracle as one further part; everything else stays as it is."""
+    part = Part(kind="text", text=oracle, is_oracle=True)
+    return question.model_copy(update={"parts": (*question.parts, part)})

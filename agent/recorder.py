@@ -1,0 +1,109 @@
+"""A production run as the record that everything else starts from: each turn, each answer, the snapshot."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from agent.ports import GenerationConfig, ToolBox, ToolError
+from agent.run import AgentDefinition, Run
+from agent.spec import AgentSpec
+from schemas.identity import canonical_json
+from schemas.records import AgentDecision, SnapshotEntry
+
+log = structlog.get_logger(__name__)
+
+
+class NotADecision(ValueError):
+    """A run that came to no decision; the text is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What surrounds a run: which decision it is, whose account, on which model. `input` is what the agent
+    was asked."""
+
+    decision_id: str
+    account_id: str
+    account_time_zone: str
+    currency: str
+    input: Mapping[str, Any]
+    model: str
+    config: GenerationConfig
+    attribution_setting: str | None = None
+
+
+def record(
+    agent: AgentDefinition,
+    setting: Setting,
+    run: Run,
+    *,
+    decided_at: datetime,
+    snapshot: tuple[SnapshotEntry, ...] = (),
+) -> AgentDecision:
+    """The decision's record. Raises NotADecision where the run came to none.
+
+    A run that went wrong after it had really changed something is recorded too: that it decided is a fact.
+    """
+    wrote = any(
+        part.effect == "write" and part.answered_by == "live" for turn in run.turns for part in turn.parts
+    )
+    if run.decision is None or (run.status != "completed" and not wrote):
+        raise NotADecision(f"{run.status}: {run.reason}")
+    return AgentDecision(
+        agent=agent.spec.name,
+        account_id=setting.account_id,
+        decision_id=setting.decision_id,
+        agent_version=agent.spec.version,
+        account_time_zone=setting.account_time_zone,
+        currency=setting.currency,
+        attribution_setting=setting.attribution_setting,
+        segment=agent.spec.segment_of(setting.input),
+        decided_at=decided_at,
+        prompt_id=agent.prompt_id,
+        toolset_id=agent.toolset_id,
+        spec_id=agent.spec.spec_id,
+        model=setting.model,
+        generation_config_json=canonical_json(setting.config.model_dump(mode="json", exclude_none=True)),
+        input_json=canonical_json(dict(setting.input)),
+        turns=run.turns,
+        snapshot=snapshot,
+        action=run.decision.action,
+        rationale=run.decision.rationale,
+        usage=run.usage,
+        finish_reason=run.turns[-1].finish_reason,
+    )
+
+
+def take_snapshot(
+    spec: AgentSpec, tools: ToolBox, values: Mapping[str, Any], now: datetime
+) -> tuple[SnapshotEntry, ...]:
+    """The answers to the spec's snapshot calls; one that fails is left out, since it would answer nothing.
+
+    Taken before the run: a write of the run must not show in it.
+    """
+    entries = []
+    for call in spec.snapshot:
+        arguments = {name: _filled(value, values) for name, value in call.arguments.items()}
+        try:
+            answer = tools.call(call.tool, arguments)
+        except ToolError as error:
+            log.warning("snapshot call failed", tool=call.tool, error=str(error))
+            continue
+        entries.append(
+            SnapshotEntry(
+                tool=call.tool,
+                arguments_json=canonical_json(arguments),
+                request_hash=tools.request_hash(call.tool, arguments),
+                response_json=canonical_json(json.loads(answer.body)),
+                fetched_at=answer.fetched_at or now,
+            )
+        )
+    return tuple(entries)
+
+
+def _filled(value: Any, values: Mapping[str, Any]) -> Any:
+    return value.format_map(values) if isinstance(value, str) else value

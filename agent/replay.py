@@ -1,0 +1,196 @@
+"""One replay: a request, the decision it is about, the agent's contents; out comes a trace.
+
+Pure but for the model's answers: tools answer from the decision's own recording, and nothing is written.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from agent.as_of import AsOfToolBox, as_of_steps
+from agent.oracle import with_oracle
+from agent.ports import GenerationConfig, Model
+from agent.run import AgentDefinition, Limits, Price, Run
+from agent.runtime import Runtime, utc_now
+from agent.spec import AgentSpec, SpecError
+from schemas.identity import sha256
+from schemas.records import (
+    Action,
+    AgentDecision,
+    AgentTrace,
+    ReplayRequest,
+    TargetAgent,
+    TraceStatus,
+    Turn,
+    Usage,
+)
+
+SUPPORTED_ARMS = ("unhinted", "opoi")
+
+
+class Artifacts(Protocol):
+    """The contents that records name by hash."""
+
+    def content(self, artifact_id: str) -> bytes | None:
+        """The bytes with this sha256; None where they are not known."""
+
+
+class _NotRun(Exception):
+    """A replay that cannot be run as asked; a code and words, which end up in the trace."""
+
+    def __init__(self, status: TraceStatus, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    status: TraceStatus
+    reason: str | None
+    usage: Usage
+    run: Run | None = None
+
+
+def execute(
+    request: ReplayRequest,
+    decision: AgentDecision,
+    artifacts: Artifacts,
+    model: Model,
+    *,
+    price: Price | None = None,
+    now: Callable[[], datetime] = utc_now,
+) -> AgentTrace:
+    """Run `request`. `decision` is the decoded record that the request embeds.
+
+    Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
+    request that cannot be run is a trace with status `failed` and a reason that begins with one of
+    `unsupported_arm`, `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `artifact_missing`,
+    `artifact_broken`, `config_broken`, `decision_broken`; past its deadline it is `exhausted`.
+    """
+    started_at = now()
+    try:
+        if started_at >= request.deadline_at:
+            raise _NotRun("exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
+        agent = target_agent(request.target, artifacts)
+        run = _run(request, decision, agent, model, price, now)
+        outcome = _Outcome(run.status, run.reason, run.usage, run)
+    except _NotRun as error:
+        outcome = _Outcome(error.status, str(error), Usage())
+    return _trace(request, outcome, started_at, now())
+
+
+def target_agent(target: TargetAgent, artifacts: Artifacts) -> AgentDefinition:
+    """The agent that a request names, from its artifacts."""
+    prompt, toolset, spec = (
+        _artifact(artifacts, kind, artifact_id)
+        for kind, artifact_id in (
+            ("system prompt", target.prompt_id),
+            ("tool declarations", target.toolset_id),
+            ("AgentSpec", target.spec_id),
+        )
+    )
+    try:
+        return AgentDefinition(AgentSpec.parse(spec), prompt.decode(), tuple(json.loads(toolset)))
+    except (SpecError, ValueError) as error:
+        raise _NotRun("failed", f"artifact_broken: {error}") from error
+
+
+def _artifact(artifacts: Artifacts, kind: str, artifact_id: str) -> bytes:
+    content = artifacts.content(artifact_id)
+    if content is None:
+        raise _NotRun(
+            "failed", f"artifact_missing: no {kind} {artifact_id} is known; register the agent's version"
+        )
+    if sha256(content) != artifact_id:
+        raise _NotRun(
+            "failed", f"artifact_broken: the {kind} {artifact_id} has another hash, {sha256(content)}"
+        )
+    return content
+
+
+def _run(
+    request: ReplayRequest,
+    decision: AgentDecision,
+    agent: AgentDefinition,
+    model: Model,
+    price: Price | None,
+    now: Callable[[], datetime],
+) -> Run:
+    if request.arm not in SUPPORTED_ARMS:
+        raise _NotRun("failed", f"unsupported_arm: {request.arm!r} is none of {', '.join(SUPPORTED_ARMS)}")
+    if request.target.endpoint is not None:
+        raise _NotRun(
+            "failed", f"unsupported_endpoint: {request.target.endpoint!r} cannot be replayed from here"
+        )
+    try:
+        config = GenerationConfig.model_validate_json(request.target.generation_config_json)
+    except ValidationError as error:
+        raise _NotRun(
+            "failed", f"config_broken: {error.error_count()} faults in the generation config"
+        ) from error
+    limits = Limits(
+        max_turns=request.budget.max_turns,
+        max_output_tokens=request.budget.max_output_tokens,
+        max_seconds=min(request.budget.max_seconds, (request.deadline_at - now()).total_seconds()),
+        max_cost_micros=request.budget.max_cost_micros,
+    )
+    tools = AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
+    return Runtime(model, limits, price, now).run(
+        agent,
+        _question(request, decision),
+        tools,
+        model_name=request.target.model,
+        config=config,
+        run_id=request.replay_id,
+    )
+
+
+def _question(request: ReplayRequest, decision: AgentDecision) -> Turn:
+    """The decision's own first turn, byte for byte; the oracle is one further part of it."""
+    if not decision.turns or decision.turns[0].role != "user":
+        raise _NotRun("failed", "decision_broken: the decision does not begin with a user turn")
+    question = decision.turns[0]
+    if request.arm == "unhinted":
+        if request.oracle is not None:
+            raise _NotRun("failed", "oracle_unexpected: an un-hinted run was asked for with an oracle")
+        return question
+    if not request.oracle:
+        raise _NotRun(
+            "failed", f"oracle_missing: a run of arm {request.arm!r} was asked for without an oracle"
+        )
+    return with_oracle(question, request.oracle)
+
+
+def _trace(
+    request: ReplayRequest, outcome: _Outcome, started_at: datetime, finished_at: datetime
+) -> AgentTrace:
+    run = outcome.run
+    decided = run.decision if run and outcome.status == "completed" else None
+    action: Action | None = decided.action if decided else None
+    return AgentTrace(
+        agent=request.agent,
+        account_id=request.account_id,
+        decision_id=request.decision_id,
+        verdict_id=request.verdict_id,
+        revision=request.revision,
+        replay_id=request.replay_id,
+        arm=request.arm,
+        strength=request.strength,
+        sample=request.sample,
+        target=request.target,
+        status=outcome.status,
+        reason=outcome.reason,
+        turns=run.turns if run else (),
+        action=action,
+        rationale=decided.rationale if decided else None,
+        misses=run.misses if run else 0,
+        intended_writes=run.intended_writes if run else (),
+        usage=outcome.usage,
+        attempts=run.attempts if run else 0,
+        started_at=started_at,
+        finished_at=finished_at,
+    )
