@@ -70,9 +70,9 @@ class Sanitize:
         if review.verdict is None or review.decision is None:
             raise Poison("contract", f"a case with status {case.status!r} lacks its decision or verdict")
         decision = self._ports.decision(review.decision)
-        refused = intake(review)
+        refused = intake(review, self._ports.common_of(decision).actions)
         outputs: list[Output] = []
-        if review.verdict.kind == "correct":
+        if refused.passed and review.verdict.kind == "correct":
             outputs.append(Output(GAP_REPORTS, _key(case), gap_report(case)))
         outputs.append(self._gate_record(case, own, "all", None, refused))
         live = 0

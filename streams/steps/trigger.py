@@ -114,8 +114,11 @@ class Trigger:
         superseded = self._settle_pending(state, event, "superseded", "newer_verdict", own)
         key = decision_key(review.agent, review.decision_id)
         decision = self._ports.decision(review.decision)
-        if verdict.kind != "correct":
+        corrected = verdict.corrected_action if verdict.kind == "correct" else None
+        if corrected is None:
             done = self._close(fresh, key, "complete", verdict.kind, event.timestamp, own)
+        elif corrected.name not in self._ports.common_of(decision).actions:
+            done = self._close(fresh, key, "complete", "unknown_action", event.timestamp, own)
         else:
             asked = [Run("unhinted", 0, sample) for sample in range(self._rules.unhinted_runs)]
             done = self._ask(fresh, event, own, review, decision, asked)

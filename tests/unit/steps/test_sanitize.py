@@ -140,6 +140,7 @@ def test_only_tool_misses_are_unreplayable(step: Sanitize, table: Table) -> None
         ({"verdict": verdict(kind="decline")}, "declined_without_correction"),
         ({"verdict": verdict(), "split": "test"}, "test_split"),
         ({"verdict": verdict(outcome_known=True)}, "outcome_already_known"),
+        ({"verdict": verdict(kind="correct", corrected_action=action("explode"))}, "unknown_action"),
     ],
 )
 def test_intake_refuses(step: Sanitize, table: Table, changes: dict[str, Any], code: str) -> None:
