@@ -163,5 +163,6 @@ class ClickHouse:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:500] if lines else type(error).__name__
+    """What ClickHouse said, without what the client wraps around it."""
+    text = str(error).strip().rpartition("DB::Exception: ")[2].partition(" (for url ")[0]
+    return text.splitlines()[0][:500] if text else type(error).__name__
