@@ -22,6 +22,7 @@ from pydantic_settings import (
 from agent.settings import AdsSettings, ModelSettings, ReplaySettings
 from schemas.settings import Absent, HttpUrl, KafkaSettings, Port, RegistrySettings, SettingsModel, Share
 from sinks.settings import ClickHouseSettings
+from streams.processors.settings import WorkerSettings
 from streams.settings_errors import PREFIX, SettingsError, describe, not_json, unknown_variables
 
 ENV_FILE = Path(".env")
@@ -126,6 +127,7 @@ class Settings(BaseSettings):
     ads: AdsSettings = AdsSettings()
     replay: ReplaySettings = ReplaySettings()
     pipeline: PipelineSettings = PipelineSettings()
+    worker: WorkerSettings = WorkerSettings()
     metrics: MetricsSettings = MetricsSettings()
     log: LogSettings = LogSettings()
     local: LocalSettings = LocalSettings()

@@ -30,5 +30,9 @@ def intake(review: Review, actions: frozenset[str]) -> GateResult:
         outcome="pass" if code == "ok" else "reject",
         reason_code=code,
         input_hash=sha256(review.decision or b""),
-        evidence={"kind": review.verdict.kind, "split": review.split, "action": corrected.name if corrected else None},
+        evidence={
+            "kind": review.verdict.kind,
+            "split": review.split,
+            "action": corrected.name if corrected else None,
+        },
     )

@@ -42,9 +42,9 @@ class JoinRules:
 class Join:
     """The keyed step; see `streams.steps.contract.KeyedStep`."""
 
-    stage = "join"
-    sources = (DECISIONS, VERDICTS)
-    state_type = JoinState
+    stage: str = "join"
+    sources: tuple[str, ...] = (DECISIONS, VERDICTS)
+    state_type: type[JoinState] = JoinState
 
     def __init__(self, rules: JoinRules) -> None:
         self._rules = rules

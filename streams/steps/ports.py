@@ -9,8 +9,8 @@ from streams.gates.gate import Common
 
 Decode = Callable[[str, bytes], Record]
 """Logical topic and framed value to the record."""
-RenderOracle = Callable[[ExpertVerdict, int, str], str]
-"""Verdict, strength and replay_id to the oracle's text."""
+RenderOracle = Callable[[AgentDecision, ExpertVerdict, int, str], str]
+"""Decision, verdict, strength and replay_id to the oracle's text."""
 ActionsMatch = Callable[[AgentDecision, Action, Action], bool]
 """Whether two actions are the same by the AgentSpec of the decision."""
 CommonOf = Callable[[AgentDecision], Common]

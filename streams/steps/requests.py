@@ -92,7 +92,9 @@ def replay_request(
             model=decision.model,
             generation_config_json=decision.generation_config_json,
         ),
-        oracle=render_oracle(review.verdict, run.strength, replay_id) if run.arm == "opoi" else None,
+        oracle=render_oracle(decision, review.verdict, run.strength, replay_id)
+        if run.arm == "opoi"
+        else None,
         decision=review.decision,
         budget=rules.budget,
         requested_at=asked_at,

@@ -53,8 +53,8 @@ class Candidate:
 class Sanitize:
     """The stateless step; see `streams.steps.contract.StatelessStep`."""
 
-    stage = "sanitize"
-    sources = (CASES,)
+    stage: str = "sanitize"
+    sources: tuple[str, ...] = (CASES,)
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports

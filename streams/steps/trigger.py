@@ -33,9 +33,9 @@ TRACES = "opoi.traces"
 class Trigger:
     """The keyed step; see `streams.steps.contract.KeyedStep`."""
 
-    stage = "trigger"
-    sources = (REVIEWS, TRACES)
-    state_type = CaseState
+    stage: str = "trigger"
+    sources: tuple[str, ...] = (REVIEWS, TRACES)
+    state_type: type[CaseState] = CaseState
 
     def __init__(self, rules: TriggerRules, ports: Ports) -> None:
         self._rules = rules

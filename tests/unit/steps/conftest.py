@@ -10,7 +10,7 @@ from tests.builders import PROMPT, SPEC, TOOLSET, codec
 NONCE = "0123456789abcdef"
 
 
-def render(verdict: ExpertVerdict, strength: int, replay_id: str) -> str:
+def render(decision: AgentDecision, verdict: ExpertVerdict, strength: int, replay_id: str) -> str:
     """An oracle in the tests' own words."""
     assert verdict.corrected_action is not None
     where = " Look closely at what happened yesterday before you answer." if strength == 2 else ""

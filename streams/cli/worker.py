@@ -1,0 +1,66 @@
+"""`opoi worker STAGE`: one worker of one stage, in the foreground."""
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+
+from streams.cli.errors import UserError
+from streams.settings import Settings, SettingsError, load_settings
+
+# stages on Faust run in a child, so that a parent outlives them and can write down how they died
+KEPT = {
+    "join": "streams.processors.join",
+    "trigger": "streams.processors.trigger",
+    "sanitize": "streams.processors.sanitize",
+}
+PLAIN = {
+    "ticker": "streams.workers.ticker",
+    "replay": "streams.workers.replay",
+    "sink": "streams.workers.sink",
+}
+STAGES = (*KEPT, *PLAIN)
+
+
+def worker(
+    stage: Annotated[str, typer.Argument(help=f"One of {', '.join(STAGES)}.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of this worker, unique within its stage on this machine.")
+    ] = None,
+) -> None:
+    """Run one worker of one stage until it is told to stop.
+
+    Several workers of a stage share its partitions. Example usage: `opoi worker join --name 2`.
+    """
+    if stage not in STAGES:
+        raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
+    settings = _settings(name)
+    if stage in PLAIN:
+        importlib.import_module(PLAIN[stage]).run(settings)
+        return
+    sys.exit(_keep(stage, settings))
+
+
+def _settings(name: str | None) -> Settings:
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        raise UserError(str(error)) from error
+    if name is None:
+        return settings
+    return settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
+
+
+def _keep(stage: str, settings: Settings) -> int:
+    from streams.processors.keeper import AlreadyRuns, Folders, keep
+
+    folders = Folders(settings.home, stage, settings.worker.name)
+
+    def work() -> None:
+        importlib.import_module(KEPT[stage]).run(settings)
+
+    try:
+        return keep(folders, work, settings.worker.stop_seconds)
+    except AlreadyRuns as error:
+        raise UserError(str(error)) from error

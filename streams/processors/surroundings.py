@@ -1,0 +1,86 @@
+"""What a worker runs in, and what its step asks of others, from the settings."""
+
+from functools import lru_cache
+
+import structlog
+
+from agent.oracle import NoOracle, nonce, render
+from agent.spec import AgentSpec, actions_match
+from schemas.codec import Codec, SubjectNames
+from schemas.records import Action, AgentDecision, ArtifactKind, ExpertVerdict
+from schemas.registry import ConfluentRegistry
+from streams.artifacts import ArtifactMissing, ArtifactStore
+from streams.gates.gate import Common
+from streams.processors.run import Surroundings
+from streams.settings import Settings
+from streams.steps.contract import Poison
+from streams.steps.ports import Ports
+
+log = structlog.get_logger(__name__)
+
+ARTIFACT_WAIT_SECONDS = 10.0
+
+
+def make_codec(settings: Settings) -> Codec:
+    """The codec over the settings' registry."""
+    return Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+
+
+def surroundings(settings: Settings, codec: Codec | None = None) -> Surroundings:
+    """Broker, codec, folders and bounds of a worker."""
+    port = settings.metrics.port
+    return Surroundings(
+        codec=codec or make_codec(settings),
+        kafka=settings.kafka,
+        home=settings.home,
+        worker=settings.worker,
+        log_level=settings.log.level,
+        metrics_address=(settings.metrics.host, port) if port is not None else None,
+    )
+
+
+class AgentTexts:
+    """Prompts, tools and specs of agents, from the artifact store; parsed once."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+        self.spec = lru_cache(maxsize=64)(self._spec)
+        self.common = lru_cache(maxsize=64)(self._common)
+
+    def _text(self, artifact_id: str, kind: ArtifactKind) -> str:
+        try:
+            return self._store.get(artifact_id, kind, ARTIFACT_WAIT_SECONDS).content.decode()
+        except ArtifactMissing as error:
+            raise Poison("artifact_missing", str(error)) from error
+
+    def _spec(self, spec_id: str) -> AgentSpec:
+        return AgentSpec.parse(self._text(spec_id, "agent_spec"))
+
+    def _common(self, prompt_id: str, toolset_id: str, spec_id: str) -> Common:
+        return Common(
+            prompt=self._text(prompt_id, "system_prompt"),
+            toolset=self._text(toolset_id, "toolset"),
+            spec=self._text(spec_id, "agent_spec"),
+            actions=frozenset(self.spec(spec_id).actions),
+        )
+
+
+def make_ports(settings: Settings, codec: Codec) -> Ports:
+    """The ports of the trigger and the sanitizer."""
+    store = ArtifactStore(settings.kafka, codec)
+    texts = AgentTexts(store)
+    secret = settings.replay.oracle_secret.get_secret_value().encode()
+
+    def render_oracle(decision: AgentDecision, verdict: ExpertVerdict, strength: int, replay_id: str) -> str:
+        try:
+            return render(texts.spec(decision.spec_id), verdict, strength, nonce(secret, replay_id))
+        except NoOracle as error:
+            raise Poison("no_oracle", str(error)) from error
+
+    def match(decision: AgentDecision, one: Action, other: Action) -> bool:
+        return actions_match(texts.spec(decision.spec_id), one, other)
+
+    def common_of(decision: AgentDecision) -> Common:
+        return texts.common(decision.prompt_id, decision.toolset_id, decision.spec_id)
+
+    return Ports(decode=codec.decode, render_oracle=render_oracle, actions_match=match, common_of=common_of)

@@ -1,0 +1,28 @@
+"""The trigger as a process."""
+
+from datetime import timedelta
+from typing import NoReturn
+
+from schemas.records import Budget
+from streams.processors.run import run_keyed
+from streams.processors.surroundings import make_codec, make_ports, surroundings
+from streams.settings import Settings
+from streams.steps.requests import TriggerRules
+from streams.steps.trigger import Trigger
+
+
+def run(settings: Settings) -> NoReturn:
+    """Runs until the process is told to stop."""
+    pipeline, replay = settings.pipeline, settings.replay
+    rules = TriggerRules(
+        budget=Budget(
+            max_turns=replay.max_turns,
+            max_output_tokens=replay.max_tokens,
+            max_seconds=round(replay.max_seconds),
+        ),
+        unhinted_runs=pipeline.unhinted_runs,
+        samples_per_strength=pipeline.hinted_tries,
+        deadline=timedelta(hours=pipeline.case_deadline_hours),
+    )
+    codec = make_codec(settings)
+    run_keyed(Trigger(rules, make_ports(settings, codec)), surroundings(settings, codec))
