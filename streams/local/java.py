@@ -8,6 +8,13 @@ from pathlib import Path
 from streams.cli.errors import UserError
 
 OLDEST = 21
+JAVA_OPTIONS = (
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "-XX:+ExitOnOutOfMemoryError",
+    "-Djava.awt.headless=true",
+)
+"""For servers that share one small machine: short start, few threads, little memory."""
 
 
 def find_java(chosen: Path | None) -> Path:

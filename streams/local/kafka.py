@@ -13,7 +13,7 @@ from typing import Self
 
 from streams.cli.errors import UserError
 from streams.local.artifacts import KAFKA, cache_folder, fetch
-from streams.local.java import find_java
+from streams.local.java import JAVA_OPTIONS, find_java
 from streams.local.progress import Progress, Silent
 
 MEBIBYTE = 1024 * 1024
@@ -76,10 +76,7 @@ def start_command(java: Path, jars: Path, properties: Path) -> list[str]:
         str(java),
         "-Xms64m",
         "-Xmx512m",
-        "-XX:+UseSerialGC",
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-Djava.awt.headless=true",
+        *JAVA_OPTIONS,
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
         "-Dorg.slf4j.simpleLogger.showThreadName=false",
@@ -98,7 +95,7 @@ def start_command(java: Path, jars: Path, properties: Path) -> list[str]:
 def format_command(java: Path, jars: Path, properties: Path, cluster_id: str) -> list[str]:
     """The command that prepares an empty data folder; needed once, see `is_formatted`."""
     return [
-        *(str(java), "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", f"{jars}/*"),
+        *(str(java), *JAVA_OPTIONS, "-cp", f"{jars}/*"),
         *("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
     ]
 

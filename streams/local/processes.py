@@ -1,0 +1,142 @@
+"""The processes of a one-machine stack: one table."""
+
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+
+from streams.local import kafka
+from streams.local.home import Home
+from streams.local.java import JAVA_OPTIONS
+from streams.settings import Settings
+
+BASE = ("kafka", "registry", "clickhouse", "model", "ads")
+"""What the workers stand on."""
+WORKERS = ("ticker", "join", "trigger", "replay", "sanitize", "sink")
+"""Stages of `opoi worker STAGE` that a stack runs, in the order of their metrics ports."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """One supervised process.
+
+    `ready` asks the process itself; without it, a process that stays up is ready. Lower priorities
+    start first and stop last. `stop_seconds` is how long an orderly end may take.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[], bool] | None = None
+    priority: int = 50
+    stop_seconds: int = 20
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_worker(self) -> bool:
+        """Whether it is a stage of the pipeline, and not what the stages stand on."""
+        return self.name in WORKERS
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """What was fetched: the Java runtime, Kafka's jars, the unpacked registry."""
+
+    java: Path
+    kafka: Path
+    registry: Path
+
+
+def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ...]:
+    """All processes, what the others need first."""
+    local = settings.local
+    processes = [
+        Process(
+            name="kafka",
+            command=tuple(
+                kafka.start_command(runtime.java, runtime.kafka, home.part("kafka") / "server.properties")
+            ),
+            ready=lambda: kafka.answers(f"127.0.0.1:{local.kafka_port}"),
+            priority=10,
+            stop_seconds=60,
+        ),
+        Process(
+            name="registry",
+            command=registry_command(runtime, home.part("registry"), local.registry_port),
+            ready=lambda: answers_http(f"http://127.0.0.1:{local.registry_port}/apis/ccompat/v7/subjects"),
+            priority=10,
+        ),
+        Process(
+            name="clickhouse",
+            command=(
+                *(sys.executable, "-m", "sinks.local.front", "--data", str(home.part("clickhouse"))),
+                *("--port", str(local.clickhouse_port), "--database", settings.clickhouse.database),
+            ),
+            ready=lambda: answers_http(f"http://127.0.0.1:{local.clickhouse_port}/ping"),
+            priority=10,
+        ),
+    ]
+    for name, port in (("model", local.model_port), ("ads", local.ads_port)):
+        if _exists(f"agent.local.{name}"):
+            command = (sys.executable, "-m", f"agent.local.{name}", "--port", str(port))
+            processes.append(Process(name, command, ready=listening(port), priority=20))
+    for index, stage in enumerate(WORKERS):
+        processes.append(
+            Process(
+                name=stage,
+                command=(sys.executable, "-m", "streams.cli.main", "worker", stage),
+                priority=30,
+                stop_seconds=30,
+                environment={"OPOI_METRICS__PORT": str(local.metrics_port + index)},
+            )
+        )
+    return tuple(processes)
+
+
+def _exists(package: str) -> bool:
+    return find_spec(package) is not None and find_spec(f"{package}.__main__") is not None
+
+
+def registry_command(runtime: Runtime, data: Path, port: int) -> tuple[str, ...]:
+    """The command that runs the schema registry in the foreground, its state in one H2 file."""
+    return (
+        str(runtime.java),
+        "-Xms64m",
+        "-Xmx384m",
+        *JAVA_OPTIONS,
+        "-Dquarkus.http.host=127.0.0.1",
+        f"-Dquarkus.http.port={port}",
+        "-Dquarkus.banner.enabled=false",
+        # it would listen on 0.0.0.0:9000
+        "-Dquarkus.management.host-enabled=false",
+        "-Dquarkus.otel.sdk.disabled=true",
+        "-Dapicurio.storage.kind=sql",
+        f"-Dapicurio.datasource.url=jdbc:h2:file:{data}/registry",
+        "-jar",
+        str(runtime.registry / "quarkus-run.jar"),
+    )
+
+
+def answers_http(url: str) -> bool:
+    """Whether a GET of `url` succeeds now."""
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def listening(port: int) -> Callable[[], bool]:
+    """A probe: whether `port` of 127.0.0.1 takes connections now."""
+
+    def probe() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    return probe

@@ -1,0 +1,243 @@
+"""The one-machine stack as a whole: up, down, reset."""
+
+import fcntl
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from streams.cli.errors import UserError
+from streams.local import kafka, leftovers, ports
+from streams.local.artifacts import KAFKA, REGISTRY, cache_folder, fetch
+from streams.local.home import Home
+from streams.local.java import find_java
+from streams.local.processes import Process, Runtime, table
+from streams.local.progress import Progress
+from streams.local.supervise import Supervisor, config, tail
+from streams.settings import Settings, load_settings
+
+READY_SECONDS = 120
+TAIL_LINES = 15
+STACK_FRAME = re.compile(r"\s+(at |\.\.\. )")
+"""Java's stack frames: a hundred of them would hide the line that says what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What `up` did."""
+
+    settings: Settings
+    was_running: bool
+    seconds: float
+
+
+def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int | None = None) -> Started:
+    """Start what does not run yet and wait until all of it is ready; data of earlier runs is there again.
+
+    Raises `UserError`, with the end of the log where a process does not come up. What this call
+    started is stopped again then.
+    """
+    begun = time.monotonic()
+    home.prepare()
+    with _alone(home):
+        supervisor = Supervisor(home)
+        was_running = supervisor.is_alive()
+        settings = (
+            _running_settings(home, port_base) if was_running else _new_settings(home, progress, port_base)
+        )
+        runtime = _runtime(settings, progress)
+        processes = table(settings, home, runtime)
+        try:
+            _supervise(home, supervisor, processes, was_running)
+            _bring_up(home, supervisor, settings, runtime, processes, progress, workers)
+        except BaseException:
+            if not was_running:
+                progress.line("stopping what was started")
+                _stop(home, supervisor, progress)
+            raise
+    return Started(settings, was_running, time.monotonic() - begun)
+
+
+def down(home: Home, progress: Progress) -> bool:
+    """Stop everything; whether anything ran. Nothing of the stack is left running afterwards."""
+    if not home.folder.is_dir():
+        return False
+    home.prepare()
+    with _alone(home):
+        return _stop(home, Supervisor(home), progress)
+
+
+def reset(home: Home, progress: Progress) -> None:
+    """Stop everything and delete all data of the stack. Raises `UserError` where there is no stack."""
+    if not home.is_stack():
+        raise UserError(f"{home.folder} holds no stack: nothing was deleted; OPOI_HOME names the folder")
+    down(home, progress)
+    home.delete()
+
+
+def set_up(settings: Settings, progress: Progress) -> None:
+    """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing."""
+    for title, step in set_up_steps(settings, progress.working):
+        progress.working(title)
+        try:
+            step()
+        except UserError:
+            raise
+        except Exception as error:
+            # each step's own errors say in one line what to do
+            raise UserError(f"{title}: {error}", exit_code=1) from error
+
+
+def set_up_steps(
+    settings: Settings, report: Callable[[str], None]
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """The steps of `set_up` with their titles, imported when they run."""
+    from schemas.deploy import apply_schemas, apply_topics
+
+    yield "topics", lambda: apply_topics(settings, report)
+    yield "schemas", lambda: apply_schemas(settings, report)
+
+
+def _running_settings(home: Home, port_base: int | None) -> Settings:
+    settings = load_settings(home.folder)
+    if port_base is not None and settings.local.kafka_port != port_base:
+        raise UserError(
+            f"--port-base {port_base}: this stack runs with its broker on {settings.local.kafka_port}; "
+            "run `opoi down` first"
+        )
+    return settings
+
+
+def _new_settings(home: Home, progress: Progress, port_base: int | None) -> Settings:
+    for line in leftovers.end(home.folder):
+        progress.line(line)
+    settings = ports.write_stack_env(home, ports.choose(home, port_base))
+    for line in ports.diverted(settings, home):
+        progress.line(line)
+    return settings
+
+
+def _runtime(settings: Settings, progress: Progress) -> Runtime:
+    java = find_java(settings.java)
+    cache = cache_folder(settings.cache)
+    return Runtime(
+        java=java,
+        kafka=fetch(KAFKA, cache, progress, settings.maven_url),
+        registry=fetch(REGISTRY, cache, progress, settings.maven_url),
+    )
+
+
+def _supervise(home: Home, supervisor: Supervisor, processes: Iterable[Process], was_running: bool) -> None:
+    """A supervisor that runs on the configuration of `processes`."""
+    wanted = config(home, processes, Path.cwd())
+    if not was_running:
+        home.supervisor_config.write_text(wanted)
+        supervisor.start()
+    elif _without_directory(home.supervisor_config.read_text()) != _without_directory(wanted):
+        home.supervisor_config.write_text(wanted)
+        supervisor.reload()
+
+
+def _without_directory(text: str) -> list[str]:
+    # `opoi up` from another folder is no reason to restart what runs
+    return [line for line in text.splitlines() if not line.startswith("directory = ")]
+
+
+def _bring_up(
+    home: Home,
+    supervisor: Supervisor,
+    settings: Settings,
+    runtime: Runtime,
+    processes: Iterable[Process],
+    progress: Progress,
+    workers: bool,
+) -> None:
+    base = [process for process in processes if not process.is_worker]
+    stages = [process for process in processes if process.is_worker]
+    running = {state.name for state in supervisor.states() if state.state in ("RUNNING", "STARTING")}
+    # the registry takes longest: it starts while the broker's folder is formatted
+    for process in base:
+        if process.name != "kafka" and process.name not in running:
+            supervisor.start_process(process.name)
+    if "kafka" not in running:
+        local = settings.local
+        kafka.prepare(
+            home.part("kafka"), runtime.java, runtime.kafka, local.kafka_port, local.controller_port
+        )
+        supervisor.start_process("kafka")
+    _wait(home, supervisor, base, progress)
+    if workers:
+        set_up(settings, progress)
+        for process in stages:
+            if process.name not in running:
+                supervisor.start_process(process.name)
+        _wait(home, supervisor, stages, progress)
+
+
+def _wait(home: Home, supervisor: Supervisor, processes: list[Process], progress: Progress) -> None:
+    """Wait until each is ready. Raises `UserError` with the log's end for the first that is not."""
+    begun = time.monotonic()
+    waiting = {process.name: process for process in processes}
+    while waiting:
+        progress.working(f"waiting for {', '.join(waiting)}")
+        states = {state.name: state for state in supervisor.states()}
+        for name, process in list(waiting.items()):
+            state = states[name]
+            if state.failed:
+                raise UserError(
+                    _failure(home, name, f"{name} ended (exit code {state.exit_status})"), exit_code=1
+                )
+            if process.ready() if process.ready else state.state == "RUNNING":
+                del waiting[name]
+                progress.line(f"{name} is ready ({time.monotonic() - begun:.1f} s)")
+            elif time.monotonic() - begun > READY_SECONDS:
+                raise UserError(
+                    _failure(home, name, f"{name} is not ready after {READY_SECONDS} s"), exit_code=1
+                )
+        if waiting:
+            time.sleep(0.1)
+
+
+def _failure(home: Home, name: str, what: str) -> str:
+    said = [line for line in tail(home.log(name), 200) if not STACK_FRAME.match(line)]
+    lines = "\n".join(f"  {line}" for line in said[-TAIL_LINES:])
+    return f"{what}; the end of {home.log(name)}:\n{lines}"
+
+
+def _stop(home: Home, supervisor: Supervisor, progress: Progress) -> bool:
+    ran = supervisor.is_alive()
+    if ran:
+        pid = supervisor.pid()
+        supervisor.shut_down()
+        _wait_for_end(pid, progress)
+    lines = leftovers.end(home.folder)
+    for line in lines:
+        progress.line(line)
+    return ran or bool(lines)
+
+
+def _wait_for_end(pid: int, progress: Progress) -> None:
+    import psutil
+
+    progress.working("stopping")
+    try:
+        psutil.Process(pid).wait(READY_SECONDS)
+    except psutil.NoSuchProcess:
+        return
+    except psutil.TimeoutExpired:
+        progress.line(f"the supervisor did not end in {READY_SECONDS} s")
+
+
+@contextmanager
+def _alone(home: Home) -> Iterator[None]:
+    """One `up`, `down` or `reset` of a stack at a time."""
+    with (home.run / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"another `opoi up` or `opoi down` is at work on {home.folder}", exit_code=1
+            ) from None
+        yield

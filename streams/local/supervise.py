@@ -1,0 +1,238 @@
+"""supervisord: its configuration, how it is started, and how it is asked over its Unix socket."""
+
+import http.client
+import os
+import shlex
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from streams.cli.errors import UserError
+from streams.local.home import Home
+from streams.local.processes import BASE, WORKERS, Process
+
+MARK = "OPOI_STACK"
+"""Variable in the environment of every process of a stack: the stack's folder."""
+LOG_BYTES = 10 * 1024 * 1024
+LOG_COPIES = 2
+SECONDS_UP = 3
+"""A process that ends sooner than this counts as one that cannot start, and waits longer each time."""
+
+NOT_RUNNING = 70  # supervisor's fault codes
+BAD_NAME = 10
+ALREADY_STARTED = 60
+ADDED_BEFORE = 90
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the supervisor says about one process."""
+
+    name: str
+    state: str
+    pid: int | None
+    uptime_seconds: int
+    exit_status: int | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended by itself and is not up again."""
+        return self.state in ("BACKOFF", "EXITED", "FATAL", "UNKNOWN")
+
+
+def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
+    """The supervisor's configuration for `processes`, which run in `directory`."""
+    sections = [
+        "[unix_http_server]",
+        f"file = {_value(str(home.socket))}",
+        "chmod = 0600",
+        "",
+        "[supervisord]",
+        "nodaemon = true",
+        "silent = true",
+        f"pidfile = {_value(str(home.run / 'supervisord.pid'))}",
+        f"logfile = {_value(str(home.log('supervisor')))}",
+        f"logfile_maxbytes = {LOG_BYTES}",
+        f"logfile_backups = {LOG_COPIES}",
+        f"childlogdir = {_value(str(home.part('logs')))}",
+        f"directory = {_value(str(directory))}",
+        "",
+        "[rpcinterface:supervisor]",
+        "supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface",
+    ]
+    for process in processes:
+        environment = {
+            "PYTHONUNBUFFERED": "1",
+            "OPOI_HOME": str(home.folder),
+            MARK: str(home.folder),
+            **process.environment,
+        }
+        pairs = ",".join(f'{name}="{_value(value)}"' for name, value in environment.items())
+        sections += [
+            "",
+            f"[program:{process.name}]",
+            f"command = {_value(shlex.join(process.command))}",
+            f"environment = {pairs}",
+            f"priority = {process.priority}",
+            # `opoi up` starts each process when what it stands on is ready
+            "autostart = false",
+            "autorestart = true",
+            f"startsecs = {SECONDS_UP}",
+            # never given up: what it waits for may be away for long
+            "startretries = 1000000",
+            f"stopwaitsecs = {process.stop_seconds}",
+            "stopasgroup = true",
+            "killasgroup = true",
+            "redirect_stderr = true",
+            f"stdout_logfile = {_value(str(home.log(process.name)))}",
+            f"stdout_logfile_maxbytes = {LOG_BYTES}",
+            f"stdout_logfile_backups = {LOG_COPIES}",
+        ]
+    return "\n".join(sections) + "\n"
+
+
+def _value(text: str) -> str:
+    # the file's format expands %(name)s
+    return text.replace("%", "%%")
+
+
+class Supervisor:
+    """The supervisor of one stack, asked over its socket. Every call may raise `UserError`."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+
+    def is_alive(self) -> bool:
+        """Whether it answers."""
+        try:
+            self._call("getState", timeout=5)
+        except UserError:
+            return False
+        return True
+
+    def start(self) -> None:
+        """Start the supervisor on the configuration that lies there, in a session of its own."""
+        import importlib.util
+
+        if importlib.util.find_spec("supervisor") is None:
+            raise UserError(
+                "the one-machine stack is not installed: run `pip install 'opoi[local]'`", exit_code=1
+            )
+        log = self.home.log("supervisor")
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
+        environment = {**os.environ, MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env=environment,
+            )
+        deadline = time.monotonic() + 20
+        while not self.is_alive():
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise UserError(f"the supervisor did not start: {last_line(log)}; see {log}", exit_code=1)
+            time.sleep(0.05)
+
+    def states(self) -> list[State]:
+        """All processes, what the others need first."""
+        order = [*BASE, *WORKERS]
+        found_all = self._call("getAllProcessInfo")
+        found_all.sort(key=lambda found: order.index(found["name"]) if found["name"] in order else len(order))
+        return [
+            State(
+                name=found["name"],
+                state=found["statename"],
+                pid=found["pid"] or None,
+                uptime_seconds=found["now"] - found["start"] if found["pid"] else 0,
+                exit_status=None if found["pid"] or not found["stop"] else found["exitstatus"],
+            )
+            for found in found_all
+        ]
+
+    def start_process(self, name: str) -> None:
+        """Start one process where it does not run; does not wait."""
+        self._call("startProcess", name, False, accept=ALREADY_STARTED)
+
+    def stop_process(self, name: str) -> None:
+        """Stop one process and wait for its end."""
+        self._call("stopProcess", name, True, accept=NOT_RUNNING, timeout=120)
+
+    def reload(self) -> None:
+        """Take over a changed configuration: what changed or went is stopped, the rest runs on."""
+        [[added, changed, removed]] = self._call("reloadConfig")
+        for name in [*changed, *removed]:
+            self._call("stopProcessGroup", name, True, timeout=120)
+            self._call("removeProcessGroup", name)
+        for name in [*added, *changed]:
+            self._call("addProcessGroup", name, accept=ADDED_BEFORE)
+
+    def shut_down(self) -> None:
+        """Begin to stop all processes and then the supervisor; does not wait."""
+        self._call("shutdown")
+
+    def pid(self) -> int:
+        """Its process id."""
+        return int(self._call("getPID"))
+
+    def _call(self, method: str, *arguments: Any, accept: int | None = None, timeout: float = 30) -> Any:
+        transport = _Transport(self.home.socket, timeout)
+        with xmlrpc.client.ServerProxy("http://supervisor", transport=transport, allow_none=True) as server:
+            try:
+                return getattr(server.supervisor, method)(*arguments)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode == accept:
+                    return None
+                raise UserError(f"supervisor, {method}: {fault.faultString}", exit_code=1) from None
+            except (OSError, http.client.HTTPException) as error:
+                raise UserError(
+                    f"the supervisor at {self.home.socket} does not answer ({error}); run `opoi up`",
+                    exit_code=1,
+                ) from None
+
+
+class _Transport(xmlrpc.client.Transport):
+    """XML-RPC over a Unix socket, with a time limit."""
+
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__()
+        self._path = path
+        self._timeout = timeout
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        """A new connection for each call."""
+        return _UnixConnection(self._path, self._timeout)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path, timeout: float) -> None:
+        super().__init__("supervisor", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def tail(log: Path, lines: int) -> list[str]:
+    """The last lines of a log, none where there is no log yet."""
+    if not log.is_file():
+        return []
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 400 * lines))
+        return file.read().decode(errors="replace").splitlines()[-lines:]
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log."""
+    return next(iter(tail(log, 1)), "its log is empty")
