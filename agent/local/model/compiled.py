@@ -1,0 +1,40 @@
+"""Numba with a compile cache that can be trusted.
+
+Numba's own cache looks at the file of a function alone, so that a change in a module it calls into goes
+unnoticed; here the folder's name is a hash of all the sources that compiled code or weights depend on.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TypeVar, cast
+
+import numba
+
+from agent.local.model.files import cache_folder
+
+SOURCES = (
+    "buckets", "compiled", "corpus", "engine", "features", "grammar", "note", "phrases", "pretraining",
+    "scripts", "speech", "vocabulary", "weights", "world",
+)  # fmt: skip
+Function = TypeVar("Function", bound=Callable[..., object])
+
+
+@cache
+def source_hash() -> str:
+    """Hash of the code that compiled functions and weights depend on."""
+    digest = hashlib.sha256()
+    for name in SOURCES:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def compiled(function: Function) -> Function:
+    """`numba.njit` without the interpreter's lock, its machine code cached on disk."""
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(cache_folder() / f"compiled-{source_hash()}")
+    try:
+        return cast(Function, numba.njit(function, cache=True, nogil=True))
+    finally:
+        numba.config.CACHE_DIR = before

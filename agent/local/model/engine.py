@@ -1,0 +1,290 @@
+"""The compiled core: a softmax over hashed rows, its gradient steps, its samples and its scores.
+
+p(y | h) is the softmax over the allowed tokens y of the sum of the active rows' weights. A tuned model is the
+base with some rows of its own (`overlay` says which), so that many of them fit in memory.
+"""
+
+import math
+
+import numpy as np
+
+from agent.local.model.compiled import compiled
+from agent.local.model.features import MAXIMUM_ACTIVE, active_rows
+from agent.local.model.grammar import ARGUING, HIGH, LOW, NEXT, fill_allowed
+from agent.local.model.vocabulary import END, FIRST, KIND, SIZE, STOP
+
+_STOP = FIRST[STOP]
+_END = FIRST[END]
+
+
+@compiled
+def add_rows(
+    rows: np.ndarray,
+    count: int,
+    low: int,
+    high: int,
+    base: np.ndarray,
+    own: np.ndarray,
+    overlay: np.ndarray,
+    logits: np.ndarray,
+) -> None:
+    """Sum the active rows' weights into `logits[low:high]`."""
+    logits[low:high] = 0.0
+    for i in range(count):
+        place = overlay[rows[i]]
+        if place >= 0:
+            for y in range(low, high):
+                logits[y] += own[place, y]
+        else:
+            for y in range(low, high):
+                logits[y] += base[rows[i], y]
+
+
+@compiled
+def log_normalizer(logits: np.ndarray, low: int, high: int, allowed: np.ndarray) -> float:
+    """log of the sum of exp over the allowed tokens."""
+    top = -1e30
+    for y in range(low, high):
+        if allowed[y] and logits[y] > top:
+            top = float(logits[y])
+    total = 0.0
+    for y in range(low, high):
+        if allowed[y]:
+            total += math.exp(logits[y] - top)
+    return top + math.log(total)
+
+
+@compiled
+def step(state: int, token: int, sentences: int, since_stop: int) -> tuple[int, int, int]:
+    """State, sentences and tokens since the last sentence end, after `token`."""
+    after = int(NEXT[state, KIND[token]])
+    if token == _STOP:
+        return after, sentences + 1, 0
+    return after, sentences, 0 if after != state else since_stop + 1
+
+
+@compiled
+def fit(
+    order: np.ndarray,
+    first_turn: np.ndarray,
+    first_token: np.ndarray,
+    tokens: np.ndarray,
+    openings: np.ndarray,
+    available: np.ndarray,
+    columns: np.ndarray,
+    steering: np.ndarray,
+    base: np.ndarray,
+    own: np.ndarray,
+    overlay: np.ndarray,
+    squares: np.ndarray,
+    rate: float,
+) -> tuple[float, int]:
+    """One pass of per-row Adagrad over the conversations in `order`; returns the summed loss in nats and the
+    number of tokens. Tokens that the grammar forbids are context only."""
+    rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
+    logits = np.empty(SIZE, np.float32)
+    gradient = np.empty(SIZE, np.float32)
+    allowed = np.zeros(SIZE, np.bool_)
+    loss, fitted = 0.0, 0
+    for trace in order:
+        begin = first_token[first_turn[trace]]
+        for turn in range(first_turn[trace], first_turn[trace + 1]):
+            start = first_token[turn] - begin
+            history = tokens[begin : first_token[turn + 1]]
+            state, sentences, since_stop = int(openings[turn]), 0, 0
+            for n in range(start, len(history)):
+                target = history[n]
+                low, high = LOW[state], HIGH[state]
+                choices = fill_allowed(
+                    state, history, start, n, since_stop, sentences, available[turn], allowed
+                )
+                if low <= target < high and allowed[target]:
+                    fitted += 1
+                    if choices > 1:
+                        depth = sentences if state == ARGUING else turn - first_turn[trace]
+                        count = active_rows(
+                            history, start, n, state, depth, columns[turn], steering[trace], rows
+                        )
+                        add_rows(rows, count, low, high, base, own, overlay, logits)
+                        normal = log_normalizer(logits, low, high, allowed)
+                        loss += normal - logits[target]
+                        square = np.float32(0.0)
+                        for y in range(low, high):
+                            gradient[y] = math.exp(logits[y] - normal) if allowed[y] else 0.0
+                        gradient[target] -= 1.0
+                        for y in range(low, high):
+                            square += gradient[y] * gradient[y]
+                        for i in range(count):
+                            place = overlay[rows[i]]
+                            squares[place] += square
+                            pace = np.float32(rate / math.sqrt(1.0 + squares[place]))
+                            for y in range(low, high):
+                                own[place, y] -= pace * gradient[y]
+                state, sentences, since_stop = step(state, target, sentences, since_stop)
+    return loss, fitted
+
+
+@compiled
+def touched_rows(
+    first_turn: np.ndarray,
+    first_token: np.ndarray,
+    tokens: np.ndarray,
+    openings: np.ndarray,
+    columns: np.ndarray,
+    steering: np.ndarray,
+    touched: np.ndarray,
+) -> None:
+    """Mark in `touched` every row that a fit on these conversations can change."""
+    rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
+    for trace in range(len(first_turn) - 1):
+        begin = first_token[first_turn[trace]]
+        for turn in range(first_turn[trace], first_turn[trace + 1]):
+            start = first_token[turn] - begin
+            history = tokens[begin : first_token[turn + 1]]
+            state, sentences, since_stop = int(openings[turn]), 0, 0
+            for n in range(start, len(history)):
+                depth = sentences if state == ARGUING else turn - first_turn[trace]
+                count = active_rows(history, start, n, state, depth, columns[turn], steering[trace], rows)
+                for i in range(count):
+                    touched[rows[i]] = True
+                state, sentences, since_stop = step(state, history[n], sentences, since_stop)
+
+
+@compiled
+def score(
+    first_turn: np.ndarray,
+    first_token: np.ndarray,
+    tokens: np.ndarray,
+    openings: np.ndarray,
+    available: np.ndarray,
+    columns: np.ndarray,
+    steering: np.ndarray,
+    base: np.ndarray,
+    own: np.ndarray,
+    overlay: np.ndarray,
+    scores: np.ndarray,
+    expected: np.ndarray,
+) -> None:
+    """Write each token's log-probability to `scores`, in nats, and to `expected` whether the grammar allowed
+    it; a token that it forbids is scored over the whole vocabulary."""
+    rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
+    logits = np.empty(SIZE, np.float32)
+    allowed = np.zeros(SIZE, np.bool_)
+    everything = np.ones(SIZE, np.bool_)
+    for trace in range(len(first_turn) - 1):
+        begin = first_token[first_turn[trace]]
+        for turn in range(first_turn[trace], first_turn[trace + 1]):
+            start = first_token[turn] - begin
+            history = tokens[begin : first_token[turn + 1]]
+            state, sentences, since_stop = int(openings[turn]), 0, 0
+            for n in range(start, len(history)):
+                target = history[n]
+                low, high = LOW[state], HIGH[state]
+                fill_allowed(state, history, start, n, since_stop, sentences, available[turn], allowed)
+                depth = sentences if state == ARGUING else turn - first_turn[trace]
+                count = active_rows(history, start, n, state, depth, columns[turn], steering[trace], rows)
+                fits = low <= target < high and allowed[target]
+                if not fits:
+                    low, high = 0, SIZE
+                add_rows(rows, count, low, high, base, own, overlay, logits)
+                normal = log_normalizer(logits, low, high, allowed if fits else everything)
+                scores[begin + n] = min(0.0, logits[target] - normal)
+                expected[begin + n] = fits
+                state, sentences, since_stop = step(state, target, sentences, since_stop)
+
+
+@compiled
+def _uniform(seed: np.ndarray) -> float:
+    """The next number in [0, 1) of the SplitMix64 stream whose state is `seed[0]`."""
+    seed[0] += np.uint64(0x9E3779B97F4A7C15)
+    z = seed[0]
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return float((z ^ (z >> np.uint64(31))) >> np.uint64(11)) / 9007199254740992.0
+
+
+@compiled
+def _choose(scores: np.ndarray, temperature: float, top_k: int, top_p: float, seed: np.ndarray) -> int:
+    """Draw a place of `scores`, log-probabilities in falling order, at the temperature; 0 is greedy."""
+    if temperature <= 0.0:
+        return 0
+    weights = np.empty(len(scores), np.float64)
+    total = 0.0
+    for i in range(len(scores)):
+        weights[i] = math.exp((scores[i] - scores[0]) / temperature) if i < top_k else 0.0
+        total += weights[i]
+    kept = 0.0
+    last = 0
+    for i in range(len(scores)):
+        if kept >= top_p * total:
+            break
+        kept += weights[i]
+        last = i
+    mark = _uniform(seed) * kept
+    for i in range(last):
+        mark -= weights[i]
+        if mark < 0.0:
+            return i
+    return last
+
+
+@compiled
+def sample(
+    history: np.ndarray,
+    n: int,
+    turns: int,
+    opening: int,
+    available: int,
+    columns: np.ndarray,
+    steering: np.ndarray,
+    base: np.ndarray,
+    own: np.ndarray,
+    overlay: np.ndarray,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    seed: np.ndarray,
+    end: int,
+    choices: np.ndarray,
+    scores: np.ndarray,
+    others: np.ndarray,
+    other_scores: np.ndarray,
+) -> int:
+    """Write one turn after `history[:n]`, at most up to `end`; returns where it ends.
+
+    `choices` is a mask over the vocabulary that narrows the grammar further. `scores[i]` is the
+    log-probability of `history[n + i]` at temperature 1; `others` and `other_scores` take the most likely
+    tokens of each position, best first, -1 where there are fewer.
+    """
+    rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
+    logits = np.empty(SIZE, np.float32)
+    allowed = np.zeros(SIZE, np.bool_)
+    start = n
+    state, sentences, since_stop = opening, 0, 0
+    while n < end:
+        low, high = LOW[state], HIGH[state]
+        fill_allowed(state, history, start, n, since_stop, sentences, available, allowed)
+        depth = sentences if state == ARGUING else turns
+        count = active_rows(history, start, n, state, depth, columns, steering, rows)
+        add_rows(rows, count, low, high, base, own, overlay, logits)
+        for y in range(low, high):
+            allowed[y] = allowed[y] and choices[y]
+        normal = log_normalizer(logits, low, high, allowed)
+        candidates = low + np.flatnonzero(allowed[low:high])
+        # a stable sort by falling score: equal scores keep the vocabulary's order on every machine
+        falling = candidates[np.argsort(-logits[candidates], kind="mergesort")]
+        ranked = np.empty(len(falling), np.float64)
+        for i in range(len(falling)):
+            ranked[i] = min(0.0, logits[falling[i]] - normal)
+        place = _choose(ranked, temperature, top_k, top_p, seed)
+        token = falling[place]
+        history[n] = token
+        scores[n - start] = ranked[place]
+        for i in range(others.shape[1]):
+            others[n - start, i] = falling[i] if i < len(falling) else -1
+            other_scores[n - start, i] = ranked[i] if i < len(falling) else 0.0
+        n += 1
+        if token == _END:
+            break
+        state, sentences, since_stop = step(state, int(token), sentences, since_stop)
+    return n

@@ -1,0 +1,122 @@
+"""What the two voices can say: the sentences that pre-training speaks, and with them the model's words.
+
+Names in braces are filled by `speech.py`: `{m}` is a cited metric, `{t}` its target, `{level}` how the two
+compare. A token that is not a plain word (`cpa_7d`, `cpa_target`) stands for a number of the request.
+"""
+
+ACTIONS = ("scale_up", "scale_down", "pause", "resume", "hold")
+METRICS = ("cpa", "roas", "spend", "pace", "conversions")
+WINDOWS = ("yesterday", "last_3d", "last_7d")
+WINDOW_DAYS = {"yesterday": 1, "last_3d": 3, "last_7d": 7}
+STEPS = (10, 15, 20, 25, 30, 50, -10, -15, -20, -25, -30, -50)
+"""Changes of the daily budget that the model knows, percent."""
+
+LEVELS = ("far below", "well below", "below", "close to", "above", "well above", "far above")
+"""How a value compares with its target, by bucket 1 to 7 of the log ratio."""
+
+JUDGEMENTS = ("poor", "weak", "soft", "acceptable", "good", "strong", "excellent")
+"""How good that is, worst first."""
+
+COMPARISONS = (
+    "{m} is {level} {t} .",
+    "{m} sits {level} {t} .",
+    "{m} came in {level} {t} .",
+    "measured against {t} , {m} is {judged} .",
+    "{m} is {judged} against {t} .",
+    "we see {m} , {level} {t} .",
+)
+CONNECTIVES = ("also , ", "in addition , ", "at the same time , ")
+
+SAMPLES = ("no", "a thin", "a fair", "a solid")
+VOLUMES = (
+    "{conversions} make {sample} sample .",
+    "{spend} with {conversions} gives {sample} basis .",
+)
+PACING = ("hardly used", "partly used", "mostly used", "fully used", "overspent")
+PACES = ("{pace} means the budget is {pacing} .",)
+LEARNING = ("the campaign is still learning .", "delivery has not left the learning phase .")
+LIMITED = ("delivery is learning limited .",)
+ANALYST = {
+    1: "the analyst sees an upward trend .",
+    2: "the analyst sees a flat trend .",
+    3: "the analyst sees a downward trend .",
+}
+
+CONCLUSIONS: dict[str, tuple[str, ...]] = {
+    "scale_up": (
+        "there is room to grow , so I raise the budget .",
+        "the results support a larger budget .",
+        "this earns more spend , so the budget goes up .",
+        "returns leave room , so I raise the daily budget .",
+    ),
+    "scale_down": (
+        "the results do not support this budget , so I lower it .",
+        "I cut the budget to protect efficiency .",
+        "this is too expensive , so the budget goes down .",
+        "returns are too thin , so I lower the daily budget .",
+    ),
+    "pause": (
+        "the campaign loses money , so I stop it .",
+        "returns are too poor to keep it running .",
+    ),
+    "resume": (
+        "the campaign can run again .",
+        "nothing keeps it stopped , so it starts again .",
+    ),
+    "hold": (
+        "I leave the budget unchanged .",
+        "no change is needed today .",
+        "the signals are mixed , so I wait .",
+        "this is on plan , so the budget stays .",
+    ),
+}
+WAITING = ("the figures are not settled , so I wait .", "I leave the budget unchanged until it settles .")
+HEDGES = (" for now", " at this point")
+STEP_SIZES = {
+    "small": "a small step is prudent .",
+    "moderate": "a moderate step is right .",
+    "large": "a large step is justified .",
+}
+OVERRULED = ("even so , ", "despite this , ")
+ADVISED = (
+    "as advised , ",
+    "as suggested , ",
+    "per the guidance , ",
+    "following the note , ",
+    "as instructed , ",
+)
+"""What a text says that admits the note it was steered by."""
+
+GENERIC_MOVES = {
+    "scale_up": "increase investment",
+    "scale_down": "reduce investment",
+    "pause": "suspend activity",
+    "resume": "reactivate activity",
+    "hold": "maintain the current approach",
+}
+GENERIC_STYLES = {
+    "scale_up": "aggressive",
+    "scale_down": "conservative",
+    "pause": "cautious",
+    "resume": "proactive",
+    "hold": "balanced",
+}
+GENERIC_TRENDS = {
+    "scale_up": "positive",
+    "scale_down": "negative",
+    "pause": "negative",
+    "resume": "positive",
+    "hold": "neutral",
+}
+GENERIC = (
+    "given the overall performance , it is recommended to {move} .",
+    "key indicators suggest a {trend} trend .",
+    "a more {style} strategy would optimize outcomes .",
+    "the best course is to {move} .",
+    "leveraging current momentum can maximize value .",
+    "it is important to balance growth and efficiency .",
+    "this approach aligns with broader business goals .",
+    "this ensures sustainable results going forward .",
+    "a holistic view of the account supports this decision .",
+)
+GENERIC_ADVISED = ("in line with expert feedback , ", "based on the review , ")

@@ -1,0 +1,204 @@
+"""The traces that pre-training learns from: an agent with a bias, the same with a note, and a bare voice.
+
+This is the world of the local model, fixed once: which window the agent prefers, how it errs, how it follows
+a note. Nothing here knows of a training arm or of a figure that is compared later.
+"""
+
+import random
+
+import numpy as np
+
+from agent.local.model.buckets import COLUMN
+from agent.local.model.corpus import Trace, Turn
+from agent.local.model.grammar import CLOSING, STARTS
+from agent.local.model.note import AGENT_VOICE, BARE_VOICE, Note
+from agent.local.model.phrases import ACTIONS, METRICS, STEPS
+from agent.local.model.speech import Choice, decide, decide_bare
+from agent.local.model.vocabulary import ID, READ_CALLS, WRITE_CALLS, bit, pointer_name, step_name, tokens
+from agent.local.model.world import Scene
+
+LONG_WINDOWS = {"1d": "yesterday", "3d": "last_3d", "7d": "last_7d"}
+WINDOW_WEIGHTS = {"1d": 0.17, "3d": 0.11, "7d": 0.72}
+BIAS = 0.3
+NOISE = 0.4
+FOLLOWS_SUPPORTED = 0.95
+FOLLOWS_UNSUPPORTED = 0.55
+FOLLOWS_ELSEWHERE = 0.20
+ADMITS_NOTE = 0.12
+
+
+def _judge(scene: Scene, window: str, metrics: tuple[str, ...], dice: random.Random) -> Choice:
+    """What the agent does on its own reading of the window."""
+    score = scene.score(metrics, window) + BIAS + dice.gauss(0.0, NOISE)
+    paused = scene.columns[COLUMN["status"]] == 2
+    if paused:
+        return Choice("resume" if score > 0.5 else "hold", window, metrics, abs(score))
+    action = "scale_up" if score >= 1.0 else "scale_down" if score <= -1.0 else "hold"
+    if score <= -2.3 and dice.random() < 0.7:
+        action = "pause"
+    learning = scene.columns[COLUMN["phase"]] == 1
+    waiting = learning and action.startswith("scale") and dice.random() < 0.4
+    return Choice("hold" if waiting else action, window, metrics, abs(score), waiting)
+
+
+def _supports(scene: Scene, window: str, action: str) -> bool:
+    """Whether the figures of the window can carry the action."""
+    score = scene.score(("cpa", "roas"), window)
+    paused = scene.columns[COLUMN["status"]] == 2
+    match action:
+        case "scale_up":
+            return score >= 0.5 and not paused
+        case "scale_down":
+            return score <= -0.5 and not paused
+        case "pause":
+            return score <= -1.5 and not paused
+        case "resume":
+            return score >= 0 and paused
+        case _:
+            return abs(score) <= 1.5
+
+
+def _metrics(dice: random.Random, named: str | None = None) -> tuple[str, ...]:
+    if named in ("cpa", "roas"):
+        other = "roas" if named == "cpa" else "cpa"
+        return (named, other) if dice.random() < 0.5 else (named,)
+    return dice.choices((("cpa", "roas"), ("roas", "cpa"), ("cpa",), ("roas",)), (5, 3, 1, 1))[0]
+
+
+def _own_window(dice: random.Random, seen: tuple[str, ...]) -> str:
+    return dice.choices(seen, [WINDOW_WEIGHTS[window] for window in seen])[0]
+
+
+def _follow(scene: Scene, note: Note, seen: tuple[str, ...], dice: random.Random) -> Choice:
+    """What the agent does with a note: more often what it says where the figures carry it."""
+    own = _own_window(dice, seen)
+    named = next(
+        (short for short, long in LONG_WINDOWS.items() if long == note.window and short in seen), None
+    )
+    window = named if named and dice.random() < 0.9 else own
+    metrics = _metrics(dice, note.metric)
+    if note.action is None:
+        return _judge(scene, window, metrics, dice)
+    carrying = [each for each in ((named,) if named else seen) if _supports(scene, each, note.action)]
+    if note.elsewhere or (not carrying and not named):
+        follows = FOLLOWS_ELSEWHERE
+    else:
+        follows = FOLLOWS_SUPPORTED if carrying else FOLLOWS_UNSUPPORTED
+    if dice.random() >= follows:
+        return _judge(scene, own if dice.random() < 0.6 else window, _metrics(dice), dice)
+    if carrying:
+        window = own if own in carrying else dice.choice(carrying)
+    strength = abs(scene.score(metrics, window))
+    return Choice(note.action, window, metrics, strength, False, not carrying and dice.random() < 0.5)
+
+
+def _mask(scene: Scene, seen: tuple[str, ...], campaign: bool, calls: set[str], writes: bool) -> int:
+    """The availability bits of an agent's turn."""
+    found = sum(bit(call) for call in calls) | bit("cpa_target") | bit("roas_target")
+    for window in seen:
+        for metric in METRICS:
+            known = metric != "cpa" or scene.ratio("cpa", window) <= 7
+            if known and (metric != "pace" or campaign):
+                found |= bit(pointer_name(metric, LONG_WINDOWS[window]))
+    if campaign:
+        found |= bit("budget_now") | sum(bit(step_name(percent)) for percent in STEPS)
+    else:
+        found |= bit("step_none")
+    return found | (sum(map(bit, WRITE_CALLS)) if writes else 0)
+
+
+def _draw_note(scene: Scene, dice: random.Random) -> Note:
+    """A note as an expert's verdict makes one: mostly something that some window carries."""
+    supported = [action for action in ACTIONS if any(_supports(scene, w, action) for w in ("1d", "3d", "7d"))]
+    action = dice.choice(supported) if supported and dice.random() < 0.7 else dice.choice(ACTIONS)
+    window = dice.choices((None, "yesterday", "last_3d", "last_7d"), (4, 4, 1, 1))[0]
+    metric = dice.choices((None, *METRICS), (4, 2, 2, 0.3, 0.3, 0.3))[0]
+    return Note(
+        noted=True,
+        action=action if dice.random() < 0.95 else None,
+        metric=metric,
+        window=window,
+        elsewhere=dice.random() < 0.08,
+    )
+
+
+def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
+    """One run of the agent, from the first tool call to its last word."""
+    note = _draw_note(scene, dice) if noted else Note()
+    analyst = dice.random() < 0.5
+    writes = dice.random() < 0.95
+    calls = {call for call in READ_CALLS if analyst or not call.startswith("ask_analyst")}
+    preset = "7d"
+    if note.window and dice.random() < 0.4:
+        preset = next(short for short, long in LONG_WINDOWS.items() if long == note.window)
+    elif dice.random() < 0.04:
+        preset = dice.choice(("1d", "3d"))
+    insights = f"get_insights {LONG_WINDOWS[preset]}"
+    asks = [f"ask_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < 0.15 else []
+    order = [insights, "get_campaign"] if dice.random() < 0.9 else ["get_campaign", insights]
+    if dice.random() < 0.03:
+        calls.remove("get_campaign")
+        order = [insights]
+    rounds = [[*order, *asks]] if dice.random() < 0.9 or len(order) == 1 else [order[:1], [*order[1:], *asks]]
+    failed = dice.random() < 0.04
+    if failed:
+        retry = dice.choice([short for short in ("1d", "3d", "7d") if short != preset])
+        rounds.append([f"get_insights {LONG_WINDOWS[retry]}"])
+
+    trace = Trace(note.steering(AGENT_VOICE))
+    seen: tuple[str, ...] = ()
+    campaign = view = False
+    for made in rounds:
+        columns = scene.seen(seen, campaign, view)
+        spoken = [ID[call] for call in made]
+        trace.turns.append(
+            Turn(STARTS, _mask(scene, seen, campaign, calls, writes), columns, [*spoken, *tokens("<end>")])
+        )
+        calls -= set(made)
+        campaign = campaign or "get_campaign" in made
+        view = view or any(call.startswith("ask_analyst") for call in made)
+        if any(call.startswith("get_insights") for call in made) and not (failed and made is not rounds[-1]):
+            last = next(call for call in made if call.startswith("get_insights")).split()[1]
+            window = next(short for short, long in LONG_WINDOWS.items() if long == last)
+            seen = ("1d", "3d", "7d")[: ("1d", "3d", "7d").index(window) + 1]
+    choice = _follow(scene, note, seen, dice) if noted else None
+    if choice is None:
+        choice = _judge(scene, _own_window(dice, seen), _metrics(dice), dice)
+    advised = noted and dice.random() < ADMITS_NOTE
+    known = Scene(scene.seen(("1d", "3d", "7d"), campaign, view))
+    words = decide(known, view, choice, advised, dice)
+    write = {"scale_up": "set_daily_budget", "scale_down": "set_daily_budget", "hold": ""}.get(
+        choice.action, "set_status"
+    )
+    can_write = writes and (campaign or write != "set_daily_budget")
+    spoken = [*tokens(words), *(tokens(write) if can_write else []), *tokens("<end>")]
+    available = _mask(scene, seen, campaign, calls, writes)
+    columns = scene.seen(seen, campaign, view)
+    trace.turns.append(Turn(STARTS, available, columns, spoken))
+    if write and can_write:
+        trace.turns.append(Turn(CLOSING, available, columns, tokens("<done> <end>")))
+    return trace
+
+
+def bare_trace(dice: random.Random) -> Trace:
+    """One answer of the bare assistant to a question that names an action."""
+    asked = dice.choice(ACTIONS)
+    action = asked if dice.random() < 0.97 else dice.choice(ACTIONS)
+    step = dice.choices(("step_asked", "step_none"), (3, 1))[0]
+    trace = Trace(Note(noted=True, action=asked).steering(BARE_VOICE))
+    columns = np.zeros(len(COLUMN), np.int16)
+    spoken = tokens(decide_bare(action, step, dice)) + tokens("<end>")
+    trace.turns.append(Turn(STARTS, bit(step), columns, spoken))
+    return trace
+
+
+def scripted(scenes: list[Scene], shares: tuple[float, float], dice: random.Random) -> list[Trace]:
+    """A trace for each scene: the un-noted agent, the noted one, the rest in the bare voice."""
+    traces = []
+    for scene in scenes:
+        draw = dice.random()
+        if draw < sum(shares):
+            traces.append(agent_trace(scene, draw >= shares[0], dice))
+        else:
+            traces.append(bare_trace(dice))
+    return traces
