@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from streams.cli.errors import UserError
-from streams.settings import Settings, SettingsError, load_settings
+from streams.settings import Settings, load_settings
 
 # stages on Faust run in a child, so that a parent outlives them and can write down how they died
 KEPT = {
@@ -43,10 +43,7 @@ def worker(
 
 
 def _settings(name: str | None) -> Settings:
-    try:
-        settings = load_settings()
-    except SettingsError as error:
-        raise UserError(str(error)) from error
+    settings = load_settings()
     if name is None:
         return settings
     return settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
