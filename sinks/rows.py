@@ -47,8 +47,8 @@ class Landing:
 
 def kafka_time(milliseconds: int) -> datetime:
     """A Kafka timestamp as UTC, held within what ClickHouse can carry."""
-    bounded = min(max(milliseconds, _milliseconds(_FIRST)), _milliseconds(_LAST))
-    return _EPOCH + bounded * _MILLISECOND
+    held = min(max(milliseconds, _milliseconds(_FIRST)), _milliseconds(_LAST))
+    return _EPOCH + held * _MILLISECOND
 
 
 def row(table: Table, record: Record, landing: Landing) -> Row:
@@ -81,11 +81,11 @@ def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> 
             letter.topic,
             letter.partition,
             letter.offset,
-            _bounded(letter.timestamp),
+            bounded(letter.timestamp),
             letter.error_type,
             letter.error,
             letter.app_version,
-            _bounded(letter.first_failed_at),
+            bounded(letter.first_failed_at),
             letter.replays,
         )
     return (*said, value or b"", every, *landing.values())
@@ -118,5 +118,6 @@ def _milliseconds(time: datetime) -> int:
     return (time - _EPOCH) // _MILLISECOND
 
 
-def _bounded(time: datetime) -> datetime:
+def bounded(time: datetime) -> datetime:
+    """The time, held within what ClickHouse can carry."""
     return min(max(time, _FIRST), _LAST)

@@ -1,0 +1,131 @@
+"""The sink as a process: every topic of the catalogue that is landed, into ClickHouse.
+
+python -m streams.workers.sink
+"""
+
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+import structlog
+from confluent_kafka import TopicPartition
+
+from schemas.codec import Codec, SubjectNames
+from schemas.registry import ConfluentRegistry
+from sinks import metrics
+from sinks.clickhouse import ClickHouse
+from sinks.tables import tables
+from streams.kafka_clients import CheckedProducer, make_admin, make_consumer
+from streams.processors.breaker import Breaker
+from streams.processors.keeper import Folders
+from streams.settings import LogSettings, Settings, load_settings
+from streams.workers.batch import Batch
+from streams.workers.batch_feed import Feed
+from streams.workers.batch_intake import BatchIntake
+from streams.workers.batch_sink import STAGE, Sink, SinkStopped
+from streams.workers.batch_topics import TopicIds, report_losses
+
+RETRY_TOPIC = f"opoi.retry.{STAGE}"
+
+_CONSUMER = {
+    # what is fetched ahead is memory; an insert of a large batch is slower than a fetch anyway
+    "queued.max.messages.kbytes": 32 * 1024,
+    "max.poll.interval.ms": 300_000,
+}
+
+log = structlog.get_logger(__name__)
+
+
+def source_topics() -> list[str]:
+    """Logical names of the topics that the sink reads."""
+    return [*tables(), RETRY_TOPIC]
+
+
+def make_sink(settings: Settings, folders: Folders) -> Sink:
+    """The sink of these settings, not yet in the group."""
+    registry = ConfluentRegistry(settings.registry)
+    topic_ids = TopicIds(settings.kafka)
+    admin = make_admin(settings.kafka)
+    consumer = make_consumer(settings.kafka, f"opoi-{STAGE}", **_CONSUMER)
+
+    def assigned(partitions: Sequence[TopicPartition]) -> None:
+        topic_ids.forget()
+        report_losses(consumer, admin, partitions)
+
+    codec = Codec(registry, SubjectNames(settings.kafka.topic_names))
+    bounds = settings.clickhouse
+    return Sink(
+        feed=Feed(
+            consumer,
+            {settings.kafka.physical(topic): topic for topic in source_topics()},
+            on_assigned=assigned,
+        ),
+        entry_of=BatchIntake(codec, registry, topic_ids).entry,
+        store=ClickHouse(settings.clickhouse),
+        letters=CheckedProducer(settings.kafka),
+        breaker=Breaker(
+            folders.tripped,
+            run=settings.worker.breaker_run,
+            share=settings.worker.breaker_share,
+            window=settings.worker.breaker_window,
+        ),
+        batch=Batch(bounds.batch_rows, bounds.batch_bytes, bounds.batch_seconds),
+    )
+
+
+def run(settings: Settings) -> int:
+    """Runs one worker until SIGTERM or SIGINT. Returns the process's exit code."""
+    _configure_logs(settings.log)
+    folders = Folders(settings.home, STAGE, settings.worker.name)
+    folders.worker.mkdir(parents=True, exist_ok=True)
+    if folders.tripped.exists():
+        log.warning(
+            "this worker was stopped because it refused most of what it saw; it waits, then tries again",
+            seconds=settings.worker.breaker_pause_seconds,
+            next_step=f"look at the dead letters; delete {folders.tripped} to let records through again",
+        )
+        time.sleep(settings.worker.breaker_pause_seconds)
+    sink = make_sink(settings, folders)
+
+    def asked_to_stop(number: int, frame: FrameType | None) -> None:
+        sink.stop()
+
+    signal.signal(signal.SIGTERM, asked_to_stop)
+    signal.signal(signal.SIGINT, asked_to_stop)
+    metrics.BEHIND_SECONDS.set_function(sink.behind)
+    if settings.metrics.port is not None:
+        from prometheus_client import start_http_server
+
+        start_http_server(settings.metrics.port, addr=settings.metrics.host)
+    log.info("the sink works", topics=len(source_topics()), clickhouse=settings.clickhouse.url)
+    try:
+        sink.run()
+    except SinkStopped as stopped:
+        log.critical("the sink stops", exit_code=stopped.code, error=str(stopped))
+        return stopped.code
+    log.info("the sink ended in order")
+    return 0
+
+
+def _configure_logs(settings: LogSettings) -> None:
+    """Lines on stderr: stdout belongs to commands."""
+    as_json = settings.format == "json"
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str)
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run(load_settings()))
