@@ -1,0 +1,270 @@
+"""Feeds, kills and counts: what the Faust benches and fault tests share."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.faust_stage import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Half, kafka, specs
+from streams.steps.common import DISPOSITIONS
+
+PARTITIONS = 8
+Place = tuple[str, int, int]
+
+
+@dataclass
+class Bed:
+    """The topics of one run at one broker, and what was fed into them."""
+
+    bootstrap: str
+    stage: str
+    home: Path
+    partitions: int = PARTITIONS
+    fed: dict[Place, str] = field(default_factory=dict)
+    """Id by logical topic, partition and offset."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _failed: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.kafka = kafka(self.bootstrap, self.stage)
+        self.home.mkdir(parents=True, exist_ok=True)
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.producer = Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "enable.idempotence": True,
+                "linger.ms": 5,
+                "message.max.bytes": 6 * 1024 * 1024,
+            }
+        )
+
+    def make_topics(self, **partitions: int) -> None:
+        """Creates the topics; `partitions` by logical topic name overrides the common count."""
+        wanted = [
+            NewTopic(
+                self.kafka.physical(name),
+                partitions.get(name, self.partitions),
+                1,
+                config=spec.topic_config(),
+            )
+            for name, spec in specs(self.stage).items()
+        ]
+        for future in self.admin.create_topics(wanted).values():
+            future.result(20)
+
+    def send(self, topic: str, half_id: str, number: int, text: str = "") -> None:
+        """Feeds one half."""
+        value = Half(id=half_id, number=number, text=text).model_dump_json().encode()
+        self.send_raw(topic, half_id.encode(), value, half_id)
+
+    def send_raw(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        name: str,
+        headers: dict[str, bytes] | None = None,
+    ) -> None:
+        """Feeds bytes; `name` is how they are counted."""
+
+        def delivered(error: KafkaError | None, message: object) -> None:
+            with self._lock:
+                if error is not None:
+                    self._failed.append(str(error))
+                else:
+                    self.fed[topic, message.partition(), message.offset()] = name  # type: ignore[attr-defined]
+
+        physical = self.kafka.physical(topic)
+        while True:
+            try:
+                self.producer.produce(physical, value, key, headers=headers, on_delivery=delivered)
+            except BufferError:
+                self.producer.poll(0.1)
+            else:
+                break
+        self.producer.poll(0)
+
+    def flush(self) -> None:
+        """Waits until the broker has everything that was fed."""
+        assert self.producer.flush(60) == 0
+        assert not self._failed, self._failed[:3]
+
+    def feed_pairs(self, first: int, count: int, seed: random.Random) -> None:
+        """Feeds `count` pairs with ids from `first` on, both halves in random order."""
+        halves = [(topic, n) for n in range(first, first + count) for topic in (LEFT, RIGHT)]
+        seed.shuffle(halves)
+        for topic, number in halves:
+            self.send(topic, f"id{number}", number)
+        self.flush()
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """Committed offsets of the stage's group by physical topic and partition."""
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"opoi-{self.stage}"})
+        try:
+            wanted = [
+                TopicPartition(self.kafka.physical(topic), partition)
+                for topic in (LEFT, RIGHT, f"opoi.retry.{self.stage}")
+                for partition in range(self.partitions)
+            ]
+            found = consumer.committed(wanted, timeout=20)
+            return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+        finally:
+            consumer.close()
+
+    def behind(self) -> int:
+        """Fed records past the committed offsets."""
+        self.flush()
+        committed = self.committed()
+        with self._lock:
+            places = list(self.fed)
+        return sum(
+            offset >= committed.get((self.kafka.physical(topic), partition), 0)
+            for topic, partition, offset in places
+        )
+
+    def read(self, topic: str) -> Iterator[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
+        """Everything in a topic: key, value, headers."""
+        physical = self.kafka.physical(topic)
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "group.id": f"reader-{random.random()}",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+            }
+        )
+        count = len(consumer.list_topics(physical, timeout=10).topics[physical].partitions)
+        consumer.assign([TopicPartition(physical, partition, 0) for partition in range(count)])
+        ended = 0
+        while ended < count:
+            message = consumer.poll(10)
+            assert message is not None, f"{topic} does not answer"
+            fault = message.error()
+            if fault is None:
+                yield message.key(), message.value(), dict(message.headers() or [])
+            else:
+                assert fault.code() == KafkaError._PARTITION_EOF, fault
+                ended += 1
+        consumer.close()
+
+    def report(self) -> "Report":
+        """Counts what became of everything that was fed."""
+        disposed = Counter(
+            (found["topic"], found["partition"], found["offset"])
+            for found in (json.loads(value or b"") for _, value, _ in self.read(DISPOSITIONS))
+        )
+        paired = {json.loads(value or b"")["id"] for _, value, _ in self.read(PAIRS)}
+        dead = sum(1 for _ in self.read(DEAD_LETTERS))
+        lost = sorted(self.fed.keys() - disposed.keys())
+        sides: dict[str, set[str]] = {}
+        for (topic, _, _), name in self.fed.items():
+            sides.setdefault(name, set()).add(topic)
+        whole = {name for name, topics in sides.items() if topics >= {LEFT, RIGHT}}
+        return Report(len(self.fed), lost, len(whole - paired), sum(disposed.values()) - len(disposed), dead)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of the records of a run."""
+
+    fed: int
+    lost: list[Place]
+    unpaired: int
+    repeated: int
+    dead: int
+
+
+class Worker:
+    """One worker process, started again when it ends by itself."""
+
+    def __init__(self, bed: Bed, name: str, *, unsafe: str = "", more: Iterable[str] = ()) -> None:
+        self.bed = bed
+        self.name = name
+        self.unsafe = unsafe
+        self.more = list(more)
+        self.exits: list[int] = []
+        self.process: subprocess.Popen[bytes] | None = None
+        self.log = bed.home / f"worker-{name}.log"
+
+    def start(self) -> None:
+        """Starts the process."""
+        command = [sys.executable, "-m", "bench.faust_stage", self.bed.stage, "--name", self.name]
+        command += ["--bootstrap", self.bed.bootstrap, "--home", str(self.bed.home), *self.more]
+        environment = os.environ | {"OPOI_UNSAFE_FAUST": self.unsafe}
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment
+            )
+
+    def tend(self) -> None:
+        """Starts the process again where it ended by itself."""
+        if self.process is not None and (code := self.process.poll()) is not None:
+            self.exits.append(code)
+            self.start()
+
+    def stop(self, number: int = signal.SIGTERM, timeout: float = 30) -> int:
+        """Ends the process by a signal; SIGKILL goes to the worker and its keeper alike."""
+        assert self.process is not None
+        if number == signal.SIGKILL:
+            for child in psutil.Process(self.process.pid).children(recursive=True):
+                child.kill()
+        self.process.send_signal(number)
+        code = self.process.wait(timeout)
+        self.process = None
+        return code
+
+    def kill_child(self) -> bool:
+        """Kills the worker but not its keeper, as the kernel does when memory is short."""
+        assert self.process is not None
+        children = psutil.Process(self.process.pid).children() if self.process.poll() is None else []
+        for child in children:
+            child.kill()
+        return bool(children)
+
+    def wipe(self) -> None:
+        """Removes the worker's state folder."""
+        shutil.rmtree(self.bed.home / "state" / self.bed.stage / self.name, ignore_errors=True)
+
+    @property
+    def runs(self) -> bool:
+        """Whether it was started and not stopped."""
+        return self.process is not None
+
+
+def wait_until_drained(bed: Bed, workers: Iterable[Worker], timeout: float = 120) -> bool:
+    """Waits until the group has committed everything that was fed, tending the workers."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        for worker in workers:
+            worker.tend()
+        if bed.behind() == 0:
+            return True
+        time.sleep(0.5)
+    return False
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[Worker]:
+    """The worker for the time of the block."""
+    worker.start()
+    try:
+        yield worker
+    finally:
+        if worker.process is not None and worker.process.poll() is None:
+            worker.stop(signal.SIGKILL)

@@ -1,0 +1,101 @@
+"""Restarts with a backlog: what does a worker lose that was fed while it was down?
+
+`python -m bench.faust_recovery --seeds 11 12 13`, and the same with `--unsafe recovery,guard,fetch` to see
+what the repairs prevent. A row per seed; exit code 3 where something was lost.
+"""
+
+import argparse
+import random
+import signal
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.faust_harness import Bed, Report, Worker, running, wait_until_drained
+
+CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run and how its workers ended by themselves."""
+
+    seed: int
+    report: Report
+    exits: list[int]
+    drained: bool
+    seconds: float
+
+    def row(self) -> str:
+        """One line of the table."""
+        ended = ", ".join(f"{CODES.get(code, code)} x{self.exits.count(code)}" for code in sorted(set(self.exits)))
+        return (
+            f"{self.seed:>5} {self.report.fed:>8} {len(self.report.lost):>5} {self.report.unpaired:>9} "
+            f"{self.report.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
+        )
+
+
+HEADER = f"{'seed':>5} {'fed':>8} {'lost':>5} {'unpaired':>9} {'repeated':>9} {'drained':>8} {'took':>7}  ended by itself"
+
+
+def soak(
+    bootstrap: str, folder: Path, seed: int, *, restarts: int, burst: int, unsafe: str = "", wipe: float = 0.5
+) -> Result:
+    """`restarts` times: feeds `burst` pairs while the worker is down, lets it run, stops it somehow."""
+    began = time.monotonic()
+    chance = random.Random(seed)
+    bed = Bed(bootstrap, f"rec{seed}x{int(time.time())}", folder / f"recovery-{seed}-{int(time.time())}")
+    bed.make_topics()
+    worker = Worker(bed, "1", unsafe=unsafe)
+    for turn in range(restarts):
+        bed.feed_pairs(turn * burst, burst, chance)
+        if chance.random() < wipe:
+            worker.wipe()
+        with running(worker):
+            end = time.monotonic() + chance.uniform(4, 9)
+            while time.monotonic() < end:
+                worker.tend()
+                time.sleep(0.1)
+            worker.tend()
+            worker.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
+    with running(worker):
+        drained = wait_until_drained(bed, [worker], 90)
+        worker.stop()
+    return Result(seed, bed.report(), worker.exits, drained, time.monotonic() - began)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12, 13])
+    parser.add_argument("--restarts", type=int, default=10)
+    parser.add_argument("--burst", type=int, default=100, help="pairs fed while the worker is down")
+    parser.add_argument("--unsafe", default="", help="repairs to leave out")
+    parser.add_argument("--bootstrap", help="a broker that runs already")
+    parser.add_argument("--port", type=int, default=22100)
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
+        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        print(f"repairs left out: {given.unsafe or 'none'}")
+        print(HEADER)
+        lost = 0
+        for seed in given.seeds:
+            result = soak(
+                bootstrap, folder, seed, restarts=given.restarts, burst=given.burst, unsafe=given.unsafe
+            )
+            print(result.row(), flush=True)
+            lost += len(result.report.lost) + result.report.unpaired + (not result.drained)
+    raise SystemExit(3 if lost else 0)
+
+
+def _broker(stack: ExitStack, folder: Path, port: int) -> str:
+    from streams.local.kafka import Broker
+
+    return stack.enter_context(Broker(folder / "kafka", port, port + 1)).bootstrap
+
+
+if __name__ == "__main__":
+    main()

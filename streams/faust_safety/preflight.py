@@ -1,0 +1,98 @@
+"""Before the first record: do the topics fit together?
+
+A table's changelog and the sources must have the same partition count: Faust reports ready where they
+differ, and loses every event. Raises `NotReady` with one line that says what to do.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 2.0
+SAY_SECONDS = 30.0
+
+
+class NotReady(Exception):
+    """The topics at the broker do not fit; the text is for the user."""
+
+
+class BrokerAway(Exception):
+    """The broker did not answer; ask again."""
+
+
+@dataclass(frozen=True)
+class Topics:
+    """What a stage needs, by physical name. `others` may have any partition count."""
+
+    together: tuple[str, ...]
+    changelog: str | None
+    others: tuple[str, ...]
+
+
+def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[str], str]) -> int:
+    """The common partition count. Raises `NotReady`."""
+    together = [*topics.together, *([topics.changelog] if topics.changelog else [])]
+    if missing := sorted({*together, *topics.others} - counts.keys()):
+        raise NotReady(f"the broker has no topic {', '.join(missing)}: create them with `opoi topics apply`")
+    wanted = counts[together[0]]
+    different = [f"{name} has {counts[name]}" for name in together if counts[name] != wanted]
+    if different:
+        raise NotReady(
+            f"partition counts must be equal: {together[0]} has {wanted}, {', '.join(different)}; "
+            "move the stage to one count with `opoi rebuild`"
+        )
+    if topics.changelog and "compact" not in (policy := cleanup_policy(topics.changelog)).split(","):
+        raise NotReady(
+            f"changelog {topics.changelog} has cleanup.policy={policy}, needed is compact: with anything "
+            "else the broker deletes the state of this stage; set it with `opoi topics apply`"
+        )
+    return wanted
+
+
+class Broker:
+    """The broker's topics, as its admin interface tells them."""
+
+    def __init__(self, config: Mapping[str, str], timeout: float = 10.0) -> None:
+        self._admin = AdminClient({**config, "log_level": 2})
+        self._timeout = timeout
+
+    def partition_counts(self) -> dict[str, int]:
+        """Partitions by topic. Raises `BrokerAway`."""
+        try:
+            found = self._admin.list_topics(timeout=self._timeout).topics
+        except KafkaException as error:
+            raise BrokerAway(str(error)) from error
+        return {name: len(topic.partitions) for name, topic in found.items() if topic.error is None}
+
+    def cleanup_policy(self, topic: str) -> str:
+        """The topic's cleanup.policy. Raises `BrokerAway`, `NotReady`."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        try:
+            config = self._admin.describe_configs([resource])[resource].result(timeout=self._timeout)
+        except KafkaException as error:
+            fault = error.args[0]
+            if isinstance(fault, KafkaError) and fault.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED:
+                raise NotReady(
+                    f"this worker may not read the configuration of {topic}: allow it DescribeConfigs"
+                ) from error
+            raise BrokerAway(str(error)) from error
+        return str(config["cleanup.policy"].value)
+
+
+def wait_until_ready(topics: Topics, broker: Broker) -> int:
+    """`check` once the broker answers; says now and then that it waits. Raises `NotReady`."""
+    said = 0.0
+    while True:
+        try:
+            return check(topics, broker.partition_counts(), broker.cleanup_policy)
+        except BrokerAway as error:
+            if time.monotonic() - said > SAY_SECONDS:
+                log.warning("the broker does not answer; waiting for it", error=str(error))
+                said = time.monotonic()
+            time.sleep(RETRY_SECONDS)

@@ -1,0 +1,70 @@
+"""Waiting in place for what is away, without holding up a stop or a rebalance."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from schemas.errors import RegistryAway
+from streams import metrics
+from streams.faust_safety.watchdog import Pulse
+from streams.faust_safety.witness import WitnessAway
+
+Answer = TypeVar("Answer")
+
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 5.0
+LOOK_EVERY = 0.1
+SAY_EVERY = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Abandoned(Exception):
+    """The event is given up, not finished: the worker stops or its partitions go elsewhere."""
+
+
+class Patience:
+    """Tries again until it works. Times in seconds."""
+
+    def __init__(self, stage: str, pulse: Pulse, given_up: Callable[[], bool]) -> None:
+        self._stage = stage
+        self._pulse = pulse
+        self._given_up = given_up
+        self._said = float("-inf")
+
+    async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `attempt` answers once the registry and the broker are there. Raises `Abandoned`."""
+        wait = FIRST_WAIT
+        while True:
+            try:
+                return await attempt()
+            except (RegistryAway, WitnessAway) as error:
+                self._say(str(error))
+                metrics.WAITS.labels(self._stage).inc()
+            await self._sleep(wait, "what the stage needs is away")
+            wait = min(2 * wait, LONGEST_WAIT)
+
+    async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
+        """Returns once `condition` holds. Raises `Abandoned`."""
+        while not condition():
+            await self._sleep(LOOK_EVERY, reason)
+
+    async def _sleep(self, seconds: float, reason: str) -> None:
+        self._pulse.waiting = reason
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                if self._given_up():
+                    raise Abandoned(reason)
+                await asyncio.sleep(min(LOOK_EVERY, seconds))
+        finally:
+            self._pulse.waiting = ""
+
+    def _say(self, error: str) -> None:
+        now = time.monotonic()
+        if now - self._said > SAY_EVERY:
+            self._said = now
+            log.warning("waiting in place, nothing is lost", stage=self._stage, error=error)

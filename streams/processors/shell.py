@@ -1,0 +1,240 @@
+"""Runs a pure step on Faust: everything between the broker and the step.
+
+An event is finished when its outputs and table changes are with the producer; the commit waits until the
+broker has them. What may happen to an event on the way is told in docs/faust.md.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from schemas.errors import NotRegistered, Undecodable
+from schemas.record import Record
+from schemas.records import Disposition
+from schemas.settings import KafkaSettings
+from streams import metrics
+from streams.exit_codes import ExitCode, fail_stop
+from streams.faust_safety.contiguity import ContiguityGuard
+from streams.faust_safety.ledger import Ledger, Source
+from streams.faust_safety.lease import Lease
+from streams.faust_safety.publishing import produce_failed, stop_on_failure
+from streams.faust_safety.watchdog import Pulse
+from streams.processors import dead_letters
+from streams.processors.breaker import Breaker
+from streams.processors.intake import TICKS, Arrival, arrival, contract_topic
+from streams.processors.marks import Deaths, Mark
+from streams.processors.outputs import Encoded, Encoder, RecordCodec
+from streams.processors.patience import Abandoned, Patience
+from streams.steps.common import DISPOSITIONS
+from streams.steps.contract import Event, Output, Poison
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of one event: records to send, and the key's new state where the stage has any."""
+
+    outputs: Sequence[Encoded]
+    put: Callable[[], None] | None = None
+
+
+class Stage(Protocol):
+    """What a keyed and a stateless stage do differently."""
+
+    name: str
+    sources: tuple[str, ...]
+
+    async def step(self, event: Event) -> Done:
+        """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
+
+    async def tick(self, event: Event, send: Callable[[Done], Awaitable[None]]) -> None:
+        """Fires the deadlines that are due."""
+
+
+@dataclass
+class Parts:
+    """What a shell is made of."""
+
+    app: Any
+    kafka: KafkaSettings
+    codec: RecordCodec
+    encoder: Encoder
+    ledger: Ledger
+    guard: ContiguityGuard
+    lease: Lease
+    mark: Mark
+    deaths: Deaths
+    deaths_allowed: int
+    breaker: Breaker
+    pulse: Pulse
+    logical: dict[str, str] = field(default_factory=dict)
+    """Logical topic name by physical one."""
+
+
+class Shell:
+    """Handles the events of one stage, one after another."""
+
+    def __init__(self, stage: Stage, parts: Parts) -> None:
+        self._stage = stage
+        self._parts = parts
+        self._traceparent: bytes | None = None
+        self.patience = Patience(stage.name, parts.pulse, self._given_up)
+
+    def _given_up(self) -> bool:
+        app = self._parts.app
+        return bool(app.should_stop) or not app.flow_control.is_active()
+
+    async def handle(self, message: Any) -> None:
+        """One message of Faust. No exception leaves; an own fault ends the process."""
+        parts = self._parts
+        source = Source(message.topic, message.partition)
+        assignment = parts.ledger.assignment
+        if parts.ledger.is_held(source):
+            return
+        try:
+            await self.patience.until_true(parts.lease.holds, "the group coordinator does not answer")
+            admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
+            if not admitted:
+                metrics.REDELIVERED.labels(self._stage.name).inc()
+                return
+            arrived = arrival(message, parts.logical[message.topic])
+            parts.mark.set(arrived.coordinates)
+            await self._process(arrived)
+        except Abandoned as error:
+            log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
+            parts.ledger.hold(source)
+        except NotRegistered as error:
+            fail_stop(ExitCode.REFUSED, str(error))
+        except Exception as error:
+            log.exception(
+                "a step failed", topic=source.topic, partition=source.partition, offset=message.offset
+            )
+            fail_stop(
+                ExitCode.OWN_FAULT,
+                f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
+                f"({type(error).__name__}: {error}); stopping before it is acknowledged",
+            )
+        except BaseException:
+            parts.ledger.hold(source)
+            raise
+        else:
+            parts.ledger.finish(source, message.offset, assignment)
+            metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
+        finally:
+            parts.mark.clear()
+
+    async def _process(self, arrived: Arrival) -> None:
+        at = arrived.coordinates
+        self._traceparent = arrived.headers.get("traceparent")
+        try:
+            if self._parts.deaths.count(at) >= self._parts.deaths_allowed:
+                raise Poison(
+                    "killed_the_process", f"the process died {self._parts.deaths.count(at)} times on it"
+                )
+            topic = contract_topic(arrived, self._stage.sources)
+            record = await self.patience.until_done(lambda: self._decode(topic, arrived))
+            assert arrived.value is not None
+            event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
+            if topic.startswith(TICKS):
+                await self._stage.tick(event, self.send)
+            else:
+                await self.send(await self.patience.until_done(lambda: self._step(event)))
+        except Undecodable as error:
+            await self._bury(arrived, Poison(error.kind, error.reason))
+        except Poison as poison:
+            await self._bury(arrived, poison)
+        else:
+            if not topic.startswith(TICKS):
+                self._parts.breaker.good()
+
+    async def _decode(self, topic: str, arrived: Arrival) -> Record:
+        return self._parts.codec.decode(topic, arrived.value)
+
+    async def _step(self, event: Event) -> Done:
+        self._parts.pulse.step_since = time.monotonic()
+        try:
+            return await self._stage.step(event)
+        finally:
+            self._parts.pulse.step_since = None
+
+    async def send(self, done: Done) -> None:
+        """Hands everything to the producer; the table first, so that no output tells of a lost state."""
+        if done.put is not None:
+            done.put()
+        for output in done.outputs:
+            await self._send(output.topic, output.key, output.value, headers=self._headers())
+            metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
+
+    def _headers(self) -> list[tuple[str, bytes]]:
+        return [("traceparent", self._traceparent)] if self._traceparent is not None else []
+
+    async def _send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        headers: list[tuple[str, bytes]],
+    ) -> Any:
+        physical = self._parts.kafka.physical(topic)
+        try:
+            future = await self._parts.app.producer.send(physical, key, value, partition, None, headers)
+        except Exception as error:
+            produce_failed(physical, error)
+        future.add_done_callback(lambda done: stop_on_failure(physical, done))
+        return future
+
+    async def _bury(self, arrived: Arrival, poison: Poison) -> None:
+        """Puts a record into the dead letters and waits until the broker has it."""
+        name, at = self._stage.name, arrived.coordinates
+        if at.topic.startswith(TICKS):
+            log.error("a tick is refused", kind=poison.kind, error=poison.reason, offset=at.offset)
+            return
+        if why := self._parts.breaker.refuse():
+            self._parts.mark.clear()
+            fail_stop(
+                ExitCode.BREAKER,
+                f"stage {name} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
+                f"{poison.kind}: {poison.reason}",
+            )
+        outputs = [_dead(name, arrived, poison)]
+        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
+        headers = dead_letters.headers_of(arrived, name, poison, datetime.now(UTC))
+        sent = await self._send(
+            dead_letters.TOPIC, arrived.key, arrived.value, partition=at.partition, headers=headers
+        )
+        await sent
+        await self.send(Done(encoded))
+        self._parts.deaths.forget(at)
+        metrics.DEAD_LETTERS.labels(name, poison.kind).inc()
+        log.warning(
+            "a record is in the dead letters",
+            kind=poison.kind,
+            error=poison.reason,
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+        )
+
+    async def _encode(self, outputs: list[Output], now: datetime) -> list[Encoded]:
+        return self._parts.encoder.encode(outputs, now)
+
+
+def _dead(stage: str, arrived: Arrival, poison: Poison) -> Output:
+    at = arrived.coordinates
+    record = Disposition(
+        stage=stage,
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+        outcome="dead",
+        reason=poison.kind,
+        recorded_at=arrived.timestamp,
+    )
+    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{at.offset}", record)
