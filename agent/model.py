@@ -37,7 +37,10 @@ _CONNECTIONS = httpx2.Limits(max_connections=256, max_keepalive_connections=64)
 class GeminiModel:
     """A `Model` over one google-genai client; safe to use from many threads."""
 
-    def __init__(self, settings: ModelSettings, *, max_attempts: int = 5) -> None:
+    def __init__(
+        self, settings: ModelSettings, *, max_attempts: int = 5, transport: httpx2.BaseTransport | None = None
+    ) -> None:
+        """`max_attempts` counts the requests of one call; `transport` takes the place of the network."""
         self._max_attempts = max_attempts
         self._without_log_probabilities: set[tuple[str, bool, bool]] = set()
         options = types.HttpOptions(
@@ -45,7 +48,7 @@ class GeminiModel:
             api_version=settings.api_version,
             # the library's own retry does not honour the server's delay
             retry_options=types.HttpRetryOptions(attempts=1),
-            client_args={"limits": _CONNECTIONS},
+            client_args={"limits": _CONNECTIONS, "transport": transport},
         )
         if settings.enterprise:
             self._client = genai.Client(
@@ -55,6 +58,10 @@ class GeminiModel:
             self._client = genai.Client(
                 enterprise=False, api_key=settings.api_key.get_secret_value(), http_options=options
             )
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
 
     def generate(self, request: ModelRequest) -> ModelReply:
         """The model's next turn. Raises ModelAway, QuotaExceeded, ModelRefused.

@@ -1,6 +1,7 @@
 """The media buyer's tools on the Marketing API."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import Any, Literal
 
@@ -45,14 +46,19 @@ class SetStatus(Arguments):
     status: Literal["ACTIVE", "PAUSED"]
 
 
+@contextmanager
 def live_tools(
     agent: AgentDefinition,
     settings: AdsSettings,
     now: Callable[[], datetime],
     headers: Mapping[str, str] | None = None,
-) -> LiveToolBox:
+) -> Iterator[LiveToolBox]:
     """The tools of one run against the platform of `settings`; `headers` go with every request."""
-    client = GraphClient(settings, headers)
+    with closing(GraphClient(settings, headers)) as client:
+        yield LiveToolBox(agent.spec, agent.declarations, _tools(client), now)
+
+
+def _tools(client: GraphClient) -> dict[str, Tool]:
 
     def get_insights(arguments: GetInsights) -> object:
         parameters: dict[str, Any] = {"date_preset": arguments.date_preset}
@@ -77,10 +83,9 @@ def live_tools(
         client.update_campaign(arguments.campaign_id, {"status": arguments.status})
         return {"success": True}
 
-    tools = {
+    return {
         "get_insights": Tool(GetInsights, get_insights),
         "get_campaign": Tool(GetCampaign, get_campaign),
         "set_daily_budget": Tool(SetDailyBudget, set_daily_budget),
         "set_status": Tool(SetStatus, set_status),
     }
-    return LiveToolBox(agent.spec, agent.declarations, tools, now)

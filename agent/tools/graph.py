@@ -33,12 +33,16 @@ class GraphClient:
     """The calls that the media buyer makes. Not shared between threads; make one for each run."""
 
     def __init__(self, settings: AdsSettings, headers: Mapping[str, str] | None = None) -> None:
-        session = FacebookSession(
+        self._session = session = FacebookSession(
             access_token=settings.access_token.get_secret_value(), timeout=REQUEST_SECONDS
         )
         session.GRAPH = settings.graph_url
         session.requests.headers.update(headers or {})
         self._api = FacebookAdsApi(session, api_version=settings.api_version)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._session.requests.close()
 
     def insights(
         self, entity_id: str, fields: list[str], parameters: Mapping[str, Any]

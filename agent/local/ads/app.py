@@ -162,8 +162,7 @@ def _local_routes(platform: Platform) -> list[Route]:
         return JSONResponse(platform.quota.totals())
 
     async def reset(_: Request) -> Response:
-        platform.state.reset()
-        platform.quota.reset()
+        platform.reset()
         return JSONResponse({"reset": True})
 
     async def faults(request: Request) -> Response:

@@ -49,6 +49,13 @@ class Platform:
         with self._lock:
             self._faults.extend([status] * count)
 
+    def reset(self) -> None:
+        """Forget what was changed, asked for and counted."""
+        with self._lock:
+            self._faults.clear()
+        self.state.reset()
+        self.quota.reset()
+
     def admit(self, account: Account, *, write: bool) -> dict[str, str]:
         """Count a request and give its usage headers. Raises GraphError for a fault or a used-up quota."""
         with self._lock:

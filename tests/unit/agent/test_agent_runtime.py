@@ -1,0 +1,242 @@
+"""The loop: what ends it, what the model sees, what may be written."""
+
+import json
+import time
+
+import pytest
+
+from agent.fakes import call, decision_text, says, text
+from agent.ports import ModelAway, ModelRefused, QuotaExceeded, ToolError
+from agent.run import Limits, Price
+from agent.runtime import turn_seed
+from schemas.records import Part, Usage
+from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, raises_budget, reads
+
+
+def answers(run):
+    return [part for turn in run.turns for part in turn.parts if part.kind == "function_response"]
+
+
+def test_a_whole_run_is_recorded_turn_by_turn(run_script, tools):
+    run, model = run_script(*raises_budget())
+    assert (run.status, run.reason) == ("completed", None)
+    assert [turn.role for turn in run.turns] == ["user", "model", "user", "model", "user", "model"]
+    assert run.decision.action.name == "scale_up"
+    assert run.decision.action.arguments_json == '{"daily_budget":14400}'
+    assert [name for name, _ in tools.calls] == ["get_insights", "get_campaign", "set_daily_budget"]
+    assert [(a.tool, a.effect, a.answered_by) for a in answers(run)] == [
+        ("get_insights", "read", "live"),
+        ("get_campaign", "read", "live"),
+        ("set_daily_budget", "write", "live"),
+    ]
+    assert run.usage == Usage(input_tokens=300, output_tokens=30, model_calls=3, tool_calls=3)
+    assert model.requests[1].contents[1].turn == run.turns[1]
+
+
+def test_a_hold_ends_with_its_decision_and_writes_nothing(run_script, tools):
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    assert run.status == "completed"
+    assert "set_daily_budget" not in [name for name, _ in tools.calls]
+
+
+def test_the_models_own_content_goes_back_unchanged(run_script):
+    reply = reads()
+    signed = reply.message.turn.parts[0].model_copy(update={"signature": b"\xff\x00"})
+    raw = object()
+    turn = reply.message.turn.model_copy(update={"parts": (signed, *reply.message.turn.parts[1:])})
+    kept = type(reply)(type(reply.message)(turn, raw), reply.usage)
+    _, model = run_script(kept, says(decision_text("hold", CAMPAIGN)))
+    assert model.requests[1].contents[1].raw is raw
+    assert model.requests[1].contents[1].turn.parts[0].signature == b"\xff\x00"
+
+
+def test_seeds_follow_from_the_run_and_differ_by_turn(run_script):
+    _, model = run_script(*raises_budget())
+    assert [request.seed for request in model.requests] == [turn_seed("r1", turn) for turn in range(3)]
+    assert len({request.seed for request in model.requests}) == 3
+
+
+@pytest.mark.parametrize(
+    ("finish", "status"),
+    [
+        ("MAX_TOKENS", "exhausted"),
+        ("CONTINUATION", "exhausted"),
+        ("SAFETY", "refused"),
+        ("PROHIBITED_CONTENT", "refused"),
+        ("MALFORMED_FUNCTION_CALL", "invalid"),
+        ("MISSING_THOUGHT_SIGNATURE", "invalid"),
+        ("FINISH_REASON_UNSPECIFIED", "failed"),
+        ("SOMETHING_NEW", "refused"),
+    ],
+)
+def test_every_finish_reason_but_stop_ends_the_run(run_script, finish, status):
+    run, _ = run_script(says(decision_text("hold", CAMPAIGN), finish_reason=finish))
+    assert run.status == status
+    assert finish in run.reason
+
+
+def test_no_decision_says_what_was_wrong_with_the_last_one(run_script):
+    run, _ = run_script(says(decision_text("double_it", CAMPAIGN)))
+    assert run.status == "invalid"
+    assert run.reason == (
+        "no_decision: action 'double_it' is none of scale_up, scale_down, pause, resume, hold"
+    )
+    run, _ = run_script(says(text("I think we should wait.")))
+    assert run.reason == "no_decision: the model wrote no decision"
+
+
+def test_the_last_valid_decision_counts(run_script):
+    broken = text('{"rationale": ')
+    run, _ = run_script(
+        says(decision_text("pause", CAMPAIGN), decision_text("hold", CAMPAIGN), broken),
+    )
+    assert run.decision.action.name == "hold"
+
+
+@pytest.mark.parametrize(
+    ("turn", "reason"),
+    [
+        ((call("set_daily_budget", campaign_id=CAMPAIGN, daily_budget=14400),), "write_differs"),
+        (
+            (
+                decision_text("scale_up", CAMPAIGN, daily_budget=14400),
+                call("set_daily_budget", campaign_id=CAMPAIGN, daily_budget=14401),
+            ),
+            "write_differs",
+        ),
+        (
+            (
+                decision_text("hold", CAMPAIGN),
+                call("set_status", campaign_id=CAMPAIGN, status="PAUSED"),
+            ),
+            "write_differs",
+        ),
+        ((decision_text("scale_up", CAMPAIGN, daily_budget=14400),), "write_missing"),
+    ],
+)
+def test_a_write_that_is_not_the_decisions_is_never_made(run_script, tools, turn, reason):
+    run, _ = run_script(says(*turn))
+    assert run.status == "invalid"
+    assert run.reason.startswith(reason)
+    assert tools.calls == []
+
+
+def test_a_decision_changed_after_its_write_is_invalid(run_script):
+    run, _ = run_script(*raises_budget()[:2], says(decision_text("hold", CAMPAIGN)))
+    assert (run.status, run.reason.partition(":")[0]) == ("invalid", "write_differs")
+
+
+def test_an_unknown_tool_is_an_error_that_the_model_sees(run_script):
+    run, _ = run_script(says(call("get_weather")), says(decision_text("hold", CAMPAIGN)))
+    assert run.status == "completed"
+    assert answers(run)[0].error.startswith("there is no tool 'get_weather'; the tools are get_insights,")
+    assert answers(run)[0].answered_by == "error"
+
+
+@pytest.mark.parametrize(
+    ("function", "shown"),
+    [
+        (lambda _: "<html>", "get_campaign answered something that is no JSON"),
+        (lambda _: 1 / 0, "get_campaign failed (ZeroDivisionError)"),
+    ],
+)
+def test_a_broken_tool_is_an_error_that_the_model_sees(run_script, tools, function, shown):
+    tools.functions = {**tools.functions, "get_campaign": function}
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    assert run.status == "completed"
+    assert answers(run)[1].error == shown
+    assert answers(run)[1].response_json is None
+
+
+def test_the_text_of_a_foreign_error_reaches_nobody(run_script, tools):
+    def leaks(_):
+        raise ConnectionError("https://host/?access_token=verysecret")
+
+    tools.functions = {**tools.functions, "get_campaign": leaks}
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    assert "verysecret" not in str(run)
+
+
+def test_a_tool_error_is_shown_in_its_own_words(run_script, tools):
+    def refuses(_):
+        raise ToolError("unknown campaign (code 100)")
+
+    tools.functions = {**tools.functions, "get_campaign": refuses}
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    assert answers(run)[1].error == "unknown campaign (code 100)"
+
+
+def test_a_read_that_hangs_is_an_error_and_a_write_that_hangs_ends_the_run(run_script, tools):
+    def hangs(_):
+        time.sleep(0.5)
+        return "{}"
+
+    tools.functions = {**tools.functions, "get_campaign": hangs, "set_daily_budget": hangs}
+    limits = Limits(tool_seconds=0.05)
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)), limits=limits)
+    assert answers(run)[1].error == "get_campaign did not answer within 0.05 s"
+    tools.functions = {**tools.functions, "get_campaign": lambda _: json.dumps(CAMPAIGN_NODE)}
+    run, _ = run_script(*raises_budget(), limits=limits)
+    assert run.status == "failed"
+    assert run.reason.startswith("write_unknown: set_daily_budget did not answer in 0.05 s")
+
+
+def test_a_long_answer_is_cut_and_says_so(run_script, tools):
+    body = json.dumps({"data": "x" * 300_000})
+    tools.functions = {**tools.functions, "get_insights": lambda _: body}
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    cut = json.loads(answers(run)[0].response_json)
+    assert (cut["truncated"], cut["bytes"], cut["limit_bytes"]) == (True, len(body), 256 * 1024)
+    assert len(answers(run)[0].response_json) < 256 * 1024
+    assert body.startswith(cut["beginning"])
+
+
+def test_arguments_without_a_canonical_form_are_an_error(run_script):
+    part = Part(kind="function_call", tool="get_campaign", arguments_json='{"campaign_id":1e999}')
+    run, _ = run_script(says(part), says(decision_text("hold", CAMPAIGN)))
+    assert "cannot be carried as JSON" in answers(run)[0].error
+
+
+def test_turns_tokens_money_and_seconds_are_bounded(run_script):
+    run, _ = run_script(reads(), reads(), limits=Limits(max_turns=2))
+    assert run.reason == "max_turns: the model took 2 turns and wants another"
+    run, _ = run_script(reads(), limits=Limits(max_output_tokens=10))
+    assert (run.status, run.reason) == ("exhausted", "max_output_tokens: 10 of 10 are used")
+    price = Price("USD", input=1_000_000, cached=0, output=2_000_000)
+    run, _ = run_script(reads(), limits=Limits(max_cost_micros=120), price=price)
+    assert run.reason == "max_cost_micros: 120 of 120 are used"
+    assert (run.usage.cost_micros, run.usage.cost_currency) == (120, "USD")
+    run, _ = run_script(limits=Limits(max_seconds=0.0))
+    assert run.reason == "max_seconds: the run took longer than 0 s"
+
+
+def test_usage_that_no_reply_gave_stays_absent(run_script):
+    run, _ = run_script(says(decision_text("hold", CAMPAIGN), output_tokens=None))
+    assert run.usage.output_tokens is None
+    assert run.usage.cost_micros is None
+
+
+@pytest.mark.parametrize("error", [ModelAway("away"), QuotaExceeded("quota", retry_after=3.0)])
+def test_a_model_that_is_away_is_no_status_of_the_run(run_script, error):
+    with pytest.raises(type(error)):
+        run_script(reads(), error)
+
+
+def test_what_was_really_changed_is_not_forgotten_when_the_model_goes_away(run_script):
+    run, _ = run_script(*raises_budget()[:2], ModelAway("away"))
+    assert run.status == "completed"
+    assert run.decision.action.name == "scale_up"
+
+
+def test_a_refused_request_is_a_status(run_script):
+    run, _ = run_script(ModelRefused("bad request", code=400, attempts=2))
+    assert (run.status, run.reason, run.attempts) == ("failed", "model_refused: bad request", 2)
+    run, _ = run_script(ModelRefused("a part that holds inline_data"))
+    assert run.status == "invalid"
+
+
+def test_the_request_hash_does_not_depend_on_how_a_request_is_written(tools):
+    shuffled = {**ASK_WEEK, "fields": list(reversed(ASK_WEEK["fields"])), "level": None}
+    assert tools.request_hash("get_insights", shuffled) == tools.request_hash("get_insights", ASK_WEEK)
+    other = {**ASK_WEEK, "date_preset": "yesterday"}
+    assert tools.request_hash("get_insights", other) != tools.request_hash("get_insights", ASK_WEEK)

@@ -1,0 +1,213 @@
+"""The as-of source: recorded answers, answers computed from them, misses; writes are never made."""
+
+import json
+import socket
+from datetime import date
+
+import pytest
+
+from agent.as_of import AsOfToolBox, as_of_steps, recorded_calls
+from agent.fakes import call, decision_text, says
+from agent.media_buyer.definition import media_buyer
+from agent.ports import ToolError, ToolMiss
+from agent.recorder import record, take_snapshot
+from agent.superset import derive
+from schemas.identity import canonical_json
+from schemas.records import IntendedWrite
+from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, DECIDED_AT, WEEK, reads
+
+SPEC = media_buyer().spec
+INSIGHTS = SPEC.tools["get_insights"]
+TODAY = date(2026, 3, 10)
+
+
+def box(decision):
+    agent = media_buyer()
+    return AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
+
+
+def ask(**changes):
+    return {name: value for name, value in (ASK_WEEK | changes).items() if value is not None}
+
+
+def test_the_same_request_gets_the_recorded_body_however_it_is_written(decision):
+    answer = box(decision).call("get_insights", ask(fields=list(reversed(ASK_WEEK["fields"]))))
+    assert (json.loads(answer.body), answer.answered_by) == (WEEK, "recording")
+    answer = box(decision).call("get_campaign", {"campaign_id": CAMPAIGN})
+    assert json.loads(answer.body) == CAMPAIGN_NODE
+
+
+def test_yesterday_is_cut_out_of_the_week(decision):
+    answer = box(decision).call("get_insights", ask(date_preset="yesterday", time_increment=None))
+    assert answer.answered_by == "superset"
+    (row,) = json.loads(answer.body)["data"]
+    assert row == WEEK["data"][-1]
+
+
+def test_days_are_summed_and_ratios_computed_anew():
+    fields = ["purchase_roas", "spend", "clicks", "actions"]
+    found = derive(
+        INSIGHTS, ask(time_increment=None, date_preset="last_3d", fields=fields), ASK_WEEK, WEEK, TODAY
+    )
+    spends = [107.5, 108.5, 109.5]
+    (row,) = found["data"]
+    assert row["spend"] == f"{sum(spends):.2f}"
+    assert row["clicks"] == "60"
+    assert row["actions"] == [{"action_type": "purchase", "value": "24"}]
+    assert row["purchase_roas"] == [{"action_type": "omni_purchase", "value": "2.500000"}]
+    assert (row["date_start"], row["date_stop"]) == ("2026-03-07", "2026-03-09")
+    assert "impressions" not in row
+
+
+def test_fewer_days_by_day_are_a_selection():
+    found = derive(INSIGHTS, ask(date_preset="last_3d", fields=["spend"]), ASK_WEEK, WEEK, TODAY)
+    assert found["data"] == [
+        {"spend": f"{100 + day}.50", "date_start": f"2026-03-0{day}", "date_stop": f"2026-03-0{day}"}
+        for day in (7, 8, 9)
+    ]
+
+
+def test_a_day_without_sales_counts_with_nothing():
+    rows = [dict(row) for row in WEEK["data"]]
+    for name in ("actions", "purchase_roas"):
+        del rows[-1][name]
+    found = derive(INSIGHTS, ask(time_increment=None, date_preset="last_3d"), ASK_WEEK, {"data": rows}, TODAY)
+    (row,) = found["data"]
+    assert row["actions"] == [{"action_type": "purchase", "value": "15"}]
+    expected = 2.5 * (107.5 + 108.5) / (107.5 + 108.5 + 109.5)
+    assert float(row["purchase_roas"][0]["value"]) == pytest.approx(expected, abs=1e-6)
+
+
+def test_no_delivery_is_no_row():
+    found = derive(INSIGHTS, ask(date_preset="yesterday"), ASK_WEEK, {"data": WEEK["data"][:-1]}, TODAY)
+    assert found == {"data": []}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        ask(date_preset="last_28d"),
+        ask(date_preset="last_14d"),
+        ask(entity_id="other"),
+        ask(fields=["spend", "reach"]),
+        ask(fields="spend"),
+        ask(level="adset"),
+    ],
+)
+def test_what_the_recording_does_not_contain_is_not_invented(wanted):
+    assert derive(INSIGHTS, wanted, ASK_WEEK, WEEK, TODAY) is None
+
+
+def test_people_reached_do_not_add_up_but_may_be_read_day_by_day():
+    asked = ask(fields=["spend", "reach"])
+    rows = {"data": [{**row, "reach": "900"} for row in WEEK["data"]]}
+    assert derive(INSIGHTS, ask(fields=["reach"], time_increment=None), asked, rows, TODAY) is None
+    daily = derive(INSIGHTS, ask(fields=["reach"], date_preset="yesterday"), asked, rows, TODAY)
+    assert daily["data"][0]["reach"] == "900"
+
+
+def test_a_sum_over_the_window_cannot_be_taken_apart():
+    whole = {"data": [WEEK["data"][-1]]}
+    asked = ask(time_increment=None)
+    assert derive(INSIGHTS, ask(), asked, whole, TODAY) is None
+    assert derive(INSIGHTS, ask(date_preset="yesterday"), asked, whole, TODAY) is None
+    assert derive(INSIGHTS, ask(time_increment=None, fields=["spend"]), asked, whole, TODAY) is not None
+
+
+@pytest.mark.parametrize(
+    "body", [None, [], {"truncated": True}, {"data": "x"}, {"data": [1]}, {"data": [{}]}]
+)
+def test_a_recording_of_another_shape_answers_nothing(body):
+    assert derive(INSIGHTS, ask(date_preset="yesterday"), ASK_WEEK, body, TODAY) is None
+
+
+def test_breakdown_rows_are_not_mistaken_for_days():
+    doubled = {"data": [*WEEK["data"], WEEK["data"][0]]}
+    assert derive(INSIGHTS, ask(date_preset="last_3d"), ASK_WEEK, doubled, TODAY) is None
+
+
+def test_a_quotient_of_sums_counts_the_days_without_a_sale():
+    sold = [{"action_type": "purchase", "value": "3"}]
+    cost = [{"action_type": "purchase", "value": "10.0"}]
+    rows = {
+        "data": [
+            {"spend": "30.00", "actions": sold, "cost_per_action_type": cost, "date_start": "2026-03-08"},
+            {"spend": "20.00", "date_start": "2026-03-09"},
+        ]
+    }
+    fields = ["spend", "actions", "cost_per_action_type"]
+    found = derive(
+        INSIGHTS,
+        ask(date_preset="last_3d", time_increment=None, fields=fields),
+        ask(fields=fields),
+        rows,
+        TODAY,
+    )
+    assert found["data"][0]["cost_per_action_type"] == [{"action_type": "purchase", "value": "16.666667"}]
+
+
+def test_what_nothing_can_answer_is_a_miss(decision):
+    with pytest.raises(ToolMiss, match="no answer to these arguments for the time of this decision"):
+        box(decision).call("get_insights", ask(entity_id="act_1"))
+
+
+def test_the_snapshot_answers_what_the_run_did_not_ask(agent, setting, tools, run_script):
+    month = {"data": [*({**WEEK["data"][0], "date_start": f"2026-02-{d}", "date_stop": f"2026-02-{d}"}
+                       for d in range(10, 29)), *WEEK["data"]]}  # fmt: skip
+    functions = {**tools.functions, "get_insights": lambda _: json.dumps(month)}
+    snapshot = take_snapshot(
+        agent.spec, type(tools)(agent.spec, agent.declarations, functions), setting.input, DECIDED_AT
+    )
+    assert [entry.tool for entry in snapshot] == ["get_insights", "get_campaign"]
+    assert json.loads(snapshot[0].arguments_json)["entity_id"] == CAMPAIGN
+    run, _ = run_script(says(decision_text("hold", CAMPAIGN)))
+    decision = record(agent, setting, run, decided_at=DECIDED_AT, snapshot=snapshot)
+    answer = box(decision).call("get_insights", ask())
+    assert answer.answered_by == "snapshot"
+    assert [row["date_start"] for row in json.loads(answer.body)["data"]] == [
+        row["date_start"] for row in WEEK["data"]
+    ]
+    assert box(decision).call("get_campaign", {"campaign_id": CAMPAIGN}).answered_by == "snapshot"
+
+
+def test_a_snapshot_call_that_fails_is_left_out(agent, setting, tools):
+    def fails(_):
+        raise ToolError("no")
+
+    functions = {**tools.functions, "get_insights": fails}
+    snapshot = take_snapshot(
+        agent.spec, type(tools)(agent.spec, agent.declarations, functions), setting.input, DECIDED_AT
+    )
+    assert [entry.tool for entry in snapshot] == ["get_campaign"]
+
+
+def test_a_recorded_failure_fails_again(agent, setting, tools, run_script):
+    def fails(_):
+        raise ToolError("unknown campaign")
+
+    tools.functions = {**tools.functions, "get_campaign": fails}
+    run, _ = run_script(reads(), says(decision_text("hold", CAMPAIGN)))
+    decision = record(agent, setting, run, decided_at=DECIDED_AT)
+    assert [one.error for one in recorded_calls(decision)] == [None, "unknown campaign"]
+    with pytest.raises(ToolError, match="unknown campaign"):
+        box(decision).call("get_campaign", {"campaign_id": CAMPAIGN})
+
+
+@pytest.mark.parametrize("tool", [name for name, known in SPEC.tools.items() if known.effect == "write"])
+def test_no_write_tool_reaches_a_socket(decision, monkeypatch, tool):
+    def forbidden(*_, **__):
+        raise AssertionError("a replay opened a socket")
+
+    monkeypatch.setattr(socket.socket, "connect", forbidden)
+    monkeypatch.setattr(socket.socket, "connect_ex", forbidden)
+    tools = box(decision)
+    arguments = {"campaign_id": CAMPAIGN, "daily_budget": 1, "anything": "else"}
+    answer = tools.call(tool, arguments)
+    assert (json.loads(answer.body), answer.answered_by) == ({"success": True}, "simulated")
+    assert tools.intended_writes == (IntendedWrite(tool=tool, arguments_json=canonical_json(arguments)),)
+
+
+def test_a_tool_that_the_agent_does_not_declare_does_not_exist(decision):
+    tools = AsOfToolBox(SPEC, [], as_of_steps(SPEC, decision))
+    assert tools.effect("get_campaign") is None
+    assert call("get_campaign").tool == "get_campaign"

@@ -1,0 +1,190 @@
+"""Replays: which agent runs, with what, and what becomes of a request that cannot be run."""
+
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from agent.fakes import ScriptedModel, call, decision_text, says, text
+from agent.media_buyer.definition import artifacts, media_buyer
+from agent.oracle import nonce, render
+from agent.ports import ModelAway, QuotaExceeded
+from agent.replay import execute
+from agent.runtime import turn_seed
+from schemas.codec import record_type
+from schemas.records import Action, Budget, ExpertVerdict, ReplayRequest, TargetAgent
+from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
+
+NOW = DECIDED_AT + timedelta(days=1)
+CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}
+
+
+class Known:
+    def __init__(self, contents):
+        self.contents = contents
+
+    def content(self, artifact_id):
+        return self.contents.get(artifact_id)
+
+
+@pytest.fixture
+def oracle():
+    verdict = ExpertVerdict(
+        agent="media-buyer", account_id="a", decision_id="d1", verdict_id="v1", expert="e", kind="correct",
+        corrected_action=Action(name="hold", target=CAMPAIGN), rationale="CPA yesterday.", given_at=NOW,
+    )  # fmt: skip
+    return render(media_buyer().spec, verdict, 2, nonce(b"secret", "r-1"))
+
+
+@pytest.fixture
+def request_of(decision):
+    def make(arm="unhinted", **changes):
+        values = {
+            "agent": decision.agent,
+            "account_id": decision.account_id,
+            "decision_id": decision.decision_id,
+            "verdict_id": "v1",
+            "revision": 1,
+            "replay_id": "r-1",
+            "arm": arm,
+            "strength": 0 if arm == "unhinted" else 1,
+            "sample": 0,
+            "target": TargetAgent(
+                agent_version=decision.agent_version,
+                prompt_id=decision.prompt_id,
+                toolset_id=decision.toolset_id,
+                spec_id=decision.spec_id,
+                model="tuned",
+                generation_config_json=decision.generation_config_json,
+            ),
+            "decision": b"\x00",
+            "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=60),
+            "requested_at": NOW,
+            "deadline_at": NOW + timedelta(hours=1),
+        }
+        return ReplayRequest.model_validate(values | changes)
+
+    return make
+
+
+def run(request, decision, *replies, contents=CONTENTS, now=NOW):
+    model = ScriptedModel(replies)
+    return execute(request, decision, Known(contents), model, now=lambda: now), model
+
+
+def test_an_unhinted_run_asks_what_production_asked(request_of, decision):
+    trace, model = run(request_of(), decision, *raises_budget())
+    assert (trace.status, trace.reason, trace.misses) == ("completed", None, 0)
+    assert trace.action == decision.action
+    assert [write.tool for write in trace.intended_writes] == ["set_daily_budget"]
+    asked = model.requests[0]
+    assert asked.contents[0].turn == decision.turns[0]
+    assert asked.system == media_buyer().system_prompt
+    assert asked.declarations == media_buyer().declarations
+    assert (asked.model, asked.seed) == ("tuned", turn_seed("r-1", 0))
+    answers = [part for turn in trace.turns for part in turn.parts if part.kind == "function_response"]
+    assert [part.answered_by for part in answers] == ["recording", "recording", "simulated"]
+
+
+def test_a_hinted_run_differs_by_one_marked_part(request_of, decision, oracle):
+    trace, model = run(
+        request_of("opoi", oracle=oracle), decision, reads(), says(decision_text("hold", CAMPAIGN))
+    )
+    first = model.requests[0].contents[0].turn
+    assert [part.is_oracle for part in first.parts] == [False, True]
+    assert first.parts[:1] == decision.turns[0].parts
+    assert first.parts[1].text == oracle
+    assert trace.turns[0] == first
+    assert trace.action.name == "hold"
+
+
+def test_a_call_that_was_never_made_is_answered_from_what_was_recorded_or_missed(request_of, decision):
+    yesterday = call("get_insights", entity_id=CAMPAIGN, date_preset="yesterday", fields=["spend"])
+    other = call("get_insights", entity_id="act_9", date_preset="yesterday", fields=["spend"])
+    trace, _ = run(request_of(), decision, says(yesterday, other), says(decision_text("hold", CAMPAIGN)))
+    answers = trace.turns[2].parts
+    assert [part.answered_by for part in answers] == ["superset", "miss"]
+    assert trace.misses == 1
+    assert trace.status == "completed"
+
+
+def test_the_trace_is_a_record_that_comes_back_from_the_wire(request_of, decision):
+    trace, _ = run(request_of(), decision, *raises_budget())
+    assert record_type("AgentTrace").model_validate(trace.to_avro()) == trace
+
+
+@pytest.mark.parametrize("arm", ["wrong_oracle", "corrector_sft", "redecision", "judge"])
+def test_an_arm_that_is_not_supported_says_so(request_of, decision, arm):
+    trace, _ = run(request_of(arm), decision)
+    assert trace.status == "failed"
+    assert trace.reason == f"unsupported_arm: '{arm}' is none of unhinted, opoi"
+    assert (trace.turns, trace.attempts, trace.arm) == ((), 0, arm)
+
+
+def test_a_request_that_contradicts_itself_says_so(request_of, decision, oracle):
+    trace, _ = run(request_of("opoi"), decision)
+    assert trace.reason.startswith("oracle_missing:")
+    trace, _ = run(request_of(oracle=oracle), decision)
+    assert trace.reason.startswith("oracle_unexpected:")
+
+
+def test_an_agent_that_is_no_longer_known_says_which_part(request_of, decision):
+    for artifact_id in CONTENTS:
+        left = {key: value for key, value in CONTENTS.items() if key != artifact_id}
+        trace, _ = run(request_of(), decision, contents=left)
+        assert trace.status == "failed"
+        assert trace.reason.startswith("artifact_missing: no ")
+        assert artifact_id in trace.reason
+    trace, _ = run(request_of(), decision, contents=dict.fromkeys(CONTENTS, b"{}"))
+    assert trace.reason.startswith("artifact_broken: the system prompt")
+
+
+def test_other_requests_that_cannot_be_run(request_of, decision):
+    target = request_of().target
+    changed = target.model_copy(update={"generation_config_json": '{"temprature":1}'})
+    assert run(request_of(target=changed), decision)[0].reason.startswith("config_broken:")
+    changed = target.model_copy(update={"endpoint": "https://agent.example"})
+    assert run(request_of(target=changed), decision)[0].reason.startswith("unsupported_endpoint:")
+    empty = decision.model_copy(update={"turns": ()})
+    assert run(request_of(), empty)[0].reason.startswith("decision_broken:")
+
+
+def test_a_request_past_its_deadline_is_not_run(request_of, decision):
+    trace, _ = run(request_of(), decision, now=NOW + timedelta(hours=1))
+    assert trace.status == "exhausted"
+    assert trace.reason.startswith("deadline:")
+
+
+@pytest.mark.parametrize("error", [ModelAway("away"), QuotaExceeded("quota")])
+def test_a_model_that_is_away_leaves_no_trace(request_of, decision, error):
+    with pytest.raises(type(error)):
+        run(request_of(), decision, reads(), error)
+
+
+def test_a_replay_opens_no_socket_of_its_own(request_of, decision, monkeypatch):
+    def forbidden(*_, **__):
+        raise AssertionError("a replay opened a socket")
+
+    for name in ("connect", "connect_ex", "bind", "sendto"):
+        monkeypatch.setattr(socket.socket, name, forbidden)
+    trace, _ = run(request_of(), decision, *raises_budget())
+    assert trace.status == "completed"
+
+
+def test_many_replays_side_by_side_do_not_touch_each_other(request_of, decision):
+    def one(number):
+        budget = 14400 + number
+        trace, _ = run(request_of(replay_id=f"r-{number}"), decision, *raises_budget(budget))
+        return trace.intended_writes[0].arguments_json
+
+    with ThreadPoolExecutor(8) as pool:
+        writes = list(pool.map(one, range(64)))
+    assert writes == [
+        f'{{"campaign_id":"{CAMPAIGN}","daily_budget":{14400 + number}}}' for number in range(64)
+    ]
+
+
+def test_words_after_the_write_are_not_needed_for_a_decision(request_of, decision):
+    trace, _ = run(request_of(), decision, *raises_budget()[:2], says(text("")))
+    assert trace.status == "completed"
