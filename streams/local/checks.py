@@ -1,0 +1,265 @@
+"""What `opoi doctor` looks at: small checks, each with what to do where something is wrong."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+from urllib.parse import urlsplit
+
+from agent.settings import ReplaySettings
+from streams.cli.errors import UserError
+from streams.local import kafka, ports
+from streams.local.artifacts import KAFKA, REGISTRY, cache_folder
+from streams.local.home import LEAST_FREE, MEBIBYTE, Home
+from streams.local.java import find_java, java_version
+from streams.local.processes import BASE, WORKERS, answers_http
+from streams.local.supervise import State, Supervisor, last_line
+from streams.settings import Settings
+
+Outcome = Literal["ok", "fault", "skipped"]
+MANY = 3
+"""Faults of one kind that are listed one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found: in words, and what to do about a fault."""
+
+    check: str
+    outcome: Outcome
+    message: str
+    remedy: str = ""
+
+
+class Scene:
+    """What the checks look at; asked once, when the first check needs it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.home = Home(settings.home)
+
+    @cached_property
+    def states(self) -> dict[str, State] | None:
+        """The stack's processes by name; None where no stack runs."""
+        supervisor = Supervisor(self.home)
+        if not self.home.folder.is_dir() or not supervisor.is_alive():
+            return None
+        return {state.name: state for state in supervisor.states()}
+
+    @cached_property
+    def is_local(self) -> bool:
+        """Whether the settings lead to this machine's stack."""
+        local = f"127.0.0.1:{self.settings.local.kafka_port}"
+        return self.settings.kafka.bootstrap_servers == local
+
+    @cached_property
+    def broker_answers(self) -> bool:
+        """Whether the broker answers."""
+        return kafka.reachable(self.settings.kafka)
+
+
+def ok(check: str, message: str) -> Finding:
+    """All is well."""
+    return Finding(check, "ok", message)
+
+
+def skipped(check: str, why: str) -> Finding:
+    """Not looked at."""
+    return Finding(check, "skipped", why)
+
+
+def fault(check: str, message: str, remedy: str) -> Finding:
+    """Something is wrong."""
+    return Finding(check, "fault", message, remedy)
+
+
+def java(scene: Scene) -> Iterator[Finding]:
+    """A Java runtime is there, for a local broker and registry."""
+    if not scene.is_local:
+        yield skipped("java", "the broker is not on this machine")
+        return
+    try:
+        found = find_java(scene.settings.java)
+    except UserError as error:
+        yield fault("java", error.message, "install a runtime or set OPOI_JAVA")
+        return
+    yield ok("java", f"Java {java_version(found)} at {found}")
+
+
+def downloads(scene: Scene) -> Iterator[Finding]:
+    """Kafka and the registry were fetched."""
+    if not scene.is_local:
+        yield skipped("downloads", "the broker is not on this machine")
+        return
+    cache = cache_folder(scene.settings.cache)
+    missing = [artifact.title for artifact in (KAFKA, REGISTRY) if not (cache / artifact.folder).is_dir()]
+    if missing:
+        yield fault("downloads", f"{' and '.join(missing)} not in {cache}", "run `opoi up` with a network")
+    else:
+        yield ok("downloads", f"Kafka and the registry are in {cache}")
+
+
+def disk(scene: Scene) -> Iterator[Finding]:
+    """There is room for more data."""
+    folder = next(place for place in (scene.home.folder, *scene.home.folder.parents) if place.is_dir())
+    free = shutil.disk_usage(folder).free
+    message = f"{free // MEBIBYTE} MiB free at {folder}"
+    if free < LEAST_FREE:
+        yield fault(
+            "disk", message, f"free at least {LEAST_FREE // MEBIBYTE} MiB: the broker stops on a full disk"
+        )
+    else:
+        yield ok("disk", message)
+
+
+def taken_ports(scene: Scene) -> Iterator[Finding]:
+    """No port of the stack is held by something else."""
+    if not scene.is_local:
+        yield skipped("ports", "the broker is not on this machine")
+        return
+    running = {name for name, state in (scene.states or {}).items() if state.pid}
+    faults = 0
+    for setting in ports.PORTS:
+        part = setting.removesuffix("_port")
+        owner = "kafka" if part == "controller" else part
+        port = getattr(scene.settings.local, setting)
+        # the board and the metrics are served by whoever runs them
+        if owner in BASE and owner not in running and ports.in_use(port):
+            faults += 1
+            message = f"port {port} of {part} is held by {ports.holder(port)}"
+            yield fault("ports", message, f"stop that or set {ports.variable(setting)}")
+    if not faults:
+        yield ok("ports", "no port of the stack is held by something else")
+
+
+def processes(scene: Scene) -> Iterator[Finding]:
+    """What the workers stand on runs."""
+    if not scene.is_local:
+        yield skipped("processes", "the broker is not on this machine")
+    elif scene.states is None:
+        yield fault("processes", f"the stack at {scene.home.folder} does not run", "run `opoi up`")
+    else:
+        yield from _running(scene, "processes", [name for name in BASE if name in scene.states])
+
+
+def workers(scene: Scene) -> Iterator[Finding]:
+    """The stages run."""
+    if scene.states is None:
+        yield skipped("workers", "no stack runs here")
+        return
+    names = [name for name in WORKERS if name in scene.states]
+    if all(scene.states[name].state == "STOPPED" for name in names):
+        yield skipped("workers", "none was started; `opoi up` starts them")
+    else:
+        yield from _running(scene, "workers", names)
+
+
+def broker(scene: Scene) -> Iterator[Finding]:
+    """The broker answers."""
+    where = scene.settings.kafka.bootstrap_servers
+    if scene.broker_answers:
+        yield ok("broker", f"answers at {where}")
+    else:
+        yield fault("broker", f"no answer at {where}", "run `opoi up`, or set OPOI_KAFKA__BOOTSTRAP_SERVERS")
+
+
+def topics(scene: Scene) -> Iterator[Finding]:
+    """Every topic of the catalogue is there, with its partitions and settings."""
+    from schemas.catalog import topics as catalogue
+    from schemas.deploy import topic_faults
+
+    if not scene.broker_answers:
+        yield skipped("topics", "the broker does not answer")
+        return
+    faults = [
+        fault("topics", f"{found.subject}: {found.problem}", found.remedy)
+        for found in topic_faults(scene.settings)
+    ]
+    yield from _few("topics", faults)
+    if not faults:
+        yield ok("topics", f"all {len(catalogue())} are there as the catalogue wants them")
+
+
+def registry(scene: Scene) -> Iterator[Finding]:
+    """The registry answers and has every schema."""
+    from schemas.deploy import schema_faults
+
+    found = schema_faults(scene.settings)
+    yield from _few(
+        "registry", [fault("registry", f"{one.subject}: {one.problem}", one.remedy) for one in found]
+    )
+    if not found:
+        yield ok("registry", f"has every schema, at {scene.settings.registry.url}")
+
+
+def clickhouse(scene: Scene) -> Iterator[Finding]:
+    """ClickHouse answers and has every table."""
+    from sinks.clickhouse import ClickHouseAway, StatementRefused
+    from sinks.migrate import MigrationRefused, status
+
+    where = scene.settings.clickhouse.url
+    if not answers_http(f"{where}/ping"):
+        yield fault("clickhouse", f"no answer at {where}", "run `opoi up`, or set OPOI_CLICKHOUSE__URL")
+        return
+    try:
+        steps = status(scene.settings.clickhouse)
+    except (ClickHouseAway, MigrationRefused, StatementRefused) as error:
+        yield fault("clickhouse", str(error), "see the message")
+        return
+    missing = [step for step in steps if step.applied_at is None]
+    if missing:
+        message = f"{len(missing)} of {len(steps)} migrations are missing"
+        yield fault("clickhouse", message, "run `opoi migrate up`")
+    else:
+        yield ok("clickhouse", f"all {len(steps)} migrations are applied, at {where}")
+
+
+def secret(scene: Scene) -> Iterator[Finding]:
+    """Oracles of a shared pipeline are not marked with the secret that everyone knows."""
+    default = ReplaySettings().oracle_secret
+    host = urlsplit(f"//{scene.settings.kafka.bootstrap_servers.split(',')[0]}").hostname
+    if scene.settings.replay.oracle_secret == default and host not in ("127.0.0.1", "localhost", "::1"):
+        message = "OPOI_REPLAY__ORACLE_SECRET is the built-in one, with a broker that is not on this machine"
+        yield fault("secret", message, "set it to a long random value, the same for all workers")
+    else:
+        yield ok("secret", "the oracle's secret fits the broker")
+
+
+CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
+    java,
+    downloads,
+    disk,
+    taken_ports,
+    processes,
+    broker,
+    topics,
+    registry,
+    clickhouse,
+    workers,
+    secret,
+)
+
+
+def run(settings: Settings) -> list[Finding]:
+    """All checks in order."""
+    scene = Scene(settings)
+    return [finding for check in CHECKS for finding in check(scene)]
+
+
+def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
+    assert scene.states is not None
+    down = [scene.states[name] for name in names if scene.states[name].state not in ("RUNNING", "STARTING")]
+    for state in down:
+        said = last_line(scene.home.log(state.name))
+        message = f"{state.name} is {state.state.lower()}; its log ends: {said}"
+        yield fault(check, message, f"see `opoi logs {state.name}`; `opoi up` starts it")
+    if not down:
+        yield ok(check, f"{', '.join(names)} run")
+
+
+def _few(check: str, faults: list[Finding]) -> Iterator[Finding]:
+    """The first faults of one kind; the rest are counted."""
+    yield from faults[:MANY]
+    if len(faults) > MANY:
+        yield fault(check, f"and {len(faults) - MANY} more of this kind", faults[MANY].remedy)
