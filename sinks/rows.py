@@ -1,8 +1,9 @@
 """A decoded record and where it stood in Kafka, as a row of its landing table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -51,9 +52,10 @@ def kafka_time(milliseconds: int) -> datetime:
     return _EPOCH + held * _MILLISECOND
 
 
-def row(table: Table, record: Record, landing: Landing) -> Row:
-    """The row of a record, in the order of `table.landed`."""
-    return (*(_value(column, record) for column in table.columns), *landing.values())
+def row_maker(table: Table) -> Callable[[Record, Landing], Row]:
+    """What makes the rows of a table's records, in the order of `table.landed`."""
+    values = _values_of(table.columns)
+    return lambda record, landing: (*values(record), *landing.values())
 
 
 def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> Row:
@@ -91,27 +93,41 @@ def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> 
     return (*said, value or b"", every, *landing.values())
 
 
-def _value(column: Column, holder: Any) -> Any:
-    found = holder
-    for name in column.path:
-        if found is None:
-            break
-        found = getattr(found, name)
-    if column.shape == "tuples":
-        return _tuples(column.elements, found or ())
-    if column.shape == "list":
-        return list(found or ())
-    if column.shape == "map":
-        return _map(found or {})
-    return found
+def _values_of(columns: tuple[Column, ...]) -> Callable[[Any], Row]:
+    """What reads the values of several columns from a record, or from an item of an array."""
+    if len(columns) > 1 and all(column.shape == "scalar" and len(column.path) == 1 for column in columns):
+        return attrgetter(*(column.path[0] for column in columns))
+    readers = [_value_of(column) for column in columns]
+    return lambda holder: tuple([read(holder) for read in readers])
 
 
-def _tuples(elements: tuple[Column, ...], items: Iterable[Any]) -> list[Row]:
-    return [tuple(_value(element, item) for element in elements) for item in items]
+def _value_of(column: Column) -> Callable[[Any], Any]:
+    found = _follow(column.path)
+    match column.shape:
+        case "scalar":
+            return found
+        case "list":
+            return lambda holder: list(found(holder) or ())
+        case "map":
+            return lambda holder: dict(found(holder) or {})
+        case "tuples":
+            of_item = _values_of(column.elements)
+            return lambda holder: [of_item(item) for item in found(holder) or ()]
 
 
-def _map(found: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(found)
+def _follow(path: tuple[str, ...]) -> Callable[[Any], Any]:
+    """What walks a path of fields; null where a record on the way is."""
+    if len(path) == 1:
+        return attrgetter(path[0])
+
+    def walk(holder: Any) -> Any:
+        for name in path:
+            if holder is None:
+                return None
+            holder = getattr(holder, name)
+        return holder
+
+    return walk
 
 
 def _milliseconds(time: datetime) -> int:

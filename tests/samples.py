@@ -9,7 +9,7 @@ from schemas.catalog import plain_schema
 from schemas.codec import record_type
 from schemas.record import Record
 from sinks.dead_letters import dead_letter_headers
-from sinks.rows import Landing, Row, dead_letter_row, row
+from sinks.rows import Landing, Row, dead_letter_row, row_maker
 from sinks.tables import Table
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -40,7 +40,7 @@ def sample_row(table: Table, *, bare: bool = False, offset: int = 7, **changes: 
     at = landing(table.topic.name, offset)
     if table.topic.record is None:
         return dead_letter_row(b"\x00\xfe", [] if bare else dead_letter(**changes), at)
-    return row(table, sample(table.topic.record, bare=bare).model_copy(update=changes), at)
+    return row_maker(table)(sample(table.topic.record, bare=bare).model_copy(update=changes), at)
 
 
 def dead_letter(**changes: Any) -> list[tuple[str, bytes]]:

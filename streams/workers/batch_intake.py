@@ -13,7 +13,7 @@ from schemas.errors import Undecodable
 from schemas.store import SchemaStore
 from sinks import metrics
 from sinks.dead_letters import RETRY, NotADeadLetter, parse_dead_letter
-from sinks.rows import Landing, Row, bounded, dead_letter_row, kafka_time, row
+from sinks.rows import Landing, Row, bounded, dead_letter_row, kafka_time, row_maker
 from sinks.tables import DEAD_LETTERS, Table, tables
 from streams.workers.batch import Arrived, Entry, Refusal
 
@@ -27,6 +27,7 @@ class BatchIntake:
         self._codec = codec
         self._store = store
         self._topic_id = topic_id
+        self._rows = {name: row_maker(table) for name, table in tables().items() if table.topic.record}
         self._writers: set[tuple[str, int]] = set()
 
     def entry(self, arrived: Arrived) -> Entry:
@@ -52,15 +53,14 @@ class BatchIntake:
             at = self._first_landing(arrived, schema_id)
         else:
             at = _landing(arrived, topic_id, schema_id)
-        table = tables()[at.topic]
         record = self._codec.decode(at.topic, arrived.value)
         self._notice(at.topic, at.schema_id)
-        return table, row(table, record, at)
+        return tables()[at.topic], self._rows[at.topic](record, at)
 
     def _first_landing(self, arrived: Arrived, schema_id: int) -> Landing:
         """Where a record that was sent again stood at first: there it takes its place."""
         letter = parse_dead_letter(arrived.headers)
-        if letter.topic not in tables() or letter.topic == DEAD_LETTERS:
+        if letter.topic not in self._rows:
             raise NotADeadLetter(f"header dlq.topic is {letter.topic!r}, which has no table of records")
         try:
             topic_id = UUID(letter.topic_id) if letter.topic_id else self._topic_id(letter.topic)

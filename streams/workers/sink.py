@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import structlog
+from clickhouse_connect.driver import options
 from confluent_kafka import TopicPartition
 
 from schemas.codec import Codec, SubjectNames
@@ -76,8 +77,8 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
     )
 
 
-def run(settings: Settings) -> int:
-    """Runs one worker until SIGTERM or SIGINT. Returns the process's exit code."""
+def run(settings: Settings) -> None:
+    """Runs one worker until SIGTERM or SIGINT. Exits with a code of its own where the sink stops."""
     _configure_logs(settings.log)
     folders = Folders(settings.home, STAGE, settings.worker.name)
     folders.worker.mkdir(parents=True, exist_ok=True)
@@ -88,6 +89,8 @@ def run(settings: Settings) -> int:
             next_step=f"look at the dead letters; delete {folders.tripped} to let records through again",
         )
         time.sleep(settings.worker.breaker_pause_seconds)
+    # the client looks whether rows are a data frame, and would import pandas for it
+    options.pd = None
     sink = make_sink(settings, folders)
 
     def asked_to_stop(number: int, frame: FrameType | None) -> None:
@@ -105,9 +108,8 @@ def run(settings: Settings) -> int:
         sink.run()
     except SinkStopped as stopped:
         log.critical("the sink stops", exit_code=stopped.code, error=str(stopped))
-        return stopped.code
+        sys.exit(stopped.code)
     log.info("the sink ended in order")
-    return 0
 
 
 def _configure_logs(settings: LogSettings) -> None:
@@ -128,4 +130,4 @@ def _configure_logs(settings: LogSettings) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(load_settings()))
+    run(load_settings())

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from sinks.rows import dead_letter_row, kafka_time, row
+from sinks.rows import dead_letter_row, kafka_time, row_maker
 from sinks.tables import DEAD_LETTERS, Table, tables
 from tests.samples import NOON, landing, sample, sample_row
 
@@ -59,7 +59,7 @@ def test_a_record_that_is_null_leaves_its_columns_null() -> None:
     values = dict(
         zip(
             (column.name for column in table.landed),
-            row(table, sample("Review", bare=True), landing("opoi.reviews")),
+            row_maker(table)(sample("Review", bare=True), landing("opoi.reviews")),
             strict=True,
         )
     )
