@@ -118,7 +118,9 @@ class Codec:
         try:
             return record_type(expected).model_validate(decoded)
         except (ValidationError, OverflowError) as error:
-            raise Undecodable("contract", f"the {expected} breaks its contract: {_in_words(error)}") from error
+            raise Undecodable(
+                "contract", f"the {expected} breaks its contract: {_in_words(error)}"
+            ) from error
 
     def decode_as(self, topic_name: str, value: bytes | None, wanted: type[AnyRecord]) -> AnyRecord:
         """`decode`, with the type that the caller expects of the topic."""
