@@ -15,7 +15,7 @@ LONGEST_SOCKET = 90
 MEBIBYTE = 1024 * 1024
 LEAST_FREE = 512 * MEBIBYTE
 
-PARTS = ("kafka", "registry", "clickhouse", "model", "workers", "logs", "run")
+PARTS = ("kafka", "registry", "clickhouse", "model", "ads", "state", "logs", "run")
 """Folders of a stack; `opoi reset` deletes these and `stack.env`, nothing else."""
 
 
