@@ -19,7 +19,14 @@ from bench.faust_stage import LEFT, RIGHT
 
 
 def soak(
-    bootstrap: str, folder: Path, seed: int, *, events: int, rate: float = 150.0, unsafe: str = "", workers: int = 3
+    bootstrap: str,
+    folder: Path,
+    seed: int,
+    *,
+    events: int,
+    rate: float = 150.0,
+    unsafe: str = "",
+    workers: int = 3,
 ) -> Result:
     """`events` times something happens to the workers; `rate` pairs a second are fed meanwhile."""
     began = time.monotonic()
@@ -103,9 +110,7 @@ def main() -> None:
         print(HEADER)
         lost = 0
         for seed in given.seeds:
-            result = soak(
-                bootstrap, folder, seed, events=given.events, rate=given.rate, unsafe=given.unsafe
-            )
+            result = soak(bootstrap, folder, seed, events=given.events, rate=given.rate, unsafe=given.unsafe)
             print(result.row(), flush=True)
             lost += len(result.report.lost) + result.report.unpaired + (not result.drained)
     raise SystemExit(3 if lost else 0)

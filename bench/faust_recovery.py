@@ -30,14 +30,18 @@ class Result:
 
     def row(self) -> str:
         """One line of the table."""
-        ended = ", ".join(f"{CODES.get(code, code)} x{self.exits.count(code)}" for code in sorted(set(self.exits)))
+        codes = sorted(set(self.exits))
+        ended = ", ".join(f"{CODES.get(code, code)} x{self.exits.count(code)}" for code in codes)
         return (
             f"{self.seed:>5} {self.report.fed:>8} {len(self.report.lost):>5} {self.report.unpaired:>9} "
             f"{self.report.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
         )
 
 
-HEADER = f"{'seed':>5} {'fed':>8} {'lost':>5} {'unpaired':>9} {'repeated':>9} {'drained':>8} {'took':>7}  ended by itself"
+HEADER = (
+    f"{'seed':>5} {'fed':>8} {'lost':>5} {'unpaired':>9} {'repeated':>9} {'drained':>8} {'took':>7}"
+    "  ended by itself"
+)
 
 
 def soak(

@@ -12,7 +12,7 @@ from faust.types import TP
 
 from streams.faust_safety.pins import patch
 
-_fetch_records = AIOKafkaConsumerThread._fetch_records
+_fetch_records: Any = AIOKafkaConsumerThread._fetch_records
 _create_worker_consumer = AIOKafkaConsumerThread._create_worker_consumer
 
 

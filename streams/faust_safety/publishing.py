@@ -53,27 +53,28 @@ async def publish_message(self: Topic, fut: FutureMessage, wait: bool = False) -
     """Hands a message to the producer."""
     try:
         return await _publish_message(self, fut, wait)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
         produce_failed(str(self), error)
 
 
 def put(self: Any, fut: FutureMessage) -> None:
     """Takes a message into the buffer."""
-    self.unsent = getattr(self, "unsent", 0) + 1
+    self.taken = getattr(self, "taken", 0) + 1
     _put(self, fut)
 
 
 async def send_pending(self: Any, fut: FutureMessage) -> None:
     """Hands a message of the buffer to the producer."""
     await _send_pending(self, fut)
-    self.unsent -= 1
+    self.sent = getattr(self, "sent", 0) + 1
 
 
 async def flush(self: Any) -> None:
-    """Returns once every message that was put is with the producer."""
-    while getattr(self, "unsent", 0):
+    """Returns once every message that was taken before is with the producer; later ones may follow."""
+    wanted = getattr(self, "taken", 0)
+    while (unsent := wanted - getattr(self, "sent", 0)) > 0:
         if self.state != "running":
-            raise RuntimeError(f"{self.unsent} table changes are unsent and the producer is {self.state}")
+            raise RuntimeError(f"{unsent} table changes are unsent and the producer is {self.state}")
         await asyncio.sleep(FLUSH_POLL)
 
 

@@ -12,7 +12,12 @@ from schemas.settings import KafkaSettings
 from streams.faust_safety.app_settings import app_options, table_options
 
 TABLE = "state"
-RAW = {"key_type": bytes, "value_type": bytes, "key_serializer": "raw", "value_serializer": "raw"}
+RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+}
 
 
 def group_of(stage: str) -> str:

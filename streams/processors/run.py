@@ -12,7 +12,8 @@ import faust
 import structlog
 from aiokafka.partitioner import murmur2
 
-from schemas.catalog import TopicSpec, topics as catalog_topics
+from schemas.catalog import TopicSpec
+from schemas.catalog import topics as catalog_topics
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from streams import metrics
@@ -20,8 +21,8 @@ from streams.exit_codes import ExitCode, fail_stop
 from streams.faust_safety.app_settings import LEASE_SECONDS
 from streams.faust_safety.commits import keep_ledger
 from streams.faust_safety.contiguity import ContiguityGuard
-from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.lease import Lease, lease_of
+from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.preflight import Broker, NotReady, Topics, wait_until_ready
 from streams.faust_safety.watchdog import Pulse, Watchdog
 from streams.faust_safety.witness import BrokerWitness
@@ -48,7 +49,7 @@ class Surroundings:
     codec: RecordCodec
     kafka: KafkaSettings
     home: Path
-    worker: WorkerSettings = WorkerSettings()
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
     log_level: str = "info"
     metrics_address: tuple[str, int] | None = None
     topics: Mapping[str, TopicSpec] = field(default_factory=catalog_topics)
@@ -243,13 +244,14 @@ def _follow_the_assignment(base: _Base, sources: set[str]) -> None:
             action()
         base.lease.renew()
 
-    @app.on_partitions_revoked.connect(weak=False)
     async def revoked(_: Any, partitions: Any, **__: Any) -> None:
         forget()
         base.pulse.sources = frozenset()
 
-    @app.on_partitions_assigned.connect(weak=False)
     async def assigned(_: Any, partitions: Any, **__: Any) -> None:
         forget()
         base.pulse.sources = frozenset(Source(*each) for each in partitions if each.topic in sources)
         metrics.ASSIGNED_PARTITIONS.labels(base.stage).set(len(base.pulse.sources))
+
+    app.on_partitions_revoked.connect(revoked, weak=False)
+    app.on_partitions_assigned.connect(assigned, weak=False)

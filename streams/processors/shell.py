@@ -19,8 +19,8 @@ from schemas.settings import KafkaSettings
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.faust_safety.contiguity import ContiguityGuard
-from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.lease import Lease
+from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.publishing import produce_failed, stop_on_failure
 from streams.faust_safety.watchdog import Pulse
 from streams.processors import dead_letters
@@ -185,7 +185,7 @@ class Shell:
         physical = self._parts.kafka.physical(topic)
         try:
             future = await self._parts.app.producer.send(physical, key, value, partition, None, headers)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
             produce_failed(physical, error)
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
         return future

@@ -1,0 +1,121 @@
+"""The watchdog ends what hangs, and leaves alone what waits."""
+
+from typing import Any
+
+import pytest
+
+from streams.exit_codes import ExitCode
+from streams.faust_safety.ledger import Source
+from streams.faust_safety.watchdog import Pulse, Watchdog
+
+HERE = Source("t", 0)
+
+
+class Broker:
+    """A log with records up to `end`, of which the group has committed some."""
+
+    def __init__(self) -> None:
+        self.group: int | None = 0
+        self.end = 10
+        self.markers = False
+
+    def committed(self, source: Source) -> int | None:
+        return self.group
+
+    def bounds(self, source: Source) -> tuple[int, int]:
+        return 0, self.end
+
+    def first_record(self, source: Source, start: int, end: int) -> int | None:
+        return None if self.markers else start
+
+
+class Scene:
+    """A watchdog with a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.broker = Broker()
+        self.pulse = Pulse(sources=frozenset({HERE}))
+        self.restored = 0
+        self.ended: list[ExitCode] = []
+        self.watchdog = Watchdog(
+            self.pulse,
+            self.broker,
+            60.0,
+            clock=lambda: self.now,
+            end=self._end,
+            restored=lambda: self.restored,
+        )
+
+    def _end(self, code: ExitCode, event: str, /, **_: Any) -> None:
+        self.ended.append(code)
+
+    def pass_time(self, seconds: int, each: Any = None) -> None:
+        for _ in range(0, seconds, 5):
+            self.now += 5
+            if each is not None:
+                each()
+            self.watchdog.look()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def test_no_commit_while_records_wait_ends_the_worker(scene: Scene) -> None:
+    scene.pass_time(60)
+    assert scene.ended == []
+    scene.pass_time(10)
+    assert scene.ended[0] is ExitCode.WATCHDOG
+
+
+def test_commits_keep_it_quiet(scene: Scene) -> None:
+    def commit() -> None:
+        scene.broker.group = (scene.broker.group or 0) + 1
+        scene.broker.end += 1
+
+    scene.pass_time(300, commit)
+    assert scene.ended == []
+
+
+def test_nothing_to_read_keeps_it_quiet(scene: Scene) -> None:
+    scene.broker.group = 10
+    scene.pass_time(300)
+    assert scene.ended == []
+
+
+def test_a_log_that_ends_in_transaction_markers_keeps_it_quiet(scene: Scene) -> None:
+    scene.broker.group, scene.broker.markers = 8, True
+    scene.pass_time(300)
+    assert scene.ended == []
+
+
+def test_a_table_that_is_being_restored_keeps_it_quiet(scene: Scene) -> None:
+    def restore() -> None:
+        scene.restored += 1
+
+    scene.pass_time(300, restore)
+    assert scene.ended == []
+    scene.pass_time(70)
+    assert scene.ended[0] is ExitCode.WATCHDOG
+
+
+def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
+    scene.pulse.waiting = "the registry is away"
+    scene.pass_time(300)
+    scene.pulse.waiting = ""
+    scene.pass_time(55)
+    assert scene.ended == []
+
+
+def test_without_partitions_it_is_quiet(scene: Scene) -> None:
+    scene.pulse.sources = frozenset()
+    scene.pass_time(300)
+    assert scene.ended == []
+
+
+def test_a_step_that_does_not_end_counts_against_its_record(scene: Scene) -> None:
+    scene.pulse.step_since = 0.0
+    scene.pass_time(65)
+    assert scene.ended == [ExitCode.OWN_FAULT]
