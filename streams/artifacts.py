@@ -94,7 +94,9 @@ class ArtifactStore:
                 try:
                     self._read_to_end()
                 except KafkaException as error:
-                    raise ArtifactsAway(f"{TOPIC} cannot be read: {error}") from error
+                    raise ArtifactsAway(
+                        f"{TOPIC} cannot be read from {self._settings.bootstrap_servers}: {error.args[0].str()}"
+                    ) from error
             return self._found.get(artifact_id)
 
     def _read_to_end(self) -> None:
@@ -125,8 +127,8 @@ class ArtifactStore:
                 for place in consumer.position([TopicPartition(topic, one) for one in behind]):
                     if place.offset >= ends[place.partition]:
                         behind.discard(place.partition)
-                if time.monotonic() > give_up:
-                    return
+                if behind and time.monotonic() > give_up:
+                    raise ArtifactsAway(f"{topic}: nothing came for {BROKER_SECONDS:g} s before its end")
                 continue
             if message.error() is not None:
                 raise KafkaException(message.error())
@@ -134,8 +136,9 @@ class ArtifactStore:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            self._next[partition] = offset + 1
+            # kept first: where the registry is away, the next reading begins here again
             self._keep(message.value())
+            self._next[partition] = offset + 1
             if offset + 1 >= ends[partition]:
                 behind.discard(partition)
 
@@ -151,4 +154,5 @@ class ArtifactStore:
         self._found[artifact.artifact_id] = artifact
 
 
-_BY_HAND = {"group.protocol": "classic", "enable.partition.eof": False}
+# what goes wrong is raised, so librdkafka need not also print it
+_BY_HAND = {"group.protocol": "classic", "enable.partition.eof": False, "log_level": 0}

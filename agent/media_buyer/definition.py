@@ -1,16 +1,13 @@
 """The media buyer as the runtime knows it: prompt, tool declarations, AgentSpec, and what it is asked."""
 
-import json
-from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from agent.definition import read_definition
 from agent.run import AgentDefinition
-from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import Artifact, ArtifactKind, Part, Turn
 
@@ -46,11 +43,7 @@ class DecisionRequest(BaseModel):
 @lru_cache(maxsize=1)
 def media_buyer() -> AgentDefinition:
     """The agent of this version of the code."""
-    parts = sorted((part for part in _FOLDER.joinpath("prompt").iterdir()), key=lambda part: part.name)
-    prompt = "\n".join(part.read_text(encoding="utf-8") for part in parts if part.name.endswith(".md"))
-    declarations: list[Mapping[str, Any]] = json.loads(_FOLDER.joinpath("toolset.json").read_text("utf-8"))
-    spec = AgentSpec.parse(_FOLDER.joinpath("spec.yaml").read_text("utf-8"))
-    return AgentDefinition(spec, prompt, tuple(declarations))
+    return read_definition(_FOLDER)
 
 
 def artifacts(agent: AgentDefinition, registered_at: datetime) -> tuple[Artifact, ...]:

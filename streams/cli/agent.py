@@ -1,0 +1,110 @@
+"""`opoi agent`: agents on the artifacts topic."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.records import Artifact
+from streams.cli.errors import UserError
+from streams.cli.output import AsJson, echo_json, one_line_errors, table
+from streams.settings import load_settings
+
+app = typer.Typer(help="Register agents, show their prompts.", no_args_is_help=True)
+
+
+@app.command()
+def register(
+    spec: Annotated[
+        Path, typer.Argument(help="The AgentSpec; prompt.md (or prompt/) and toolset.json stand beside it.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Put an AgentSpec, its prompt and its tool declarations on the artifacts topic.
+
+    Doing it again changes nothing. Example usage: opoi agent register my_agent/spec.yaml
+    """
+    from agent.definition import read_definition
+    from agent.media_buyer.definition import artifacts
+    from agent.spec import SpecError
+    from streams.kafka_clients import DeliveryFailed
+    from streams.registration import register as put
+
+    try:
+        wanted = artifacts(read_definition(spec.parent, spec.name), datetime.now(UTC))
+    except SpecError as error:
+        raise UserError(str(error)) from error
+    with one_line_errors():
+        try:
+            new = {artifact.artifact_id for artifact in put(load_settings(), wanted)}
+        except DeliveryFailed as error:
+            raise UserError(str(error), exit_code=1) from error
+    rows = [
+        {**_row(artifact), "state": "registered" if artifact.artifact_id in new else "was there"}
+        for artifact in wanted
+    ]
+    _print(rows, as_json)
+
+
+@app.command()
+def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or an agent on the topic.")]) -> None:
+    """Print an agent's system prompt: of this version of media_buyer, else the one registered last.
+
+    Example usage: opoi agent prompt media_buyer | less
+    """
+    if name.replace("-", "_") == "media_buyer":
+        from agent.media_buyer.definition import media_buyer
+
+        typer.echo(media_buyer().system_prompt, nl=False)
+        return
+    found = [a for a in _registered() if a.kind == "system_prompt" and a.agent == name]
+    if not found:
+        raise UserError(
+            f"no agent {name!r} is registered; `opoi agent list` names them, `opoi agent register` adds one"
+        )
+    typer.echo(max(found, key=lambda artifact: artifact.registered_at).content.decode(), nl=False)
+
+
+@app.command("list")
+def list_agents(as_json: AsJson = False) -> None:
+    """List what is registered.
+
+    Example usage: opoi agent list
+    """
+    ordered = sorted(_registered(), key=lambda a: (a.agent, a.registered_at, a.kind))
+    _print([_row(artifact) for artifact in ordered], as_json)
+
+
+def _registered() -> list[Artifact]:
+    from schemas.codec import Codec, SubjectNames
+    from schemas.registry import ConfluentRegistry
+    from streams.artifacts import ArtifactStore
+
+    settings = load_settings()
+    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+    store = ArtifactStore(settings.kafka, codec)
+    with one_line_errors():
+        found = store.all()
+    store.close()
+    return found
+
+
+def _row(artifact: Artifact) -> dict[str, str | int]:
+    return {
+        "agent": artifact.agent,
+        "kind": artifact.kind,
+        "version": artifact.version,
+        "artifact_id": artifact.artifact_id,
+        "bytes": len(artifact.content),
+        "registered_at": artifact.registered_at.isoformat(timespec="seconds"),
+    }
+
+
+def _print(rows: list[dict[str, str | int]], as_json: bool) -> None:
+    if as_json:
+        echo_json(rows)
+    elif rows:
+        typer.echo(table([name.upper() for name in rows[0]], (list(row.values()) for row in rows)))
+    else:
+        typer.echo("nothing is registered", err=True)
