@@ -94,8 +94,9 @@ class ArtifactStore:
                 try:
                     self._read_to_end()
                 except KafkaException as error:
+                    servers = self._settings.bootstrap_servers
                     raise ArtifactsAway(
-                        f"{TOPIC} cannot be read from {self._settings.bootstrap_servers}: {error.args[0].str()}"
+                        f"{TOPIC} cannot be read from {servers}: {error.args[0].str()}"
                     ) from error
             return self._found.get(artifact_id)
 
