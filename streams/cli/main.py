@@ -29,6 +29,8 @@ COMMANDS = {
     "logs": Lazy("streams.cli.stack:logs", "Show the log of one process.", STACK),
     "reset": Lazy("streams.cli.stack:reset", "Stop, and delete all data of this stack.", STACK),
     "doctor": Lazy("streams.cli.doctor:doctor", "Say what is wrong and what to do.", STACK),
+    "demo": Lazy("streams.cli.demo:demo", "Show the whole way with simulated traffic.", STACK),
+    "worker": Lazy("streams.cli.worker:worker", "Run one worker of one stage.", PIPELINE),
     "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
     "schemas": Lazy("streams.cli.schemas:app", "Register, check and show the schemas of records.", PIPELINE),
     "agent": Lazy("streams.cli.agent:app", "Register agents, show their prompts.", PIPELINE),

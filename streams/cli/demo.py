@@ -1,0 +1,120 @@
+"""`opoi demo`: the whole way, on this machine, with simulated traffic."""
+
+import dataclasses
+import time
+from typing import Annotated
+
+import typer
+
+from streams.cli.errors import UserError
+from streams.cli.output import AsJson, echo_json
+from streams.local import stack
+from streams.local.home import Home
+from streams.local.progress import Progress, progress
+from streams.settings import Settings, load_settings
+
+LOST = 1
+LINE_EVERY_SECONDS = 5.0
+
+
+def demo(
+    decisions: Annotated[int, typer.Option("-n", "--decisions", min=1, help="How many decisions.")] = 60,
+    seed: Annotated[
+        int | None, typer.Option(help="Seed of agent and expert; without one, each run is another.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until everything has arrived.")] = 300.0,
+    as_json: AsJson = False,
+) -> None:
+    """Show the whole way: decide, review, join, replay, sanitize, land, read back.
+
+    Starts the stack where it does not run, and leaves it running. A second run adds to the first.
+    Exit code 1 where something is lost. Example usage: `opoi demo -n 100`.
+    """
+    home = Home(load_settings().home)
+    begun = time.monotonic()
+    with progress() as shown:
+        settings = stack.up(home, shown).settings
+        result = _run(settings, decisions, seed if seed is not None else int(time.time()), timeout, shown)
+    result["seconds"] = round(time.monotonic() - begun, 1)
+    if as_json:
+        echo_json(result)
+    else:
+        _print(result)
+    if not result["complete"]:
+        raise UserError(
+            "something has not arrived: see the stages above, `opoi sql pending` and `opoi doctor`",
+            exit_code=LOST,
+        )
+
+
+def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, object]:
+    from agent.local.production import Production
+    from agent.model import GeminiModel
+    from sinks.clickhouse import ClickHouse
+    from streams.demo import feed, story, watch
+    from streams.kafka_clients import CheckedProducer
+    from streams.processors.surroundings import make_codec
+
+    model = GeminiModel(settings.model)
+    production = Production(model, settings.model.name, settings.ads)
+    looking = watch.Watch(settings)
+    last = time.monotonic()
+
+    def say(sent: feed.Sent, standing: watch.Standing | None) -> None:
+        nonlocal last
+        text = f"{len(sent.decisions)}/{decisions} decisions, {len(sent.verdicts)} verdicts"
+        if standing is not None:
+            text += (
+                "".join(f" | {one.stage} {one.emitted}/{one.inputs}" for one in standing.stages)
+                + f" | under way {standing.working}, not landed {standing.behind}"
+            )
+        shown.working(text)
+        if time.monotonic() - last > LINE_EVERY_SECONDS:
+            last = time.monotonic()
+            shown.line(text)
+
+    shown.line(f"the agent decides {decisions} times, a simulated expert reviews")
+    sent = feed.send(
+        production.decide(decisions, seed),
+        CheckedProducer(settings.kafka),
+        make_codec(settings),
+        seed,
+        lambda so_far: say(so_far, None),
+    )
+    shown.line(
+        f"sent {len(sent.decisions)} decisions, {len(sent.verdicts)} verdicts, "
+        f"{sent.poison} undecodable records"
+    )
+    standing, complete = looking.until_done(sent, timeout, lambda now: say(sent, now))
+    server = ClickHouse(settings.clickhouse)
+    found = story.one_decision(server, sent)
+    return {
+        "decisions": len(sent.decisions),
+        "verdicts": len(sent.verdicts),
+        "poison": sent.poison,
+        "seed": seed,
+        "complete": complete and all(one.adds_up for one in standing.stages),
+        "stages": [dataclasses.asdict(one) for one in standing.stages],
+        "not_landed": standing.behind,
+        "under_way": standing.working,
+        "funnel": story.funnel(server),
+        "example": dataclasses.asdict(found) if found else None,
+        "text": "\n\n".join(
+            [story.stage_table(standing), story.funnel_table(story.funnel(server))]
+            + ([story.told(found)] if found else [])
+        ),
+    }
+
+
+def _print(result: dict[str, object]) -> None:
+    typer.echo(result["text"])
+    typer.echo("")
+    typer.echo(
+        f"{result['decisions']} decisions and {result['verdicts']} verdicts in {result['seconds']} s. "
+        "The model and the world are toys: the figures describe nothing else.\n"
+        "The stack goes on running. Next:\n"
+        "  opoi sql funnel          the funnel again\n"
+        "  opoi sql rejections      what was refused, and why\n"
+        "  opoi status              what runs, where, and what it uses\n"
+        "  opoi down                stop; data stays"
+    )

@@ -1,0 +1,26 @@
+"""Puts agents on the artifacts topic."""
+
+from datetime import UTC, datetime
+
+from agent.media_buyer.definition import artifacts, media_buyer
+from schemas.codec import Codec, SubjectNames
+from schemas.records import Artifact
+from schemas.registry import ConfluentRegistry
+from streams.artifacts import ArtifactStore, publish
+from streams.settings import Settings
+
+
+def register(settings: Settings, wanted: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+    """Publishes those of `wanted` that are not there yet, and returns them."""
+    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+    store = ArtifactStore(settings.kafka, codec)
+    known = {artifact.artifact_id for artifact in store.all()}
+    store.close()
+    missing = tuple(artifact for artifact in wanted if artifact.artifact_id not in known)
+    publish(settings.kafka, codec, missing)
+    return missing
+
+
+def register_media_buyer(settings: Settings) -> None:
+    """The reference agent, so that a one-machine stack has an agent to replay."""
+    register(settings, artifacts(media_buyer(), datetime.now(UTC)))
