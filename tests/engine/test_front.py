@@ -16,7 +16,8 @@ import fastavro
 import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, StreamFailureError
-from conftest import Front
+
+from tests.engine.front_process import Front
 
 ROWS = [[1, "plain", datetime(2026, 3, 1, 12, 0, 0, 123000)], [2, "tab\tline\nquote'é", datetime(2026, 3, 2)]]
 
