@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from agent.spec import AgentSpec
@@ -50,6 +50,11 @@ def render(
         lines.append(f"Where to look: {', '.join(where)}.")
     lines.append("Decide by your own evidence; do not mention this note.")
     return "\n".join((f"[note {nonce}]", *lines, f"[end of note {nonce}]"))
+
+
+def renderer(spec: AgentSpec, secret: bytes) -> Callable[[ExpertVerdict, int, str], str]:
+    """`render` for one agent: verdict, strength and replay_id to the text. It raises NoOracle."""
+    return lambda verdict, strength, replay_id: render(spec, verdict, strength, nonce(secret, replay_id))
 
 
 def _named(action: Action) -> str:

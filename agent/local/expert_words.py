@@ -57,7 +57,7 @@ FINDINGS = {
     ),
     "on_target": (
         "Yesterday and the week are close enough to target.",
-        "CPA yesterday at {cpa_yesterday} is fine against {target}.",
+        "CPA yesterday at {cpa_yesterday} is within what I accept for a target of {target}.",
         "Nothing in yesterday's CPA asks for a change.",
     ),
     "learning_phase": (

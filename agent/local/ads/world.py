@@ -176,6 +176,7 @@ def _campaign(seed: int, account: Account, slot: int) -> Campaign:
     )
 
 
+@lru_cache(maxsize=100_000)
 def planned_budget(seed: int, campaign: Campaign, monday: date) -> int:
     """The daily budget that the account's own team sets at the start of the week of `monday`.
 
@@ -189,6 +190,7 @@ def planned_budget(seed: int, campaign: Campaign, monday: date) -> int:
     return campaign.plan_budget
 
 
+@lru_cache(maxsize=100_000)
 def is_promotion(seed: int, campaign: Campaign, day: date) -> bool:
     """Whether the shop runs a promotion on `day`: now and then, for three days."""
     return any(

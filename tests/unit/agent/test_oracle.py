@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.media_buyer.definition import media_buyer
 from agent.model import GeminiModel
-from agent.oracle import NoOracle, nonce, render, where_to_look, with_oracle
+from agent.oracle import NoOracle, nonce, render, renderer, where_to_look, with_oracle
 from agent.ports import Message, ModelRequest
 from agent.settings import ModelSettings
 from schemas.identity import canonical_json
@@ -70,6 +70,9 @@ def test_the_nonce_belongs_to_one_replay_and_needs_the_secret():
     assert len(NONCE) == 32
     assert nonce(b"secret", "replay-2") != NONCE
     assert nonce(b"other", "replay-1") != NONCE
+    assert renderer(AGENT.spec, b"secret")(verdict(), 1, "replay-1") == render(
+        AGENT.spec, verdict(), 1, NONCE
+    )
 
 
 @pytest.mark.parametrize(
