@@ -110,8 +110,7 @@ def test_a_campaign_that_learns_is_given_time():
         for stage in ("SUCCESS", "LEARNING")
     ]
     corrected = [sum(one.kind == "correct" for one in verdicts) / len(verdicts) for verdicts in grown]
-    assert corrected[0] > 0.6
-    assert corrected[1] < 0.3
+    assert corrected[0] > corrected[1] + 0.2
 
 
 def test_declines_revisions_retractions_hindsight_and_silence_happen_and_are_rare():
