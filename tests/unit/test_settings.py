@@ -143,7 +143,7 @@ def test_client_configurations_hold_secrets_in_the_clear() -> None:
         security_protocol="SASL_SSL",
         sasl_mechanism="PLAIN",
         sasl_username="user",
-        sasl_password=SecretStr("pass"),
+        sasl_password=SecretStr("hidden"),
         topic_names={"agent.decisions": "prod.agent.decisions"},
     )
     assert kafka.client_config() == {
@@ -151,13 +151,13 @@ def test_client_configurations_hold_secrets_in_the_clear() -> None:
         "security.protocol": "SASL_SSL",
         "sasl.mechanism": "PLAIN",
         "sasl.username": "user",
-        "sasl.password": "pass",
+        "sasl.password": "hidden",
     }
     assert kafka.physical("agent.decisions") == "prod.agent.decisions"
     assert kafka.physical("expert.verdicts") == "expert.verdicts"
-    registry = RegistrySettings(url="http://r:1/", username="user", password=SecretStr("pass"))
-    assert registry.client_config() == {"url": "http://r:1", "basic.auth.user.info": "user:pass"}
-    assert "pass" not in repr(kafka) + repr(registry)
+    registry = RegistrySettings(url="http://r:1/", username="user", password=SecretStr("hidden"))
+    assert registry.client_config() == {"url": "http://r:1", "basic.auth.user.info": "user:hidden"}
+    assert "hidden" not in repr(kafka) + repr(registry)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -1,0 +1,92 @@
+"""The table of processes, and the supervisor's configuration made of it."""
+
+import configparser
+import shlex
+from pathlib import Path
+
+from streams.local.home import Home
+from streams.local.kafka import new_cluster_id, server_properties
+from streams.local.ports import from_base, stack_variables
+from streams.local.processes import BASE, WORKERS, Process, Runtime, table
+from streams.local.supervise import MARK, config
+from streams.settings import Settings
+
+RUNTIME = Runtime(java=Path("/opt/java"), kafka=Path("/opt/kafka"), registry=Path("/opt/registry"))
+
+
+def processes(home: Home) -> tuple[Process, ...]:
+    """The table of a stack in `home`."""
+    return table(Settings(home=home.folder), home, RUNTIME)
+
+
+def parsed(home: Home) -> configparser.RawConfigParser:
+    """The configuration as its own format reads it."""
+    parser = configparser.RawConfigParser()
+    parser.read_string(config(home, processes(home), Path("/srv")))
+    return parser
+
+
+def test_names_are_those_that_the_rest_speaks_of() -> None:
+    names = [process.name for process in processes(Home(Path("/srv/home")))]
+    assert len(set(names)) == len(names)
+    assert set(names) <= {*BASE, *WORKERS}
+    assert {"kafka", "registry", "clickhouse", *WORKERS} <= set(names)
+
+
+def test_every_process_is_restarted_for_ever_and_has_a_bounded_log() -> None:
+    home = Home(Path("/srv/home"))
+    parser = parsed(home)
+    for process in processes(home):
+        section = parser[f"program:{process.name}"]
+        assert section["autorestart"] == "true"
+        assert int(section["startretries"]) >= 1_000_000
+        assert int(section["stdout_logfile_maxbytes"]) * (int(section["stdout_logfile_backups"]) + 1) < 2**26
+        assert shlex.split(section["command"]) == list(process.command)
+        assert f'{MARK}="/srv/home"' in section["environment"]
+
+
+def test_what_others_stand_on_starts_first_and_stops_last() -> None:
+    listed = processes(Home(Path("/srv/home")))
+    base = [process.priority for process in listed if not process.is_worker]
+    workers = [process.priority for process in listed if process.is_worker]
+    assert max(base) < min(workers)
+
+
+def test_paths_with_signs_that_the_format_expands_are_kept() -> None:
+    home = Home(Path("/srv/100% of it/a b"))
+    section = parsed(home)["program:kafka"]
+    assert "100%% of it" in section["command"]
+    assert (
+        shlex.split(section["command"].replace("%%", "%"))[-1]
+        == "/srv/100% of it/a b/kafka/server.properties"
+    )
+
+
+def test_every_worker_has_a_metrics_port_of_its_own() -> None:
+    ports = [
+        process.environment["OPOI_METRICS__PORT"]
+        for process in processes(Home(Path("/srv/home")))
+        if process.is_worker
+    ]
+    assert len(set(ports)) == len(WORKERS)
+
+
+def test_nothing_listens_beyond_this_machine() -> None:
+    properties = server_properties(Path("/srv/data"), 21_000, 21_001)
+    listeners = next(line for line in properties.splitlines() if line.startswith("listeners="))
+    assert listeners == "listeners=PLAINTEXT://127.0.0.1:21000,CONTROLLER://127.0.0.1:21001"
+    registry = next(process for process in processes(Home(Path("/srv/home"))) if process.name == "registry")
+    assert "-Dquarkus.http.host=127.0.0.1" in registry.command
+    # Quarkus would serve its management interface on 0.0.0.0:9000
+    assert "-Dquarkus.management.host-enabled=false" in registry.command
+    assert all(
+        "127.0.0.1" in value
+        for name, value in stack_variables(from_base(21_000), "s").items()
+        if "URL" in name
+    )
+
+
+def test_cluster_ids_have_kafkas_form() -> None:
+    first, second = new_cluster_id(), new_cluster_id()
+    assert first != second
+    assert len(first) == 22
