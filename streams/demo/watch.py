@@ -115,12 +115,7 @@ class Watch:
     def _behind(self) -> int:
         """Records on the sunk topics that ClickHouse has no row of."""
         landed: dict[tuple[str, int], int] = {}
-        union = " UNION ALL ".join(
-            f"SELECT toString(_topic), _partition, max(_offset) + 1 FROM {table.name}"
-            " GROUP BY _topic, _partition"
-            for table in tables().values()
-        )
-        for name, partition, after in self._server.query(union).result_rows:
+        for name, partition, after in self._rows(_landed()):
             landed[name, partition] = after
         physical = {self._settings.kafka.physical(name): name for name in tables()}
         wanted = self._partitions(physical)
@@ -145,3 +140,14 @@ class Watch:
             if name in described
             for partition in described[name].partitions
         ]
+
+
+def _landed() -> str:
+    """The query for where each partition's rows end; what the sink could not read ends there too."""
+    places = [
+        f"SELECT toString(_topic) AS topic, _partition AS partition, _offset AS offset FROM {table.name}"
+        for table in tables().values()
+    ]
+    places.append("SELECT toString(topic), partition, offset FROM dead_letters_raw WHERE stage = 'sink'")
+    union = " UNION ALL ".join(places)
+    return f"SELECT topic, partition, max(offset) + 1 FROM ({union}) GROUP BY topic, partition"
