@@ -64,10 +64,8 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
         nonlocal last
         text = f"{len(sent.decisions)}/{decisions} decisions, {len(sent.verdicts)} verdicts"
         if standing is not None:
-            text += (
-                "".join(f" | {one.stage} {one.emitted}/{one.inputs}" for one in standing.stages)
-                + f" | under way {standing.working}, not landed {standing.behind}"
-            )
+            answered = [f"{one.stage} {one.inputs - one.unanswered}/{one.inputs}" for one in standing.stages]
+            text += f" | {' | '.join(answered)} | under way {standing.working}, not landed {standing.behind}"
         shown.working(text)
         if time.monotonic() - last > LINE_EVERY_SECONDS:
             last = time.monotonic()

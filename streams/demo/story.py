@@ -7,7 +7,7 @@ from typing import Any
 from sinks.clickhouse import ClickHouse
 from streams.cli.output import table
 from streams.demo.feed import Sent
-from streams.demo.watch import Standing, named
+from streams.demo.watch import OUTCOMES, Standing, rows_of
 
 _CHOICE = """
 SELECT decision_id FROM training_examples
@@ -44,8 +44,7 @@ class Told:
 
 def funnel(server: ClickHouse) -> list[dict[str, Any]]:
     """The rows of the query `funnel`."""
-    found = server.query(named("funnel"))
-    return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
+    return rows_of(server, "funnel")
 
 
 def one_decision(server: ClickHouse, sent: Sent) -> Told | None:
@@ -86,33 +85,10 @@ def _decision_text(turns: list[dict[str, Any]]) -> str:
 
 def stage_table(standing: Standing) -> str:
     """One line per stage."""
-    columns = (
-        "stage",
-        "in",
-        "emitted",
-        "duplicate",
-        "superseded",
-        "rejected",
-        "withdrawn",
-        "dead",
-        "pending",
-        "missing",
-    )
     return table(
-        columns,
+        ("stage", "in", *OUTCOMES, "unanswered"),
         [
-            (
-                one.stage,
-                one.inputs,
-                one.emitted,
-                one.duplicate,
-                one.superseded + one.expired,
-                one.rejected,
-                one.withdrawn,
-                one.dead,
-                one.pending,
-                one.missing,
-            )
+            (one.stage, one.inputs, *(one.outcomes[name] for name in OUTCOMES), one.unanswered)
             for one in standing.stages
         ],
     )
@@ -120,7 +96,10 @@ def stage_table(standing: Standing) -> str:
 
 def funnel_table(rows: list[dict[str, Any]]) -> str:
     """The funnel for people."""
-    return table(("what", "detail", "count"), [(row["what"], row["detail"], row["count"]) for row in rows])
+    return table(
+        ("item", "arm", "kind", "records"),
+        [(row["item"], row["arm"], row["kind"], row["records"]) for row in rows],
+    )
 
 
 def told(found: Told) -> str:

@@ -1,15 +1,15 @@
 """Where everything stands, read back from ClickHouse and the broker."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sinks.clickhouse import ClickHouse
+from sinks.named_queries import named_query
 from sinks.tables import tables
 from streams.demo.feed import Sent
 from streams.kafka_clients import make_admin
@@ -17,6 +17,7 @@ from streams.settings import Settings
 
 # what an input may wait for without anything being under way
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")
+STAGES = ("join", "trigger", "replay", "sanitize")
 POLL_SECONDS = 1.0
 STABLE_POLLS = 2
 
@@ -25,27 +26,23 @@ SELECT count() FROM dispositions WHERE outcome = 'pending' AND reason NOT IN {re
 """
 
 
+OUTCOMES = ("emitted", "duplicate", "superseded", "expired", "rejected", "withdrawn", "dead", "pending")
+
+
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """One stage's inputs by what became of them; a row of the query `conservation`."""
+    """One stage's inputs by what became of them, from the query `conservation`."""
 
     stage: str
     inputs: int
-    emitted: int
-    duplicate: int
-    superseded: int
-    expired: int
-    rejected: int
-    withdrawn: int
-    dead: int
-    pending: int
-    missing: int
+    outcomes: Mapping[str, int]
+    unanswered: int
+    """Inputs without a disposition."""
 
     @property
     def adds_up(self) -> bool:
         """Whether every input is accounted for."""
-        told = self.emitted + self.duplicate + self.superseded + self.expired + self.rejected
-        return self.missing == 0 and self.inputs == told + self.withdrawn + self.dead + self.pending
+        return self.unanswered == 0 and self.inputs == sum(self.outcomes.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +56,11 @@ class Standing:
     """Decisions and verdicts of this run that stand in ClickHouse."""
 
 
-def named(name: str) -> str:
-    """SQL of a named query."""
-    return (files("sinks") / "queries" / f"{name}.sql").read_text()
+def rows_of(server: ClickHouse, name: str, **given: str) -> list[dict[str, Any]]:
+    """The rows of a named query."""
+    query = named_query(name)
+    found = server.query(query.sql, query.bind(given))
+    return [dict(zip(found.column_names, row, strict=True)) for row in found.result_rows]
 
 
 class Watch:
@@ -74,7 +73,7 @@ class Watch:
 
     def look(self, sent: Sent) -> Standing:
         """Where everything stands now. Raises ClickHouseAway."""
-        stages = tuple(StageCount(*row) for row in self._rows(named("conservation")))
+        stages = self._stages()
         [[working]] = self._rows(_WORKING, resting=list(RESTING))
         ids = {"decisions": sent.decisions, "verdicts": [verdict_id for verdict_id, _ in sent.verdicts]}
         [[decisions]] = self._rows(
@@ -100,7 +99,7 @@ class Watch:
             now = self.look(sent)
             told(now)
             whole = now.arrived == (len(sent.decisions), len(set(sent.verdicts)))
-            quiet = not now.working and not now.behind and not sum(one.missing for one in now.stages)
+            quiet = not now.working and not now.behind and not any(one.unanswered for one in now.stages)
             stable = stable + 1 if whole and quiet and now == before else 0
             if stable >= STABLE_POLLS:
                 return now, True
@@ -108,6 +107,19 @@ class Watch:
                 return now, False
             before = now
             time.sleep(POLL_SECONDS)
+
+    def _stages(self) -> tuple[StageCount, ...]:
+        rows = rows_of(self._server, "conservation")
+        return tuple(
+            StageCount(
+                stage,
+                sum(row["inputs"] for row in rows if row["stage"] == stage),
+                {name: sum(row[name] for row in rows if row["stage"] == stage) for name in OUTCOMES},
+                sum(row["in_work"] + row["missing"] for row in rows if row["stage"] == stage),
+            )
+            for stage in STAGES
+            if any(row["stage"] == stage for row in rows)
+        )
 
     def _rows(self, sql: str, **parameters: object) -> list[Any]:
         return list(self._server.query(sql, parameters).result_rows)
