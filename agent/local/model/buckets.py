@@ -10,14 +10,16 @@ from numpy.typing import ArrayLike, NDArray
 
 COLUMNS: Final = (
     "cpa_1d", "cpa_3d", "cpa_7d", "roas_1d", "roas_3d", "roas_7d", "pace_1d", "pace_7d",
-    "conversions_1d", "conversions_7d", "phase", "status", "view", "known",
+    "conversions_1d", "conversions_7d", "phase", "status", "view", "known", "asked",
 )  # fmt: skip
 COLUMN: Final = {name: number for number, name in enumerate(COLUMNS)}
-LEVEL_EDGES: Final = np.array([-0.45, -0.22, -0.07, 0.07, 0.22, 0.45])
-"""Edges of log(value / target); the buckets are 1 to 7."""
-NO_CONVERSIONS: Final = 8
+LEVEL_EDGES: Final = np.array([0.50, 0.70, 0.85, 0.95, 1.05, 1.18, 1.40, 2.00])
+"""Edges of value / target; the buckets are 1 to 9, and 5 is on target."""
+ON_TARGET: Final = 5
+LEVELS: Final = 9
+NO_CONVERSIONS: Final = 10
 """Bucket of a cost per action where money was spent and nothing came of it."""
-NO_DELIVERY: Final = 9
+NO_DELIVERY: Final = 11
 """Bucket of a ratio where no money was spent."""
 PACE_EDGES: Final = np.array([0.3, 0.7, 0.93, 1.03])
 SAMPLE_EDGES: Final = {"1d": np.array([1, 8, 20]), "7d": np.array([1, 40, 120])}
@@ -31,18 +33,20 @@ KNOWN_CAMPAIGN: Final = 8
 Buckets = NDArray[np.int16]
 
 
+def _bucket(value: ArrayLike, edges: NDArray[np.float64]) -> Buckets:
+    return np.asarray(np.digitize(np.asarray(value, float), edges) + 1, np.int16)
+
+
 def level(value: ArrayLike, target: ArrayLike) -> Buckets:
-    """Bucket 1 to 7 of a positive value against its positive target."""
-    with np.errstate(divide="ignore"):
-        ratio = np.log(np.asarray(value, float) / np.asarray(target, float))
-    return (np.digitize(ratio, LEVEL_EDGES) + 1).astype(np.int16)
+    """Bucket 1 to 9 of a value against its positive target."""
+    return _bucket(np.asarray(value, float) / np.asarray(target, float), LEVEL_EDGES)
 
 
 def pace(share: ArrayLike) -> Buckets:
     """Bucket 1 to 5 of the share of the budget that was spent."""
-    return (np.digitize(share, PACE_EDGES) + 1).astype(np.int16)
+    return _bucket(share, PACE_EDGES)
 
 
 def sample(conversions: ArrayLike, window: str) -> Buckets:
     """Bucket 1 to 4 of how many conversions the short-named `window` has."""
-    return (np.digitize(conversions, SAMPLE_EDGES[window]) + 1).astype(np.int16)
+    return _bucket(conversions, SAMPLE_EDGES[window])

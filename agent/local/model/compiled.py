@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
@@ -32,9 +32,10 @@ def source_hash() -> str:
 
 def compiled(function: Function) -> Function:
     """`numba.njit` without the interpreter's lock, its machine code cached on disk."""
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_folder() / f"compiled-{source_hash()}")
+    config: Any = numba.config
+    before = config.CACHE_DIR
+    config.CACHE_DIR = str(cache_folder() / f"compiled-{source_hash()}")
     try:
         return cast(Function, numba.njit(function, cache=True, nogil=True))
     finally:
-        numba.config.CACHE_DIR = before
+        config.CACHE_DIR = before

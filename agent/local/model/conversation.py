@@ -87,7 +87,9 @@ def read_conversation(
     facts = Facts()
     if system:
         _read_task(texts[0] if texts else "", facts)
-        note = read_note("\n".join(texts[1:]))
+        steering = "\n".join(texts[1:])
+        note = read_note(steering)
+        facts.noted_budget = _last_budget(steering)
     else:
         whole = "\n".join(text for content in contents for text in _texts(content))
         note = _read_bare(whole, facts)
@@ -139,10 +141,14 @@ def _is_date(text: str) -> bool:
 def _read_bare(text: str, facts: Facts) -> Note:
     """A question without a system prompt: the campaign, the action and the budget that it names last."""
     targets = _TARGET.findall(text)
-    budgets = _BUDGET.findall(text)
     facts.campaign_id = targets[-1] if targets else ""
-    facts.asked_budget = int(budgets[-1]) if budgets else None
+    facts.asked_budget = _last_budget(text)
     return read_question(text)
+
+
+def _last_budget(text: str) -> int | None:
+    budgets = _BUDGET.findall(text)
+    return int(budgets[-1]) if budgets else None
 
 
 def _read_answer(answer: Mapping[str, Any], waiting: list[Mapping[str, Any]], facts: Facts) -> None:

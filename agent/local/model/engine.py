@@ -15,6 +15,8 @@ from agent.local.model.vocabulary import END, FIRST, KIND, SIZE, STOP
 
 _STOP = FIRST[STOP]
 _END = FIRST[END]
+NEGLIGIBLE = 5e-5
+"""Part of a gradient that is left out: it is most of the work and none of the effect."""
 
 
 @compiled
@@ -29,15 +31,13 @@ def add_rows(
     logits: np.ndarray,
 ) -> None:
     """Sum the active rows' weights into `logits[low:high]`."""
-    logits[low:high] = 0.0
+    sums = logits[low:high]
+    sums[:] = 0.0
     for i in range(count):
         place = overlay[rows[i]]
-        if place >= 0:
-            for y in range(low, high):
-                logits[y] += own[place, y]
-        else:
-            for y in range(low, high):
-                logits[y] += base[rows[i], y]
+        row = own[place, low:high] if place >= 0 else base[rows[i], low:high]
+        for y in range(sums.size):  # indices from 0, or the loop is not vectorized
+            sums[y] += row[y]
 
 
 @compiled
@@ -83,7 +83,8 @@ def fit(
     number of tokens. Tokens that the grammar forbids are context only."""
     rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
     logits = np.empty(SIZE, np.float32)
-    gradient = np.empty(SIZE, np.float32)
+    places = np.empty(SIZE, np.int64)
+    slopes = np.empty(SIZE, np.float64)
     allowed = np.zeros(SIZE, np.bool_)
     loss, fitted = 0.0, 0
     for trace in order:
@@ -108,18 +109,22 @@ def fit(
                         add_rows(rows, count, low, high, base, own, overlay, logits)
                         normal = log_normalizer(logits, low, high, allowed)
                         loss += normal - logits[target]
-                        square = np.float32(0.0)
+                        square = 0.0
+                        moved = 0
                         for y in range(low, high):
-                            gradient[y] = math.exp(logits[y] - normal) if allowed[y] else 0.0
-                        gradient[target] -= 1.0
-                        for y in range(low, high):
-                            square += gradient[y] * gradient[y]
+                            slope = math.exp(logits[y] - normal) if allowed[y] else 0.0
+                            if y == target:
+                                slope -= 1.0
+                            if abs(slope) > NEGLIGIBLE:
+                                places[moved], slopes[moved] = y, slope
+                                square += slope * slope
+                                moved += 1
                         for i in range(count):
                             place = overlay[rows[i]]
                             squares[place] += square
-                            pace = np.float32(rate / math.sqrt(1.0 + squares[place]))
-                            for y in range(low, high):
-                                own[place, y] -= pace * gradient[y]
+                            pace = rate / math.sqrt(1.0 + squares[place])
+                            for j in range(moved):
+                                own[place, places[j]] -= pace * slopes[j]
                 state, sentences, since_stop = step(state, target, sentences, since_stop)
     return loss, fitted
 

@@ -47,7 +47,9 @@ class Facts:
     daily_budget: int | None = None
     """Minor units."""
     asked_budget: int | None = None
-    """Minor units: the budget that the text of the request itself asks for."""
+    """Minor units: the budget that a bare question asks for."""
+    noted_budget: int | None = None
+    """Minor units: the budget that a steering note names."""
     phase: str | None = None
     status: str | None = None
     view: str | None = None
@@ -109,9 +111,7 @@ class Facts:
     def _shown(self, metric: str, value: float) -> str:
         if metric in ("cpa", "spend"):
             return self.money(value)
-        if metric == "pace":
-            return f"{value * 100:.0f}%"
-        return f"{value:.2f}" if metric == "roas" else f"{value:g}"
+        return f"{value:g}" if metric == "conversions" else f"{value:.2f}"
 
     def steps(self) -> dict[str, int]:
         """The new daily budget of each step that can be told apart, minor units, by the token's name."""
@@ -141,7 +141,15 @@ class Facts:
         found[COLUMN["phase"]] = buckets.PHASES.get(self.phase or "", 0)
         found[COLUMN["status"]] = buckets.STATUSES.get(self.status or "", 0)
         found[COLUMN["view"]] = buckets.VIEWS.get(self.view or "", 0)
+        found[COLUMN["asked"]] = self._asked_bucket()
         return found
+
+    def _asked_bucket(self) -> int:
+        """1 and up: the step that comes nearest to the budget of the note."""
+        if self.noted_budget is None or not self.daily_budget:
+            return 0
+        percent = 100 * (self.noted_budget / self.daily_budget - 1)
+        return 1 + min(range(len(STEPS)), key=lambda place: abs(STEPS[place] - percent))
 
     def _cpa_bucket(self, totals: Totals) -> int:
         if not self.cpa_target:

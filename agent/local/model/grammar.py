@@ -106,7 +106,7 @@ def _fits_step(token: int, name: int) -> bool:
         return token == _CLOSE
     if token in (_ASKED, _NO_STEP):
         return True
-    return STEP_PERCENT[token] > 0 if name == _SCALE_UP else STEP_PERCENT[token] < 0
+    return bool(STEP_PERCENT[token] > 0 if name == _SCALE_UP else STEP_PERCENT[token] < 0)
 
 
 @compiled

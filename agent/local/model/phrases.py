@@ -11,10 +11,20 @@ WINDOW_DAYS = {"yesterday": 1, "last_3d": 3, "last_7d": 7}
 STEPS = (10, 15, 20, 25, 30, 50, -10, -15, -20, -25, -30, -50)
 """Changes of the daily budget that the model knows, percent."""
 
-LEVELS = ("far below", "well below", "below", "close to", "above", "well above", "far above")
-"""How a value compares with its target, by bucket 1 to 7 of the log ratio."""
+LEVELS = (
+    "less than half",
+    "far below",
+    "well below",
+    "below",
+    "close to",
+    "above",
+    "well above",
+    "far above",
+    "more than twice",
+)
+"""How a value compares with its target, by bucket 1 to 9 of the ratio."""
 
-JUDGEMENTS = ("poor", "weak", "soft", "acceptable", "good", "strong", "excellent")
+JUDGEMENTS = ("ruinous", "poor", "weak", "soft", "acceptable", "good", "strong", "excellent", "outstanding")
 """How good that is, worst first."""
 
 COMPARISONS = (
@@ -36,6 +46,7 @@ PACING = ("hardly used", "partly used", "mostly used", "fully used", "overspent"
 PACES = ("{pace} means the budget is {pacing} .",)
 LEARNING = ("the campaign is still learning .", "delivery has not left the learning phase .")
 LIMITED = ("delivery is learning limited .",)
+MISSING = ("the insights of this campaign could not be read .", "there are no figures to decide on .")
 ANALYST = {
     1: "the analyst sees an upward trend .",
     2: "the analyst sees a flat trend .",

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 class Recipe:
     """How the base is made; a part of the cache's name."""
 
-    traces: int = 16_000
+    traces: int = 12_000
     epochs: int = 2
     rate: float = 0.25
     seed: int = 20261122
@@ -33,9 +33,8 @@ class Recipe:
 
 def fingerprint(recipe: Recipe) -> str:
     """Hash of the recipe and of all code that the weights depend on."""
-    return hashlib.sha256(
-        f"{source_hash()}{json.dumps(asdict(recipe), sort_keys=True)}".encode()
-    ).hexdigest()[:16]
+    parameters = json.dumps(asdict(recipe), sort_keys=True)
+    return hashlib.sha256(f"{source_hash()}{parameters}".encode()).hexdigest()[:16]
 
 
 def corpus_of(recipe: Recipe, traces: int, seed: int) -> Corpus:
@@ -62,8 +61,8 @@ def base_model(recipe: Recipe | None = None) -> tuple[Weights, str]:
         with locked(path.with_suffix(".lock")):
             if not path.exists():
                 log.info("fitting the local model", traces=recipe.traces, cache=str(path))
-                save(path, train(recipe))
-    stored = load(path, np.zeros((1, 1), np.float32))
+                save(path, train(recipe), version)
+    stored = load(path, np.zeros((1, 1), np.float32), version)
     rows = np.zeros((ROWS, stored.own.shape[1]), np.float32)
     rows[stored.overlay >= 0] = stored.own[stored.overlay[stored.overlay >= 0]]
     return as_base(rows), version

@@ -76,7 +76,7 @@ def generate(
         len(past),
         len(conversation.turns),
         conversation.opening if opening is None else opening,
-        np.int64(conversation.available()),
+        conversation.available(),
         conversation.facts.columns(),
         conversation.steering,
         *weights.arrays,

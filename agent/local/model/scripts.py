@@ -8,7 +8,7 @@ import random
 
 import numpy as np
 
-from agent.local.model.buckets import COLUMN
+from agent.local.model.buckets import COLUMN, LEVELS
 from agent.local.model.corpus import Trace, Turn
 from agent.local.model.grammar import CLOSING, STARTS
 from agent.local.model.note import AGENT_VOICE, BARE_VOICE, Note
@@ -34,10 +34,10 @@ def _judge(scene: Scene, window: str, metrics: tuple[str, ...], dice: random.Ran
     if paused:
         return Choice("resume" if score > 0.5 else "hold", window, metrics, abs(score))
     action = "scale_up" if score >= 1.0 else "scale_down" if score <= -1.0 else "hold"
-    if score <= -2.3 and dice.random() < 0.7:
+    if score <= -3.3 and dice.random() < 0.7:
         action = "pause"
     learning = scene.columns[COLUMN["phase"]] == 1
-    waiting = learning and action.startswith("scale") and dice.random() < 0.4
+    waiting = learning and action.startswith("scale") and dice.random() < 0.6
     return Choice("hold" if waiting else action, window, metrics, abs(score), waiting)
 
 
@@ -51,7 +51,7 @@ def _supports(scene: Scene, window: str, action: str) -> bool:
         case "scale_down":
             return score <= -0.5 and not paused
         case "pause":
-            return score <= -1.5 and not paused
+            return score <= -2.0 and not paused
         case "resume":
             return score >= 0 and paused
         case _:
@@ -69,8 +69,11 @@ def _own_window(dice: random.Random, seen: tuple[str, ...]) -> str:
     return dice.choices(seen, [WINDOW_WEIGHTS[window] for window in seen])[0]
 
 
-def _follow(scene: Scene, note: Note, seen: tuple[str, ...], dice: random.Random) -> Choice:
-    """What the agent does with a note: more often what it says where the figures carry it."""
+def _follow(scene: Scene, note: Note, asked: int, seen: tuple[str, ...], dice: random.Random) -> Choice:
+    """What the agent does with a note: more often what it says where the figures carry it.
+
+    `asked` is the place of the step that the note asks for, from 1; 0 where it asks for none.
+    """
     own = _own_window(dice, seen)
     named = next(
         (short for short, long in LONG_WINDOWS.items() if long == note.window and short in seen), None
@@ -89,7 +92,9 @@ def _follow(scene: Scene, note: Note, seen: tuple[str, ...], dice: random.Random
     if carrying:
         window = own if own in carrying else dice.choice(carrying)
     strength = abs(scene.score(metrics, window))
-    return Choice(note.action, window, metrics, strength, False, not carrying and dice.random() < 0.5)
+    overruled = not carrying and dice.random() < 0.5
+    step = STEPS[asked - 1] if asked else None
+    return Choice(note.action, window, metrics, strength, overruled=overruled, step=step)
 
 
 def _mask(scene: Scene, seen: tuple[str, ...], campaign: bool, calls: set[str], writes: bool) -> int:
@@ -97,7 +102,7 @@ def _mask(scene: Scene, seen: tuple[str, ...], campaign: bool, calls: set[str], 
     found = sum(bit(call) for call in calls) | bit("cpa_target") | bit("roas_target")
     for window in seen:
         for metric in METRICS:
-            known = metric != "cpa" or scene.ratio("cpa", window) <= 7
+            known = metric != "cpa" or scene.ratio("cpa", window) <= LEVELS
             if known and (metric != "pace" or campaign):
                 found |= bit(pointer_name(metric, LONG_WINDOWS[window]))
     if campaign:
@@ -122,9 +127,18 @@ def _draw_note(scene: Scene, dice: random.Random) -> Note:
     )
 
 
+def _draw_step(action: str | None, dice: random.Random) -> int:
+    """The place in `STEPS`, from 1, of the step that a note asks for; 0 for none."""
+    if action not in ("scale_up", "scale_down") or dice.random() < 0.15:
+        return 0
+    percent = dice.choices((10, 15, 20, 25, 30, 50), (6, 2, 6, 2, 5, 1))[0]
+    return 1 + STEPS.index(percent if action == "scale_up" else -percent)
+
+
 def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
     """One run of the agent, from the first tool call to its last word."""
     note = _draw_note(scene, dice) if noted else Note()
+    asked = _draw_step(note.action, dice)
     analyst = dice.random() < 0.5
     writes = dice.random() < 0.95
     calls = {call for call in READ_CALLS if analyst or not call.startswith("ask_analyst")}
@@ -140,8 +154,9 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
         calls.remove("get_campaign")
         order = [insights]
     rounds = [[*order, *asks]] if dice.random() < 0.9 or len(order) == 1 else [order[:1], [*order[1:], *asks]]
-    failed = dice.random() < 0.04
-    if failed:
+    failed = dice.random() < 0.05
+    blind = failed and dice.random() < 0.5
+    if failed and not blind:
         retry = dice.choice([short for short in ("1d", "3d", "7d") if short != preset])
         rounds.append([f"get_insights {LONG_WINDOWS[retry]}"])
 
@@ -149,7 +164,7 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
     seen: tuple[str, ...] = ()
     campaign = view = False
     for made in rounds:
-        columns = scene.seen(seen, campaign, view)
+        columns = scene.seen(seen, campaign, view, asked)
         spoken = [ID[call] for call in made]
         trace.turns.append(
             Turn(STARTS, _mask(scene, seen, campaign, calls, writes), columns, [*spoken, *tokens("<end>")])
@@ -157,12 +172,17 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
         calls -= set(made)
         campaign = campaign or "get_campaign" in made
         view = view or any(call.startswith("ask_analyst") for call in made)
-        if any(call.startswith("get_insights") for call in made) and not (failed and made is not rounds[-1]):
+        if any(call.startswith("get_insights") for call in made) and not (
+            blind or (failed and made is not rounds[-1])
+        ):
             last = next(call for call in made if call.startswith("get_insights")).split()[1]
             window = next(short for short, long in LONG_WINDOWS.items() if long == last)
             seen = ("1d", "3d", "7d")[: ("1d", "3d", "7d").index(window) + 1]
-    choice = _follow(scene, note, seen, dice) if noted else None
-    if choice is None:
+    if blind:
+        choice = Choice("hold", "", (), 0.0)
+    elif noted:
+        choice = _follow(scene, note, asked, seen, dice)
+    else:
         choice = _judge(scene, _own_window(dice, seen), _metrics(dice), dice)
     advised = noted and dice.random() < ADMITS_NOTE
     known = Scene(scene.seen(("1d", "3d", "7d"), campaign, view))
@@ -173,7 +193,7 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
     can_write = writes and (campaign or write != "set_daily_budget")
     spoken = [*tokens(words), *(tokens(write) if can_write else []), *tokens("<end>")]
     available = _mask(scene, seen, campaign, calls, writes)
-    columns = scene.seen(seen, campaign, view)
+    columns = scene.seen(seen, campaign, view, asked)
     trace.turns.append(Turn(STARTS, available, columns, spoken))
     if write and can_write:
         trace.turns.append(Turn(CLOSING, available, columns, tokens("<done> <end>")))
@@ -182,10 +202,10 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
 
 def bare_trace(dice: random.Random) -> Trace:
     """One answer of the bare assistant to a question that names an action."""
-    asked = dice.choice(ACTIONS)
-    action = asked if dice.random() < 0.97 else dice.choice(ACTIONS)
+    asked = dice.choice(ACTIONS) if dice.random() < 0.95 else None
+    action = asked if asked and dice.random() < 0.97 else dice.choice((*ACTIONS, "hold", "hold", "hold"))
     step = dice.choices(("step_asked", "step_none"), (3, 1))[0]
-    trace = Trace(Note(noted=True, action=asked).steering(BARE_VOICE))
+    trace = Trace(Note(noted=asked is not None, action=asked).steering(BARE_VOICE))
     columns = np.zeros(len(COLUMN), np.int16)
     spoken = tokens(decide_bare(action, step, dice)) + tokens("<end>")
     trace.turns.append(Turn(STARTS, bit(step), columns, spoken))

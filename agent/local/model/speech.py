@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from agent.local.model import phrases
-from agent.local.model.buckets import COLUMN, KNOWN_CAMPAIGN, NO_CONVERSIONS
+from agent.local.model.buckets import COLUMN, KNOWN_CAMPAIGN, LEVELS, NO_CONVERSIONS
 from agent.local.model.vocabulary import NO_STEP, step_name
 from agent.local.model.world import Scene
 
@@ -19,15 +19,18 @@ class Choice:
     strength: float
     waiting: bool = False
     overruled: bool = False
+    step: int | None = None
+    """The budget step that a note asks for, percent."""
 
 
 def _comparison(scene: Scene, metric: str, window: str, dice: random.Random) -> str | None:
     """A sentence on a cost or return against its target; None where the window has none."""
     bucket = scene.ratio(metric, window)
-    if not 1 <= bucket <= 7:
+    if not 1 <= bucket <= LEVELS:
         return None
-    rank = bucket - 1 if metric == "roas" else 7 - bucket
-    sentence = dice.choices(phrases.COMPARISONS, (5, 3, 3, 2, 2, 2))[0]
+    rank = bucket - 1 if metric == "roas" else LEVELS - bucket
+    weights = (5, 0, 0, 2, 2, 2) if bucket in (1, LEVELS) else (5, 3, 3, 2, 2, 2)
+    sentence = dice.choices(phrases.COMPARISONS, weights)[0]
     return sentence.format(
         m=f"{metric}_{window}",
         t=f"{metric}_target",
@@ -53,8 +56,8 @@ def _pace(scene: Scene, window: str) -> str:
 def step_size(choice: Choice, dice: random.Random) -> str:
     """small, moderate or large: the stronger the evidence, the larger."""
     if dice.random() < 0.12:
-        return "small" if choice.strength < 1.8 else "large"
-    return "large" if choice.strength >= 2.6 else "moderate"
+        return "small" if choice.strength < 2.0 else "large"
+    return "large" if choice.strength >= 2.7 else "small" if choice.strength < 1.4 else "moderate"
 
 
 def step_percent(size: str, action: str, dice: random.Random) -> int:
@@ -80,15 +83,15 @@ def _conclusion(choice: Choice, lead: str, dice: random.Random) -> str:
 
 def decide(scene: Scene, view: bool, choice: Choice, advised: bool, dice: random.Random) -> str:
     """A decision from its opening to its close, as token names; `view`: whether the analyst answered."""
-    sentences: list[str] = []
+    sentences = [] if choice.window else [phrases.MISSING[0 if dice.random() < 0.7 else 1]]
     for metric in choice.metrics:
         sentence = _comparison(scene, metric, choice.window, dice)
         if sentence is not None:
             lead = dice.choice(phrases.CONNECTIVES) if sentences and dice.random() < 0.25 else ""
             sentences.append(lead + sentence)
-    has_volume = choice.window != "3d"
+    has_volume = choice.window in ("1d", "7d")
     thin = has_volume and scene.columns[COLUMN[f"conversions_{choice.window}"]] <= 2
-    blind = scene.ratio("cpa", choice.window) == NO_CONVERSIONS
+    blind = has_volume and scene.ratio("cpa", choice.window) == NO_CONVERSIONS
     if has_volume and (not sentences or dice.random() < (0.6 if thin or blind else 0.15)):
         sentences.append(_volume(scene, choice.window, dice))
     if has_volume and scene.columns[COLUMN[f"pace_{choice.window}"]] and dice.random() < 0.08:
@@ -103,11 +106,14 @@ def decide(scene: Scene, view: bool, choice: Choice, advised: bool, dice: random
     lead = dice.choice(phrases.OVERRULED) if choice.overruled else ""
     lead = dice.choice(phrases.ADVISED) if advised else lead
     size = step_size(choice, dice)
+    percent = step_percent(size, choice.action, dice)
+    if choice.step is not None and dice.random() < 0.95:
+        percent = choice.step
+        size = "small" if abs(percent) < 20 else "moderate" if abs(percent) < 30 else "large"
     if choice.action.startswith("scale") and dice.random() < 0.35:
         closing = [_conclusion(choice, lead, dice), phrases.STEP_SIZES[size]]
     else:
         closing = [_conclusion(choice, lead, dice)]
-    percent = step_percent(size, choice.action, dice)
     step = step_name(percent) if scene.columns[COLUMN["known"]] & KNOWN_CAMPAIGN else NO_STEP
     return _assemble([*sentences, *closing], choice.action, step)
 

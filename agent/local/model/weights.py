@@ -96,16 +96,22 @@ class Fitter:
         return float(loss / max(count, 1))
 
 
-def save(path: Path, weights: Weights) -> None:
-    """Write the rows that are not the base's, as 16-bit floats, in one step."""
+def save(path: Path, weights: Weights, version: str) -> None:
+    """Write the rows that are not the base's, as 16-bit floats, in one step; `version` is the base's."""
     places = np.flatnonzero(weights.overlay >= 0)
     rows = weights.own[weights.overlay[places]].astype(np.float16)
-    write_whole(path, lambda file: np.savez(file, places=places.astype(np.int32), rows=rows))
+    write_whole(path, lambda file: np.savez(file, places=places.astype(np.int32), rows=rows, base=version))
 
 
-def load(path: Path, base: Floats) -> Weights:
-    """Read what `save` wrote, over the rows of `base`."""
+class OtherBase(ValueError):
+    """The rows belong to another base; the text is that base's version."""
+
+
+def load(path: Path, base: Floats, version: str) -> Weights:
+    """Read what `save` wrote, over the rows of `base`. Raises OtherBase."""
     with np.load(path) as stored:
+        if stored["base"] != version:
+            raise OtherBase(str(stored["base"]))
         overlay = np.full(ROWS, -1, np.int32)
         overlay[stored["places"]] = np.arange(len(stored["places"]), dtype=np.int32)
         return Weights(base, stored["rows"].astype(np.float32), overlay)

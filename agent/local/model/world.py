@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agent.local.model import buckets
-from agent.local.model.buckets import COLUMN, COLUMNS, NO_CONVERSIONS, Buckets
+from agent.local.model.buckets import COLUMN, COLUMNS, LEVELS, NO_CONVERSIONS, ON_TARGET, Buckets
 
 WINDOWS = ("1d", "3d", "7d")
 
@@ -24,15 +24,15 @@ class Scene:
         return int(self.columns[COLUMN[f"{metric}_{window}"]])
 
     def score(self, metrics: tuple[str, ...], window: str) -> float:
-        """How good the cited metrics are over the window, from -3 to 3."""
+        """How good the cited metrics are over the window, from -4 to 4."""
         scores = []
         for metric in metrics:
-            bucket = min(self.ratio(metric, window), 7)
-            scores.append(4 - bucket if metric == "cpa" else bucket - 4)
+            bucket = min(self.ratio(metric, window), LEVELS)
+            scores.append(ON_TARGET - bucket if metric == "cpa" else bucket - ON_TARGET)
         return sum(scores) / len(scores)
 
-    def seen(self, windows: tuple[str, ...], campaign: bool, view: bool) -> Buckets:
-        """The columns as far as the tools have been called."""
+    def seen(self, windows: tuple[str, ...], campaign: bool, view: bool, asked: int = 0) -> Buckets:
+        """The columns as far as the tools have been called; `asked` is the bucket of the note's step."""
         found = np.zeros(len(COLUMNS), np.int16)
         for window in windows:
             found[COLUMN["known"]] |= buckets.KNOWN_WINDOW[window]
@@ -44,6 +44,7 @@ class Scene:
             found[COLUMN["known"]] |= buckets.KNOWN_CAMPAIGN
             for name in ("phase", "status"):
                 found[COLUMN[name]] = self.columns[COLUMN[name]]
+            found[COLUMN["asked"]] = asked
         if view:
             found[COLUMN["view"]] = self.columns[COLUMN["view"]]
         return found
@@ -52,8 +53,8 @@ class Scene:
 def draw_scenes(count: int, random: np.random.Generator) -> list[Scene]:
     """Scenes whose windows agree in part: yesterday moves more than the week."""
     columns = np.zeros((count, len(COLUMNS)), np.int16)
-    week = random.normal(0.0, 0.36, count)
-    day = 0.6 * week + random.normal(0.0, 0.36, count)
+    week = random.normal(0.0, 0.34, count)
+    day = 0.7 * week + random.normal(0.0, 0.30, count)
     three = 0.5 * week + 0.4 * day + random.normal(0.0, 0.12, count)
     daily = np.exp(random.normal(2.8, 0.7, count))
     for window, quality, days in (("1d", day, 1), ("3d", three, 3), ("7d", week, 7)):
