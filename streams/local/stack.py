@@ -18,7 +18,7 @@ from streams.local.progress import Progress
 from streams.local.supervise import Supervisor, config, tail
 from streams.settings import Settings, load_settings
 
-READY_SECONDS = 120
+READY_SECONDS = 180
 TAIL_LINES = 15
 STACK_FRAME = re.compile(r"\s+(at |\.\.\. )")
 """Java's stack frames: a hundred of them would hide the line that says what is wrong."""
@@ -79,15 +79,18 @@ def reset(home: Home, progress: Progress) -> None:
 
 def set_up(settings: Settings, progress: Progress) -> None:
     """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing."""
+    from schemas.errors import SchemaError
+    from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
+    from sinks.migrate import MigrationRefused
+
     for title, step in set_up_steps(settings, progress.working):
         progress.working(title)
+        begun = time.monotonic()
         try:
             step()
-        except UserError:
-            raise
-        except Exception as error:
-            # each step's own errors say in one line what to do
+        except (SchemaError, BatchRefused, ClickHouseAway, StatementRefused, MigrationRefused) as error:
             raise UserError(f"{title}: {error}", exit_code=1) from error
+        progress.line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
 
 
 def set_up_steps(
@@ -98,6 +101,14 @@ def set_up_steps(
 
     yield "topics", lambda: apply_topics(settings, report)
     yield "schemas", lambda: apply_schemas(settings, report)
+
+    from sinks import migrate
+
+    yield "tables", lambda: migrate.up(settings.clickhouse)
+
+    from streams.registration import register_media_buyer
+
+    yield "reference agent", lambda: register_media_buyer(settings)
 
 
 def _running_settings(home: Home, port_base: int | None) -> Settings:
@@ -168,8 +179,8 @@ def _bring_up(
         )
         supervisor.start_process("kafka")
     _wait(home, supervisor, base, progress)
+    set_up(settings, progress)
     if workers:
-        set_up(settings, progress)
         for process in stages:
             if process.name not in running:
                 supervisor.start_process(process.name)

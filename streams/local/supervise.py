@@ -4,7 +4,6 @@ import http.client
 import os
 import shlex
 import socket
-import subprocess
 import sys
 import time
 import xmlrpc.client
@@ -21,6 +20,7 @@ MARK = "OPOI_STACK"
 """Variable in the environment of every process of a stack: the stack's folder."""
 LOG_BYTES = 10 * 1024 * 1024
 LOG_COPIES = 2
+START_SECONDS = 60
 SECONDS_UP = 3
 """A process that ends sooner than this counts as one that cannot start, and waits longer each time."""
 
@@ -127,18 +127,22 @@ class Supervisor:
         log = self.home.log("supervisor")
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
         environment = {**os.environ, MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-                env=environment,
-            )
-        deadline = time.monotonic() + 20
+        # it outlives this process: no parent that would have to wait for it
+        pid = os.posix_spawn(
+            sys.executable,
+            command,
+            environment,
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+        )
+        deadline = time.monotonic() + START_SECONDS
         while not self.is_alive():
-            if process.poll() is not None or time.monotonic() > deadline:
+            ended, _ = os.waitpid(pid, os.WNOHANG)
+            if ended or time.monotonic() > deadline:
                 raise UserError(f"the supervisor did not start: {last_line(log)}; see {log}", exit_code=1)
             time.sleep(0.05)
 
@@ -208,8 +212,10 @@ class _Transport(xmlrpc.client.Transport):
         self._timeout = timeout
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        """A new connection for each call."""
-        return _UnixConnection(self._path, self._timeout)
+        """A connection that closing the transport closes."""
+        connection = _UnixConnection(self._path, self._timeout)
+        self._connection = host, connection
+        return connection
 
 
 class _UnixConnection(http.client.HTTPConnection):
