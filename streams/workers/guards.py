@@ -1,0 +1,46 @@
+"""What a worker keeps on disk about records that kill it or that it refuses."""
+
+from dataclasses import dataclass
+
+from streams.processors.breaker import Breaker
+from streams.processors.keeper import Folders
+from streams.processors.marks import Deaths, Mark
+from streams.processors.settings import WorkerSettings
+from streams.steps.contract import Coordinates
+from streams.workers.suspects import Suspects
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards of one worker."""
+
+    mark: Mark
+    deaths: Deaths
+    suspects: Suspects
+    breaker: Breaker
+    deaths_allowed: int
+
+    @classmethod
+    def in_folders(cls, folders: Folders, worker: WorkerSettings) -> "Guards":
+        """The guards in the worker's folders, which are made."""
+        folders.worker.mkdir(parents=True, exist_ok=True)
+        deaths = Deaths(folders.deaths)
+        deaths.load()
+        breaker = Breaker(
+            folders.tripped,
+            run=worker.breaker_run,
+            share=worker.breaker_share,
+            window=worker.breaker_window,
+        )
+        return cls(Mark(folders.mark), deaths, Suspects(folders), breaker, worker.deaths_allowed)
+
+    def why_dead(self, at: Coordinates) -> str:
+        """Why the record at `at` is given up; empty where it is not."""
+        deaths = self.deaths.count(at)
+        return f"the process died {deaths} times on it" if deaths >= self.deaths_allowed else ""
+
+    def harmless(self, at: Coordinates) -> None:
+        """The work on the record at `at` is over, and the process lives."""
+        if at in self.suspects:
+            self.suspects.clear(at)
+            self.mark.clear()

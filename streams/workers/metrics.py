@@ -1,0 +1,19 @@
+"""Metrics of the workers that wait on models, and of the ticker; the common ones: `streams.metrics`."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+IN_FLIGHT = Gauge("opoi_replays_in_flight", "Replays that were begun and are not committed.")
+REPLAY_SECONDS = Histogram(
+    "opoi_replay_seconds",
+    "Length of a replay, tries that found the model away left out.",
+    ["status"],
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200),
+)
+REPLAYS_AWAY = Counter("opoi_replay_retries_total", "Tries of replays that found something away.", ["error"])
+PAUSED = Gauge("opoi_replay_paused", "1 while an operator has paused replays.")
+AWAY = Gauge("opoi_replay_away", "1 while something that replays need is away.", ["what"])
+UNCOMMITTED_SECONDS = Gauge(
+    "opoi_replay_uncommitted_seconds", "Age of the oldest replay that was begun and is not committed."
+)
+TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
+LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])

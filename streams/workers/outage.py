@@ -1,0 +1,109 @@
+"""Something that the work depends on is away: everybody waits, one probes, then all go on."""
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 60.0
+LONGEST_ASKED = 600.0
+"""The other side's own wish for a delay is followed up to here."""
+SAY_EVERY = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave to try once; to be handed back with `passed`, `failed` or `unused`."""
+
+    probe: bool
+
+
+class Outage:
+    """Whether `what` is away. Times in seconds. Thread-safe."""
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        first_wait: float = FIRST_WAIT,
+        longest_wait: float = LONGEST_WAIT,
+        on_change: Callable[[bool], None] = lambda away: None,
+    ) -> None:
+        self._what = what
+        self._first_wait = first_wait
+        self._longest_wait = longest_wait
+        self._on_change = on_change
+        self._changed = threading.Condition()
+        self._since: float | None = None
+        self._next = 0.0
+        self._failures = 0
+        self._probing = False
+        self._said = 0.0
+
+    @property
+    def ongoing(self) -> bool:
+        """Whether new work had better not begin."""
+        return self._since is not None
+
+    def permit(self, wait: float = 0.0) -> Permit | None:
+        """Leave to try, after at most `wait` seconds; None: it is still away, or somebody else probes."""
+        end = time.monotonic() + wait
+        with self._changed:
+            while self._since is not None:
+                now = time.monotonic()
+                if not self._probing and now >= self._next:
+                    self._probing = True
+                    return Permit(probe=True)
+                if now >= end:
+                    return None
+                self._changed.wait((end if self._probing else min(end, self._next)) - now)
+            return Permit(probe=False)
+
+    def passed(self, permit: Permit) -> None:
+        """It answered. Only a probe ends an outage: other work may have been answered before it began."""
+        if not permit.probe:
+            return
+        with self._changed:
+            assert self._since is not None
+            log.info(f"{self._what} is back", away_seconds=round(time.monotonic() - self._since, 1))
+            self._since, self._failures, self._probing = None, 0, False
+            self._changed.notify_all()
+        self._on_change(False)
+
+    def failed(self, permit: Permit, why: str, retry_after: float | None = None) -> None:
+        """It did not answer; `retry_after` is its own wish."""
+        with self._changed:
+            began = self._since is None
+            if not began and not permit.probe:
+                return
+            now = time.monotonic()
+            self._since = now if self._since is None else self._since
+            wait = min(self._first_wait * 2.0**self._failures, self._longest_wait) * random.uniform(0.8, 1.2)
+            self._next = now + max(wait, min(retry_after or 0.0, LONGEST_ASKED))
+            self._failures += 1
+            if permit.probe:
+                self._probing = False
+            if began or now - self._said >= SAY_EVERY:
+                self._said = now
+                log.warning(
+                    f"{self._what} is away: what runs waits, nothing new begins",
+                    error=why,
+                    away_seconds=round(now - self._since, 1),
+                    next_try_seconds=round(self._next - now, 1),
+                )
+            self._changed.notify_all()
+        if began:
+            self._on_change(True)
+
+    def unused(self, permit: Permit) -> None:
+        """The try said nothing about whether it is away."""
+        if permit.probe:
+            with self._changed:
+                self._probing = False
+                self._changed.notify_all()

@@ -1,0 +1,39 @@
+"""The replay worker: `opoi worker replay`.
+
+A parent keeps the worker and counts how it dies (`streams.processors.keeper`), so that a record that kills
+it again and again ends in the dead letters.
+"""
+
+import sys
+from typing import NoReturn
+
+from streams.cli.errors import UserError
+from streams.processors.keeper import AlreadyRuns, Folders, keep
+from streams.settings import Settings
+
+STAGE = "replay"
+DRAIN_SECONDS = 20.0
+"""What runs may take to end when the worker stops or gives partitions back."""
+STOP_SECONDS = DRAIN_SECONDS + 7
+"""After so long a worker that was told to stop is killed; nothing is lost by it."""
+
+
+def run(settings: Settings) -> NoReturn:
+    """Runs until the process is told to stop; exits with a code of `streams.exit_codes`.
+
+    Raises UserError where a worker of that name runs already.
+    """
+    folders = Folders(settings.home, STAGE, settings.worker.name)
+
+    def work() -> None:
+        # imported in the child alone: the parent stays small
+        from streams.workers.replay_process import agent_of, codec_of, work_until_stopped
+
+        codec = codec_of(settings)
+        work_until_stopped(settings, folders, codec, agent_of(settings, codec), DRAIN_SECONDS)
+
+    try:
+        code = keep(folders, work, STOP_SECONDS)
+    except AlreadyRuns as error:
+        raise UserError(str(error)) from error
+    sys.exit(code)

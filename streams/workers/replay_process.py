@@ -1,0 +1,104 @@
+"""The replay worker's own process: what it is made of, and how it begins and ends."""
+
+import os
+import signal
+import sys
+import time
+
+import structlog
+from prometheus_client import start_http_server
+
+from schemas.catalog import topics
+from schemas.codec import Codec, SubjectNames
+from schemas.errors import BrokerAway
+from schemas.registry import ConfluentRegistry
+from streams import metrics
+from streams.exit_codes import ExitCode, fail_stop
+from streams.processors.keeper import Folders, exits
+from streams.settings import Settings
+from streams.workers import logs
+from streams.workers.controls import Controls
+from streams.workers.flights import Execute
+from streams.workers.guards import Guards
+from streams.workers.intake import IntakeFailed
+from streams.workers.readiness import RETRY_SECONDS, TopicsMissing, wait_for_topics
+from streams.workers.replay_worker import Bounds, ReplayWorker
+from streams.workers.requests import STAGE
+
+log = structlog.get_logger(__name__)
+
+
+def codec_of(settings: Settings) -> Codec:
+    """The codec over the settings' registry."""
+    return Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+
+
+def agent_of(settings: Settings, codec: Codec) -> Execute:
+    """What runs a replay: the agent's own code on the settings' model."""
+    from agent.model import GeminiModel
+    from agent.replay import execute
+    from streams.artifacts import ArtifactStore
+
+    model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
+    store = ArtifactStore(settings.kafka, codec)
+    return lambda request, decision: execute(request, decision, store, model)
+
+
+def work_until_stopped(
+    settings: Settings, folders: Folders, codec: Codec, execute: Execute, drain_seconds: float
+) -> None:
+    """Replays until SIGTERM or SIGINT; a fault ends the process with a code of `streams.exit_codes`."""
+    logs.configure(settings.log, stage=STAGE, worker=settings.worker.name)
+    _serve_metrics(settings, folders)
+    guards = Guards.in_folders(folders, settings.worker)
+    if guards.breaker.half_open:
+        _pause(settings, folders)
+    try:
+        wait_for_topics(settings.kafka, _topics())
+        bounds = Bounds(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
+        worker = ReplayWorker(settings.kafka, codec, execute, _controls(settings), guards, bounds)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: worker.stop())
+        left = worker.run()
+    except (TopicsMissing, IntakeFailed) as error:
+        fail_stop(ExitCode.REFUSED, str(error))
+    except Exception as error:
+        log.exception("the worker failed")
+        fail_stop(ExitCode.OWN_FAULT, f"stage {STAGE} failed ({type(error).__name__}: {error})")
+    if left:
+        # an orderly end would tear the runs that did not end down in the middle of a call
+        sys.stderr.flush()
+        os._exit(0)
+
+
+def _topics() -> list[str]:
+    return [name for name, spec in topics().items() if STAGE in (*spec.producers, *spec.consumers)]
+
+
+def _serve_metrics(settings: Settings, folders: Folders) -> None:
+    for how, count in exits(folders).items():
+        metrics.EXITS.labels(STAGE, how).inc(count)
+    if settings.metrics.port is not None:
+        start_http_server(settings.metrics.port, addr=settings.metrics.host)
+
+
+def _pause(settings: Settings, folders: Folders) -> None:
+    log.warning(
+        "this worker was stopped because it refused most of what it saw; it waits and then tries one record",
+        seconds=settings.worker.breaker_pause_seconds,
+        next_step=f"look at the dead letters; delete {folders.tripped} to let records through again",
+    )
+    time.sleep(settings.worker.breaker_pause_seconds)
+
+
+def _controls(settings: Settings) -> Controls:
+    """The operator's word, read to its end before the first record."""
+    controls = Controls(settings.kafka, STAGE)
+    while True:
+        try:
+            controls.catch_up()
+        except BrokerAway as error:
+            log.warning("it cannot be told whether replays are paused; waiting", error=str(error))
+            time.sleep(RETRY_SECONDS)
+        else:
+            return controls

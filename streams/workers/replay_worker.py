@@ -1,0 +1,336 @@
+"""The loop of the replay worker: takes requests in, keeps runs in flight, commits what is done.
+
+One thread polls, decides and commits; each run has a thread; one thread publishes. At most `concurrency`
+runs are begun and not committed, so a crash repeats no more than those.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import structlog
+
+from schemas.catalog import topics
+from schemas.errors import RegistryAway, Undecodable
+from schemas.settings import KafkaSettings
+from streams.exit_codes import ExitCode, fail_stop
+from streams.kafka_clients import CheckedProducer
+from streams.processors.outputs import BrokenStep, Encoder, RecordCodec
+from streams.steps.contract import Coordinates, Output, Poison
+from streams.workers import metrics
+from streams.workers.controls import Controls
+from streams.workers.flights import (
+    Execute,
+    Flight,
+    Landing,
+    PastDeadline,
+    Unwanted,
+    seconds_left,
+    take_off,
+)
+from streams.workers.guards import Guards
+from streams.workers.intake import Intake, Ticket
+from streams.workers.offsets import Source
+from streams.workers.outage import Outage
+from streams.workers.publisher import WAIT_FOR_EVER, Publisher
+from streams.workers.replies import Replies, at_fault, named
+from streams.workers.requests import REQUESTS, RETRY, STAGE, answer, read_request, traced
+
+POLL_SECONDS = 0.02
+MOST_UNACKNOWLEDGED = 64
+"""Answers that may wait for the broker before intake holds."""
+SAY_EVERY = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much at once and how long. Times in seconds."""
+
+    concurrency: int = 8
+    drain_seconds: float = 17.0
+    """What runs may take to end when the worker stops or gives partitions back; the rest is dropped."""
+    commit_seconds: float = 1.0
+    hang_seconds: float = 120.0
+    """A run that takes twice its budget and so much more hangs: our own fault."""
+
+
+class ReplayWorker:
+    """Runs replays until `stop`. `execute` is called from up to `concurrency` threads."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        codec: RecordCodec,
+        execute: Execute,
+        controls: Controls,
+        guards: Guards,
+        bounds: Bounds,
+        **consumer_overrides: Any,
+    ) -> None:
+        self._codec = codec
+        self._execute = execute
+        self._controls = controls
+        self._guards = guards
+        self._bounds = bounds
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._waiting: deque[Ticket] = deque()
+        self._flights: dict[str, Flight] = {}
+        self._stopping = False
+        self._fault = ""
+        self._paused = False
+        self._committed_at = 0.0
+        self._commits_taken = True
+        self._said: dict[str, float] = {}
+        self._model = Outage("what replays need", on_change=_gauge("model"))
+        self._registry = Outage("the schema registry", on_change=_gauge("registry"))
+        producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
+        encoder = Encoder(STAGE, codec, topics())
+        self._publisher = Publisher(STAGE, producer, encoder, self._events.put)
+        self._replies = Replies(self._publisher, guards)
+        self._intake = Intake(
+            kafka, STAGE, (REQUESTS, RETRY), guards.deaths.load, self._release, **consumer_overrides
+        )
+
+    def stop(self) -> None:
+        """Ends `run` within the drain budget. Safe to call from a signal handler."""
+        self._stopping = True
+
+    def run(self) -> int:
+        """Works until stopped; how many runs were left that did not end in time.
+
+        Ends the process where the worker is at fault itself. Raises IntakeFailed.
+        """
+        while not self._stopping:
+            self._serve()
+            self._begin()
+            self._commit_in_time()
+            self._intake.hold(not self._has_room())
+            if (ticket := self._intake.next(POLL_SECONDS)) is not None:
+                self._waiting.append(ticket)
+            self._look_around()
+        self._drain(lambda _: True)
+        self._intake.close()
+        self._controls.close()
+        if self._fault:
+            fail_stop(ExitCode.OWN_FAULT, self._fault)
+        log.info("stopped", stage=STAGE, runs_left=len(self._flights))
+        return len(self._flights)
+
+    # taking in
+
+    def _may_begin(self) -> bool:
+        return (
+            not self._stopping
+            and not self._paused
+            and not self._model.ongoing
+            and len(self._flights) < self._bounds.concurrency
+            and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
+        )
+
+    def _has_room(self) -> bool:
+        return not self._waiting and self._may_begin()
+
+    def _begin(self) -> None:
+        """Begins what waits, as far as there is room."""
+        while self._waiting and self._may_begin():
+            ticket = self._waiting[0]
+            at = ticket.arrived.coordinates
+            if ticket.live:
+                if self._must_wait(at) or (permit := self._registry.permit()) is None:
+                    return
+                # an exception that nobody expects leaves with the mark set
+                self._guards.mark.set(at)
+                try:
+                    self._judge(ticket)
+                except RegistryAway as error:
+                    self._registry.failed(permit, str(error))
+                    self._guards.mark.clear()
+                    return
+                self._registry.passed(permit)
+                if not self._is_alone():
+                    self._guards.mark.clear()
+            self._waiting.popleft()
+
+    def _must_wait(self, at: Coordinates) -> bool:
+        """A suspect is worked on alone, and nothing beside it."""
+        return bool(self._flights) and (at in self._guards.suspects or self._is_alone())
+
+    def _is_alone(self) -> bool:
+        return any(each in self._guards.suspects for each in self._in_work())
+
+    def _in_work(self) -> list[Coordinates]:
+        flights = self._flights.values()
+        return [ticket.arrived.coordinates for flight in flights for ticket in flight.tickets]
+
+    def _judge(self, ticket: Ticket) -> None:
+        """What is to be done with a record. Raises RegistryAway."""
+        try:
+            if why := self._guards.why_dead(ticket.arrived.coordinates):
+                raise Poison("killed_the_process", why)
+            asked = read_request(self._codec, ticket.arrived)
+        except (Undecodable, Poison) as poison:
+            self._replies.bury(ticket, poison.kind, poison.reason)
+            return
+        flying = self._flights.get(asked.request.replay_id)
+        if flying is not None and flying.asked_by(ticket):
+            # the very record, come back with its partition: it is done when the run is
+            flying.tickets.append(ticket)
+            if flying.stage == "settled":
+                ticket.done()
+        elif flying is not None:
+            self._replies.answer(ticket, answer(ticket.arrived, asked, "duplicate", "in_flight"))
+        elif seconds_left(asked.request) <= 0:
+            self._replies.answer(ticket, answer(ticket.arrived, asked, "superseded", "past_deadline"))
+        else:
+            flight = Flight(asked, [ticket])
+            self._flights[flight.replay_id] = flight
+            self._note_in_work()
+            self._take_off(flight)
+
+    def _take_off(self, flight: Flight) -> None:
+        def land(landing: Landing) -> None:
+            self._events.put(partial(self._landed, flight, landing))
+
+        take_off(flight, self._execute, self._model, land)
+
+    # what came of it
+
+    def _serve(self, seconds: float = 0.0) -> None:
+        """Handles what runs and the publisher reported, waiting at most `seconds` for the first report."""
+        try:
+            self._events.get(block=seconds > 0, timeout=seconds or None)()
+            while True:
+                self._events.get_nowait()()
+        except queue.Empty:
+            return
+
+    def _landed(self, flight: Flight, landing: Landing) -> None:
+        ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
+        if ticket is None:
+            self._forget(flight)
+        elif isinstance(landing, Unwanted):
+            # it came back to us between the look and the landing
+            self._take_off(flight)
+        elif isinstance(landing, PastDeadline):
+            outcome = answer(ticket.arrived, flight.asked, "superseded", "past_deadline")
+            self._settle(flight, (outcome,))
+        elif isinstance(landing, Exception):
+            self._own_fault(flight, landing)
+        else:
+            try:
+                outputs = traced(ticket.arrived, flight.asked, landing)
+            except BrokenStep as error:
+                self._own_fault(flight, error)
+            else:
+                self._settle(flight, outputs)
+
+    def _settle(self, flight: Flight, outputs: tuple[Output, ...]) -> None:
+        def settled() -> None:
+            flight.stage = "settled"
+
+        flight.stage = "publishing"
+        self._guards.breaker.good()
+        self._replies.send(flight.tickets, outputs, then=settled)
+
+    def _own_fault(self, flight: Flight, error: Exception) -> None:
+        """Stops the worker; the other runs may still end, so that they are not bought again."""
+        at = flight.tickets[0].arrived.coordinates
+        log.error("a run failed by our own fault", exc_info=error, **named(at))
+        flight.stage = "failed"
+        if not self._fault:
+            self._fault = at_fault(at, error)
+            self._guards.mark.set(at)
+        self._stopping = True
+
+    # giving back
+
+    def _release(self, going: frozenset[Source]) -> None:
+        """Partitions are about to go elsewhere: what runs there may end within the budget."""
+        self._waiting = deque(ticket for ticket in self._waiting if ticket.source not in going)
+        if not self._stopping:
+            self._drain(lambda ticket: ticket.source in going)
+
+    def _drain(self, concerns: Callable[[Ticket], bool]) -> None:
+        end = time.monotonic() + self._bounds.drain_seconds
+
+        def is_busy(flight: Flight) -> bool:
+            mine = any(ticket.live and concerns(ticket) for ticket in flight.tickets)
+            return mine and flight.stage in ("running", "publishing")
+
+        while self._replies.unacknowledged or any(map(is_busy, self._flights.values())):
+            if time.monotonic() > end:
+                log.warning("what did not end in time is done again", seconds=self._bounds.drain_seconds)
+                break
+            self._serve(POLL_SECONDS)
+            self._commit_in_time()
+        self._commit()
+
+    def _commit_in_time(self) -> None:
+        """Commits once in a while, and as soon as that makes room; a commit that failed waits its turn."""
+        full = len(self._flights) >= self._bounds.concurrency and self._commits_taken
+        if full or time.monotonic() - self._committed_at >= self._bounds.commit_seconds:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._commits_taken = self._intake.commit()
+        self._committed_at = time.monotonic()
+        for flight in [one for one in self._flights.values() if one.is_over]:
+            self._forget(flight)
+
+    def _forget(self, flight: Flight) -> None:
+        del self._flights[flight.replay_id]
+        for ticket in flight.tickets:
+            self._guards.harmless(ticket.arrived.coordinates)
+        self._note_in_work()
+
+    def _note_in_work(self) -> None:
+        self._guards.suspects.in_work(self._in_work())
+        metrics.IN_FLIGHT.set(len(self._flights))
+
+    # looking around
+
+    def _look_around(self) -> None:
+        """What does not come with a record: the operator's word, a broker that is away, runs that hang."""
+        self._listen()
+        if (seconds := self._publisher.waiting_seconds) > SAY_EVERY / 2:
+            self._say("broker", "results wait for the broker, nothing is lost", seconds=round(seconds))
+        now = time.monotonic()
+        for flight in self._flights.values():
+            limit = 2 * flight.asked.request.budget.max_seconds + self._bounds.hang_seconds
+            if flight.stage == "running" and flight.wanted and now - flight.running_since > limit:
+                self._own_fault(flight, TimeoutError(f"the run has not ended after {limit:.0f} s"))
+        oldest = min((flight.began for flight in self._flights.values()), default=now)
+        metrics.UNCOMMITTED_SECONDS.set(now - oldest)
+
+    def _listen(self) -> None:
+        control = self._controls.refresh()
+        if self._paused and not control.paused:
+            log.info("replays go on", stage=STAGE)
+            self._said.pop("paused")
+        self._paused = control.paused
+        metrics.PAUSED.set(control.paused)
+        if control.paused:
+            self._say(
+                "paused",
+                "replays are paused: what runs ends, nothing new begins until `opoi replay resume`",
+                since=control.at.isoformat() if control.at else "",
+                reason=control.reason,
+                in_flight=len(self._flights),
+            )
+
+    def _say(self, about: str, what: str, **details: object) -> None:
+        now = time.monotonic()
+        if now - self._said.get(about, float("-inf")) >= SAY_EVERY:
+            self._said[about] = now
+            log.warning(what, stage=STAGE, **details)
+
+
+def _gauge(what: str) -> Callable[[bool], None]:
+    gauge = metrics.AWAY.labels(what)
+    return lambda away: gauge.set(away)

@@ -1,0 +1,252 @@
+"""Topics, requests and workers for the tests of the replay worker on a real broker."""
+
+import itertools
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.catalog import topic as topic_spec
+from schemas.codec import Codec
+from schemas.identity import decision_key, deterministic_id
+from schemas.memory import MemoryStore
+from schemas.record import Record
+from schemas.records import Budget, Disposition, ReplayRequest, TargetAgent
+from schemas.settings import KafkaSettings
+from streams.kafka_clients import CheckedProducer
+from streams.local.kafka import Broker
+from tests import builders
+
+PARTITIONS = 4
+TOPICS = (
+    "opoi.replay-requests",
+    "opoi.retry.replay",
+    "opoi.traces",
+    "opoi.dispositions",
+    "opoi.rejections",
+    "opoi.dead-letters",
+    "opoi.controls",
+    "agent.artifacts",
+)
+ROOT = Path(__file__).parents[2]
+_numbers = itertools.count(1)
+
+
+class World:
+    """Topics of one test's own, and the workers that it starts."""
+
+    def __init__(self, broker: Broker, folder: Path, protocol: str = "consumer") -> None:
+        self.broker = broker
+        self.folder = folder
+        self.prefix = f"t{next(_numbers)}-{time.time_ns()}"
+        self.kafka = KafkaSettings(
+            bootstrap_servers=broker.bootstrap,
+            group_protocol=protocol,
+            topic_names={name: f"{self.prefix}.{name}" for name in TOPICS},
+        )
+        self.codec = Codec(MemoryStore.whole())
+        self.starts_file = folder / "starts"
+        self.away = folder / "away"
+        self.workers: list[Worker] = []
+        self._producer: CheckedProducer | None = None
+        self.create()
+
+    def create(self, **configs: dict[str, str]) -> None:
+        admin = AdminClient({"bootstrap.servers": self.broker.bootstrap})
+        wanted = [
+            NewTopic(
+                self.kafka.physical(name),
+                num_partitions=topic_spec(name).partitions or PARTITIONS,
+                replication_factor=1,
+                config={**topic_spec(name).topic_config()},
+            )
+            for name in TOPICS
+        ]
+        for future in admin.create_topics(wanted).values():
+            future.result(30)
+
+    # in
+
+    def request(
+        self, decision_id: str, sample: int = 0, *, deadline: float = 3600, **changes: Any
+    ) -> ReplayRequest:
+        decision = builders.decision(decision_id)
+        fields: dict[str, Any] = {
+            "agent": decision.agent,
+            "account_id": decision.account_id,
+            "decision_id": decision_id,
+            "verdict_id": "v1",
+            "revision": 1,
+            "replay_id": deterministic_id(decision.agent, decision_id, sample),
+            "arm": "unhinted",
+            "strength": 0,
+            "sample": sample,
+            "target": TargetAgent(
+                agent_version="1",
+                prompt_id=decision.prompt_id,
+                toolset_id=decision.toolset_id,
+                spec_id=decision.spec_id,
+                model="opoi-local",
+            ),
+            "decision": self.codec.encode("agent.decisions", decision),
+            "budget": Budget(max_turns=8, max_output_tokens=1000, max_seconds=60),
+            "requested_at": datetime.now(UTC),
+            "deadline_at": datetime.now(UTC) + timedelta(seconds=deadline),
+        }
+        return ReplayRequest(**(fields | changes))
+
+    def ask(self, requests: Iterable[ReplayRequest]) -> list[str]:
+        """Sends requests; their replay ids."""
+        asked = list(requests)
+        for one in asked:
+            value = self.codec.encode("opoi.replay-requests", one)
+            self.send("opoi.replay-requests", decision_key(one.agent, one.decision_id), value)
+        self.flush()
+        return [one.replay_id for one in asked]
+
+    def send(self, topic: str, key: str | None, value: bytes | None, **options: Any) -> None:
+        if self._producer is None:
+            self._producer = CheckedProducer(self.kafka)
+        self._producer.send(topic, key, value, **options)
+
+    def flush(self) -> None:
+        assert self._producer is not None
+        self._producer.flush()
+
+    # workers
+
+    def worker(self, name: str = "1", **changes: Any) -> "Worker":
+        config: dict[str, Any] = {
+            "home": str(self.folder),
+            "kafka": json.loads(self.kafka.model_dump_json()),
+            "concurrency": 8,
+            "name": name,
+            "starts": str(self.starts_file),
+            "away": str(self.away),
+            "fast_seconds": 0.2,
+            "slow_seconds": 3.0,
+            "drain_seconds": 10.0,
+            "kept": False,
+        }
+        path = self.folder / f"{name}-{len(self.workers)}.json"
+        path.write_text(json.dumps(config | changes))
+        worker = Worker(path)
+        self.workers.append(worker)
+        return worker
+
+    def end(self) -> None:
+        for worker in self.workers:
+            worker.kill()
+
+    # out
+
+    def read(self, topic: str) -> list[Any]:
+        """Every message of a topic, partition by partition."""
+        physical = self.kafka.physical(topic)
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self.broker.bootstrap,
+                "group.id": "reader",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+                "fetch.wait.max.ms": 20,
+            }
+        )
+        found = []
+        try:
+            for partition in consumer.list_topics(physical, timeout=10).topics[physical].partitions:
+                _, end = consumer.get_watermark_offsets(TopicPartition(physical, partition), timeout=10)
+                consumer.assign([TopicPartition(physical, partition, 0)])
+                while end and (
+                    not found or found[-1].partition() != partition or found[-1].offset() < end - 1
+                ):
+                    message = consumer.poll(10)
+                    assert message is not None
+                    assert message.error() is None
+                    found.append(message)
+        finally:
+            consumer.close()
+        return found
+
+    def records(self, topic: str) -> list[Record]:
+        return [self.codec.decode(topic, message.value()) for message in self.read(topic)]
+
+    def traced(self) -> Counter[str]:
+        """How many traces each replay has."""
+        return Counter(record.replay_id for record in self.records("opoi.traces"))  # type: ignore[attr-defined]
+
+    def outcomes(self) -> Counter[tuple[str, str]]:
+        """Outcome and reason of each input, one a coordinate."""
+        last: dict[tuple[str, int, int], Disposition] = {}
+        for record in self.records("opoi.dispositions"):
+            assert isinstance(record, Disposition)
+            last[record.topic, record.partition, record.offset] = record
+        return Counter((record.outcome, record.reason) for record in last.values())
+
+    def starts(self) -> list[str]:
+        """The replay ids of all runs that were begun, in order."""
+        if not self.starts_file.exists():
+            return []
+        return [line.split()[0] for line in self.starts_file.read_text().splitlines()]
+
+    def committed(self) -> dict[int, int]:
+        """Offsets of the group on the requests, by partition."""
+        consumer = Consumer({"bootstrap.servers": self.broker.bootstrap, "group.id": "opoi-replay"})
+        physical = self.kafka.physical("opoi.replay-requests")
+        try:
+            places = [TopicPartition(physical, partition) for partition in range(PARTITIONS)]
+            return {one.partition: one.offset for one in consumer.committed(places, timeout=10)}
+        finally:
+            consumer.close()
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, config: Path) -> None:
+        self.log = config.with_suffix(".log")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.broker.replay_process", str(config)], cwd=ROOT, stderr=log
+            )
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(30)
+
+    def stop(self, seconds: float = 30) -> int:
+        """SIGTERM; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+    def ends(self, seconds: float = 60) -> int:
+        """The exit code of a worker that ends by itself."""
+        return self.process.wait(seconds)
+
+    def says(self) -> str:
+        return self.log.read_text(errors="replace")
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60, every: float = 0.2) -> None:
+    """Returns once `condition` is true; fails after `seconds`."""
+    end = time.monotonic() + seconds
+    while not _holds(condition):
+        assert time.monotonic() < end, "it did not come to that in time"
+        time.sleep(every)
+
+
+def _holds(condition: Callable[[], Any]) -> bool:
+    try:
+        return bool(condition())
+    except KafkaException:
+        return False  # a broker that has just come back

@@ -1,0 +1,63 @@
+"""A replay worker as a process whose agent is a script: `python -m tests.broker.replay_process CONFIG`.
+
+The decision's id says what the run does: `fast`, `slow`, `bug`, `crash`, `large`; while the file `away` is
+there, every run finds the model away. Each run that begins is a line in the file of starts.
+"""
+
+import json
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from agent.ports import ModelAway
+from schemas.codec import Codec
+from schemas.memory import MemoryStore
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from streams.processors.keeper import Folders, keep
+from streams.settings import Settings
+from streams.workers.replay_process import work_until_stopped
+from tests import builders
+
+HAZE = "".join(random.Random(1).choices("0123456789abcdef", k=9 * 1024 * 1024))
+
+
+def main(config: dict[str, Any]) -> int:
+    settings = Settings(
+        home=Path(config["home"]),
+        kafka=config["kafka"],
+        replay={"concurrency": config["concurrency"]},
+        worker={"name": config["name"]},
+    )
+    folders = Folders(settings.home, "replay", settings.worker.name)
+    starts, away = Path(config["starts"]), Path(config["away"])
+
+    def execute(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        if away.exists():
+            raise ModelAway("the test says so", attempts=2)
+        with starts.open("a") as file:
+            file.write(f"{request.replay_id} {os.getpid()} {decision.decision_id}\n")
+        kind = decision.decision_id.split("-")[0]
+        if kind == "bug":
+            raise RuntimeError("a bug of ours")
+        time.sleep(config["slow_seconds"] if kind == "slow" else config["fast_seconds"])
+        if kind == "crash":
+            os.kill(os.getpid(), signal.SIGSEGV)
+        trace = builders.trace(request, builders.action())
+        return trace.model_copy(update={"rationale": HAZE}) if kind == "large" else trace
+
+    def work() -> None:
+        codec = Codec(MemoryStore.whole())
+        work_until_stopped(settings, folders, codec, execute, config["drain_seconds"])
+
+    if config["kept"]:
+        return keep(folders, work, config["drain_seconds"] + 7)
+    work()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))

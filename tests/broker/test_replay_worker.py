@@ -1,0 +1,274 @@
+"""The replay worker on a real broker: what is asked for is run, whatever dies, comes, goes or is refused."""
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from sinks.dead_letters import dead_letter_headers, parse_dead_letter
+from streams.exit_codes import ExitCode
+from streams.local.kafka import Broker
+from streams.workers.controls import say
+from tests.broker.replay_kit import World, wait_for
+
+pytestmark = pytest.mark.stack
+PROTOCOLS = ("consumer", "classic")
+
+
+@pytest.fixture(scope="module")
+def broker() -> Iterator[Broker]:
+    folder = Path("/tmp/opoi-g-replay")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    with Broker(folder, 25000, 25001) as running:
+        yield running
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def world(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[World]:
+    made = World(broker, tmp_path, getattr(request, "param", "consumer"))
+    yield made
+    made.end()
+
+
+both_protocols = pytest.mark.parametrize("world", PROTOCOLS, indirect=True)
+
+
+@both_protocols
+def test_a_crash_repeats_only_what_was_in_flight(world: World) -> None:
+    mixed = [world.request(f"{'slow' if n % 4 == 0 else 'fast'}-{n}") for n in range(80)]
+    asked = world.ask(mixed)
+    first = world.worker(concurrency=20)
+    wait_for(lambda: len(world.starts()) >= 45)
+    first.kill()
+    before = len(world.starts())
+    assert before < 80
+    second = world.worker(concurrency=20)
+    wait_for(lambda: world.traced().keys() >= set(asked))
+    assert second.stop() == 0
+    begun = Counter(world.starts())
+    assert set(begun) == set(asked)
+    assert max(begun.values()) <= 2
+    assert sum(begun.values()) - len(begun) <= 20
+    assert set(world.traced()) == set(asked)
+    assert world.outcomes() == {("emitted", "completed"): 80}
+
+
+def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> None:
+    requests, retry, key = "opoi.replay-requests", "opoi.retry.replay", "media_buyer/fast-x"
+    fine = world.codec.encode(requests, world.request("fast-x"))
+    headless = world.codec.encode(requests, world.request("fast-x", decision=b"\x00\x00"))
+    again = world.request("fast-again")
+    sent_again = dict(first_letter(world))
+    poison = [
+        ("not_framed", requests, "k", b"no avro", {}),
+        ("unknown_schema_id", requests, key, b"\x00\x00\x00\x00\x07" + fine[5:], {"traceparent": b"00-1"}),
+        ("empty_body", requests, key, None, {}),
+        ("wrong_key", requests, "media_buyer/other", fine, {}),
+        ("not_framed", requests, key, headless, {}),
+        ("unknown_topic", retry, key, fine, {}),
+        ("not_framed", retry, key, b"still broken", sent_again),
+    ]
+    good = world.ask(world.request(f"fast-{n}") for n in range(4))
+    for _, topic, of_key, value, headers in poison:
+        world.send(topic, of_key, value, headers=headers)
+    world.send(retry, "media_buyer/fast-again", world.codec.encode(requests, again), headers=sent_again)
+    good += world.ask(world.request(f"fast-late-{n}") for n in range(4))
+    worker = world.worker()
+    wait_for(lambda: sum(world.outcomes().values()) == 9 + len(poison))
+    assert worker.stop() == 0
+    assert world.traced() == dict.fromkeys([*good, again.replay_id], 1)
+    dead = Counter(("dead", kind) for kind, *_ in poison)
+    assert world.outcomes() == dead + Counter({("emitted", "completed"): 9})
+    letters = {
+        (letter.error_type, message.key().decode(), message.value()): letter
+        for message in world.read("opoi.dead-letters")
+        for letter in [parse_dead_letter(message.headers())]
+    }
+    assert set(letters) == {(kind, of_key, value) for kind, _, of_key, value, _ in poison}
+    traced = next(letter for (kind, *_), letter in letters.items() if kind == "unknown_schema_id")
+    assert traced.original_headers == (("traceparent", b"00-1"),)
+    # a record that was sent again keeps its first coordinates
+    kept = letters["not_framed", key, b"still broken"]
+    assert (kept.topic, kept.partition, kept.offset) == (requests, 3, 7)
+
+
+def first_letter(world: World) -> list[tuple[str, bytes]]:
+    """Headers of a request that failed before, at offset 7 of partition 3."""
+    return dead_letter_headers(
+        topic="opoi.replay-requests",
+        partition=3,
+        offset=7,
+        timestamp=world.request("x").requested_at,
+        stage="replay",
+        error_type="x",
+        error="y",
+        failed_at=world.request("x").requested_at,
+    )
+
+
+def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> None:
+    asked = world.ask(world.request(f"fast-{n}") for n in range(60))
+    worker = world.worker(fast_seconds=1.0)
+    wait_for(lambda: len(world.starts()) >= 10)
+    broker.kill()
+    time.sleep(4)
+    broker.start()
+    wait_for(lambda: world.traced().keys() >= set(asked), 90)
+    assert worker.process.poll() is None
+    assert worker.stop() == 0
+    # what was paid for was kept while the broker was away
+    assert Counter(world.starts()) == Counter(asked)
+    assert world.outcomes() == {("emitted", "completed"): 60}
+
+
+@both_protocols
+def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
+    say(world.kafka, "replay", paused=True, reason="prices")
+    asked = world.ask(world.request(f"fast-{n}") for n in range(6))
+    worker = world.worker()
+    wait_for(lambda: "replays are paused" in worker.says())
+    assert worker.stop() == 0
+    worker = world.worker()
+    wait_for(lambda: "partitions assigned" in worker.says())
+    time.sleep(1)
+    assert world.starts() == []
+    say(world.kafka, "replay", paused=False)
+    wait_for(lambda: world.traced().keys() >= set(asked))
+    say(world.kafka, "replay", paused=True)
+    wait_for(lambda: worker.says().count("replays are paused") == 1)
+    more = world.ask(world.request(f"fast-more-{n}") for n in range(6))
+    time.sleep(1)
+    assert not set(world.starts()) & set(more)
+    assert worker.stop() == 0
+
+
+@both_protocols
+def test_workers_come_and_go_and_nothing_is_lost_or_bought_twice(world: World) -> None:
+    asked = world.ask(world.request(f"fast-{n}") for n in range(150))
+    first = world.worker("1", fast_seconds=0.5)
+    wait_for(lambda: len(world.starts()) >= 20)
+    second = world.worker("2", fast_seconds=0.5)
+    wait_for(lambda: "partitions given back" in first.says())
+    asked += world.ask(world.request(f"fast-more-{n}") for n in range(50))
+    time.sleep(2)
+    assert second.stop() == 0
+    asked += world.ask(world.request(f"fast-last-{n}") for n in range(30))
+    wait_for(lambda: world.traced().keys() >= set(asked))
+    assert first.stop() == 0
+    assert Counter(world.starts()) == Counter(asked)
+    assert world.outcomes() == {("emitted", "completed"): 230}
+
+
+def test_a_model_that_is_away_is_waited_for(world: World) -> None:
+    world.away.touch()
+    asked = world.ask(world.request(f"fast-{n}") for n in range(30))
+    late = world.request("fast-late", deadline=4)
+    world.ask([late])
+    worker = world.worker()
+    wait_for(lambda: "what replays need is away" in worker.says())
+    time.sleep(4)
+    world.away.unlink()
+    wait_for(lambda: sum(world.outcomes().values()) == 31)
+    assert worker.stop() == 0
+    assert world.traced() == dict.fromkeys(asked, 1)
+    assert world.outcomes() == {("emitted", "completed"): 30, ("superseded", "past_deadline"): 1}
+    assert worker.says().count("is away") < 4
+    assert world.read("opoi.dead-letters") == []
+
+
+def test_a_record_with_our_own_bug_stops_the_worker_three_times_and_then_is_dead(world: World) -> None:
+    world.ask([world.request("bug-1")])
+    asked = world.ask(world.request(f"fast-{n}") for n in range(10))
+    for _ in range(3):
+        assert world.worker(kept=True).ends() == ExitCode.OWN_FAULT
+    last = world.worker(kept=True)
+    wait_for(lambda: sum(world.outcomes().values()) == 11)
+    assert last.stop() == 0
+    assert world.outcomes() == {("emitted", "completed"): 10, ("dead", "killed_the_process"): 1}
+    # the others were allowed to end, and are not bought again
+    begun = Counter(world.starts())
+    assert {begun[one] for one in asked} == {1}
+
+
+def test_of_several_records_in_flight_the_one_that_crashes_the_process_is_found(world: World) -> None:
+    crash = world.request("crash-1")
+    asked = world.ask(world.request(f"fast-{n}") for n in range(4))
+    world.ask([crash])
+    asked += world.ask(world.request(f"fast-more-{n}") for n in range(4))
+    codes = [world.worker(kept=True, fast_seconds=0.5).ends() for _ in range(4)]
+    assert set(codes) == {128 + 11}
+    last = world.worker(kept=True)
+    wait_for(lambda: sum(world.outcomes().values()) == 9)
+    assert last.stop() == 0
+    assert world.outcomes() == {("emitted", "completed"): 8, ("dead", "killed_the_process"): 1}
+    assert set(world.traced()) == set(asked)
+
+
+def test_a_trace_that_no_topic_carries_is_a_rejection(world: World) -> None:
+    (asked,) = world.ask([world.request("large-1")])
+    worker = world.worker()
+    wait_for(lambda: world.outcomes() == {("rejected", "too_large"): 1})
+    assert worker.stop() == 0
+    assert world.traced() == {}
+    (rejection,) = world.records("opoi.rejections")
+    assert (rejection.replay_id, rejection.reason_code) == (asked, "too_large")  # type: ignore[attr-defined]
+    assert json.loads(rejection.evidence_json)["limit"] == 4 * 1024 * 1024  # type: ignore[attr-defined]
+
+
+def test_a_refused_record_stops_the_worker_and_nothing_is_committed(world: World, broker: Broker) -> None:
+    def limit(size: int) -> None:
+        entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(
+            ResourceType.TOPIC, world.kafka.physical("opoi.traces"), incremental_configs=[entry]
+        )
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.incremental_alter_configs([resource])[resource].result(10)
+
+    limit(100)
+    asked = world.ask(world.request(f"fast-{n}") for n in range(3))
+    worker = world.worker()
+    assert worker.ends() == ExitCode.PRODUCE_FAILED
+    assert "the broker did not take a record" in worker.says()
+    assert all(offset <= 0 for offset in world.committed().values())
+    limit(4 * 1024 * 1024)
+    worker = world.worker()
+    wait_for(lambda: world.traced().keys() >= set(asked))
+    assert worker.stop() == 0
+
+
+def test_what_was_asked_twice_is_run_once_and_what_is_late_not_at_all(world: World) -> None:
+    twice = world.request("slow-1")
+    world.ask([twice, twice, twice, world.request("fast-late", deadline=-1)])
+    worker = world.worker()
+    wait_for(lambda: sum(world.outcomes().values()) == 4)
+    assert worker.stop() == 0
+    assert world.starts() == [twice.replay_id]
+    assert world.outcomes() == {
+        ("emitted", "completed"): 1,
+        ("duplicate", "in_flight"): 2,
+        ("superseded", "past_deadline"): 1,
+    }
+    (trace,) = world.records("opoi.traces")
+    assert [cause.id for cause in trace.caused_by] == [twice.replay_id]  # type: ignore[attr-defined]
+
+
+def test_a_stop_keeps_to_its_budget(world: World) -> None:
+    short = world.ask(world.request(f"fast-{n}") for n in range(3))
+    long = world.ask(world.request(f"slow-{n}") for n in range(3))
+    worker = world.worker(fast_seconds=1.0, slow_seconds=60.0, drain_seconds=3.0)
+    wait_for(lambda: len(world.starts()) == 6)
+    begun = time.monotonic()
+    assert worker.stop() == 0
+    assert time.monotonic() - begun < 6
+    assert set(world.traced()) == set(short)
+    worker = world.worker(fast_seconds=0.1, slow_seconds=0.1)
+    wait_for(lambda: set(world.traced()) == {*short, *long})
+    assert worker.stop() == 0
+    assert world.traced() == dict.fromkeys([*short, *long], 1)
