@@ -42,14 +42,17 @@ _AWAY = {
     "UNKNOWN_STATUS_OF_INSERT",
     "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
 }
-_NOT_MIGRATED = {
+# of an insert: neither the rows' fault nor gone by itself, but mended by an operator
+_TO_MEND = {
+    "ACCESS_DENIED",
     "NO_SUCH_COLUMN_IN_TABLE",
+    "READONLY",
     "THERE_IS_NO_COLUMN",
     "UNKNOWN_DATABASE",
     "UNKNOWN_IDENTIFIER",
     "UNKNOWN_TABLE",
 }
-_NOT_ALLOWED = {"ACCESS_DENIED", "AUTHENTICATION_FAILED", "READONLY", "REQUIRED_PASSWORD", "WRONG_PASSWORD"}
+_NO_LOGIN = {"AUTHENTICATION_FAILED", "REQUIRED_PASSWORD", "UNKNOWN_USER", "WRONG_PASSWORD"}
 
 
 class ClickHouseAway(Exception):
@@ -143,26 +146,38 @@ class ClickHouse:
         except (DataError, InterfaceError) as error:
             raise refused(_first_line(error)) from error
         except DatabaseError as error:
-            if error.name in _NOT_MIGRATED and refused is BatchRefused:
+            said = _first_line(error)
+            if error.name in _NO_LOGIN:
                 raise ClickHouseAway(
-                    f"{self.settings.url}: {_first_line(error)}; run `opoi migrate up`"
-                ) from error
-            if error.name in _NOT_ALLOWED:
-                raise ClickHouseAway(
-                    f"{self.settings.url} refuses user {self.settings.user!r}: {_first_line(error)}; "
+                    f"{self.settings.url} refuses user {self.settings.user!r}: {said}; "
                     "set OPOI_CLICKHOUSE__USER and OPOI_CLICKHOUSE__PASSWORD"
                 ) from error
+            if error.name in _TO_MEND and refused is BatchRefused:
+                raise ClickHouseAway(
+                    f"{self.settings.url}: {said}; run `opoi migrate up`, or grant the insert"
+                ) from error
             if error.code is None or error.name in _AWAY:
-                raise ClickHouseAway(f"{self.settings.url} does not answer: {_first_line(error)}") from error
-            raise refused(_first_line(error)) from error
+                raise ClickHouseAway(
+                    f"{self.settings.url} does not answer: {_first_line(_root(error))}"
+                ) from error
+            raise refused(said) from error
         except ClickHouseError as error:
-            raise ClickHouseAway(f"{self.settings.url} does not answer: {_first_line(error)}") from error
+            raise ClickHouseAway(
+                f"{self.settings.url} does not answer: {_first_line(_root(error))}"
+            ) from error
         except (TypeError, ValueError, LookupError, AttributeError, OverflowError, struct.error) as error:
             # what the client raises on a value that its column cannot carry
             raise refused(f"{type(error).__name__}: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _root(error: BaseException) -> BaseException:
+    """What the network said, below what the client and its HTTP library wrap around it."""
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    return error
+
+
+def _first_line(error: BaseException) -> str:
     """What ClickHouse said, without what the client wraps around it."""
     text = str(error).strip().rpartition("DB::Exception: ")[2].partition(" (for url ")[0]
     return text.splitlines()[0][:500] if text else type(error).__name__

@@ -1,5 +1,6 @@
 """Records made from their Avro schemas alone, so that a new field is in every test at once."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -21,13 +22,13 @@ def sample(record: str, *, bare: bool = False) -> Record:
     return record_type(record).model_validate(_Sampler(bare).value(plain_schema(record), ""))
 
 
-def landing(topic: str, offset: int = 7, **changes: Any) -> Landing:
+def landing(topic: str, **changes: Any) -> Landing:
     """Where a message stood."""
     fields: dict[str, Any] = {
         "topic_id": TOPIC_ID,
         "topic": topic,
         "partition": 3,
-        "offset": offset,
+        "offset": 7,
         "timestamp": NOON,
         "key": b"media_buyer/d1",
         "schema_id": 5,
@@ -35,9 +36,11 @@ def landing(topic: str, offset: int = 7, **changes: Any) -> Landing:
     return Landing(**(fields | changes))
 
 
-def sample_row(table: Table, *, bare: bool = False, offset: int = 7, **changes: Any) -> Row:
-    """The row of a sample; `changes` are fields of the record."""
-    at = landing(table.topic.name, offset)
+def sample_row(
+    table: Table, *, bare: bool = False, place: Mapping[str, Any] | None = None, **changes: Any
+) -> Row:
+    """The row of a sample; `changes` are fields of the record (of its headers, for a dead letter)."""
+    at = landing(table.topic.name, **(place or {}))
     if table.topic.record is None:
         return dead_letter_row(b"\x00\xfe", [] if bare else dead_letter(**changes), at)
     return row_maker(table)(sample(table.topic.record, bare=bare).model_copy(update=changes), at)

@@ -1,34 +1,45 @@
--- Is everything that came in accounted for? One row per stage: its inputs by what became of them.
--- Every input has a disposition: inputs = the sum of the outcomes + missing. `pending` waits for
--- something (a verdict, traces, an adjudication); `missing` has no disposition yet.
--- Ticks are the clock of a stage, not inputs. Undecodable inputs count through their dead letters.
+-- Whether everything that came into a stage is accounted for: its inputs against their dispositions.
+--
+-- An input without a disposition is missing once it is older than the grace; `missing` lists those.
+-- Ticks and artifacts are not accounted for.
+--
+-- Parameters:
+--   days UInt16 = 7: how many days back, by the input's Kafka timestamp.
+--   grace_seconds UInt32 = 60: how long a stage may take before its input counts as missing.
+--
+-- Columns:
+--   stage: the stage.
+--   topic: logical topic of the inputs.
+--   inputs: how many there were.
+--   emitted: inputs that led to records.
+--   duplicate: inputs that were there already.
+--   superseded: inputs that a newer one took the place of.
+--   expired: inputs that waited for their other half in vain.
+--   rejected: inputs that a rule or gate refused.
+--   withdrawn: inputs that were taken back.
+--   dead: inputs in the dead letters.
+--   pending: inputs that still wait for their closing outcome.
+--   in_work: inputs without a disposition, within the grace.
+--   missing: inputs without a disposition, past the grace.
+--   oldest_missing: Kafka timestamp of the oldest missing one.
 WITH
-    sources AS
-    (
-        SELECT arrayJoin([
-            ('join', 'agent.decisions'), ('join', 'expert.verdicts'),
-            ('trigger', 'opoi.reviews'), ('trigger', 'opoi.traces'),
-            ('replay', 'opoi.replay-requests'),
-            ('sanitize', 'opoi.cases')
-        ]) AS source, source.1 AS stage, source.2 AS topic
-    ),
-    places AS
-    (
-        SELECT _topic AS topic, _partition AS partition, _offset AS offset FROM agent_decisions_raw
-        UNION DISTINCT SELECT _topic, _partition, _offset FROM expert_verdicts_raw
-        UNION DISTINCT SELECT _topic, _partition, _offset FROM reviews_raw
-        UNION DISTINCT SELECT _topic, _partition, _offset FROM traces_raw
-        UNION DISTINCT SELECT _topic, _partition, _offset FROM replay_requests_raw
-        UNION DISTINCT SELECT _topic, _partition, _offset FROM cases_raw
-        UNION DISTINCT SELECT topic, partition, offset FROM dead_letters_raw
-    ),
+    -- of a broker that was made anew, only the present life
     inputs AS
     (
-        SELECT sources.stage AS stage, topic, partition, offset
-        FROM places INNER JOIN sources USING (topic)
+        SELECT *
+        FROM stage_inputs
+        WHERE (topic, topic_id) IN (SELECT topic, argMax(topic_id, inserted_at) FROM stage_inputs GROUP BY topic)
+            AND timestamp >= now() - toIntervalDay({days:UInt16})
+    ),
+    outcomes AS
+    (
+        SELECT stage, topic, partition, offset, outcome
+        FROM dispositions
+        WHERE _topic_id = (SELECT argMax(_topic_id, _inserted_at) FROM dispositions_raw)
     )
 SELECT
-    stage,
+    inputs.stage AS stage,
+    inputs.topic AS topic,
     count() AS inputs,
     countIf(outcome = 'emitted') AS emitted,
     countIf(outcome = 'duplicate') AS duplicate,
@@ -38,9 +49,12 @@ SELECT
     countIf(outcome = 'withdrawn') AS withdrawn,
     countIf(outcome = 'dead') AS dead,
     countIf(outcome = 'pending') AS pending,
-    countIf(outcome = '') AS missing
+    countIf(outcome = '' AND timestamp >= now() - toIntervalSecond({grace_seconds:UInt32})) AS in_work,
+    countIf(outcome = '' AND timestamp < now() - toIntervalSecond({grace_seconds:UInt32})) AS missing,
+    minOrNullIf(timestamp, outcome = '' AND timestamp < now() - toIntervalSecond({grace_seconds:UInt32})) AS oldest_missing
 FROM inputs
-LEFT JOIN (SELECT stage, topic, partition, offset, toString(outcome) AS outcome FROM dispositions) AS said
-    USING (stage, topic, partition, offset)
-GROUP BY stage
-ORDER BY indexOf(['join', 'trigger', 'replay', 'sanitize'], stage)
+LEFT JOIN outcomes
+    ON inputs.stage = outcomes.stage AND inputs.topic = outcomes.topic
+    AND inputs.partition = outcomes.partition AND inputs.offset = outcomes.offset
+GROUP BY stage, topic
+ORDER BY stage, topic

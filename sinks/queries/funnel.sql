@@ -1,17 +1,49 @@
--- From decisions to training examples: how many records of each kind there are, each counted once.
--- step: order in the flow; what: the kind of record; detail: kind, status, arm or reason; count.
-SELECT * FROM
+-- How many records each step of the pipeline holds, in the order of the flow.
+--
+-- Parameters:
+--   agent String = '': only this agent; empty: all.
+--   days UInt16 = 30: how many days back.
+--
+-- Columns:
+--   step: place in the flow.
+--   item: what is counted; each once, however often it was sent.
+--   arm: replay arm or dataset arm, where the item has one.
+--   kind: kind, status or reason of the item; of verdicts that of their highest revision.
+--   records: how many.
+SELECT step, item, arm, kind, count() AS records
+FROM
 (
-    SELECT 1 AS step, 'decision' AS what, '' AS detail, count() AS count FROM agent_decisions
-    UNION ALL SELECT 2, 'verdict', toString(kind), count() FROM expert_verdicts GROUP BY kind
-    UNION ALL SELECT 3, 'review', toString(status), count() FROM reviews GROUP BY status
-    UNION ALL SELECT 4, 'replay request', toString(arm), count() FROM replay_requests GROUP BY arm
-    UNION ALL SELECT 5, 'trace', concat(arm, ' ', status), count() FROM traces GROUP BY arm, status
-    UNION ALL SELECT 6, 'case', toString(status), count() FROM cases GROUP BY status
-    UNION ALL SELECT 7, 'gap', toString(gap_class), count() FROM gap_reports GROUP BY gap_class
-    UNION ALL SELECT 8, 'training example', concat(arm, ' ', toString(source)), count() FROM training_examples GROUP BY arm, source
-    UNION ALL SELECT 9, 'rejection', concat(gate, ' ', reason_code, if(arm IS NULL, '', concat(' (', arm, ')'))), count()
-              FROM rejections GROUP BY gate, reason_code, arm
-    UNION ALL SELECT 10, 'dead letter', concat(stage, ' ', error_type), count() FROM dead_letters GROUP BY stage, error_type
+    SELECT 1 AS step, 'decisions' AS item, '' AS arm, '' AS kind, agent, _timestamp AS at
+    FROM agent_decisions
+    UNION ALL
+    SELECT 2, 'verdicts', '', argMax(kind, revision), any(agent), min(_timestamp)
+    FROM expert_verdicts
+    GROUP BY verdict_id
+    UNION ALL
+    SELECT 3, 'reviews', '', status, agent, _timestamp
+    FROM reviews
+    UNION ALL
+    SELECT 4, 'replay requests', arm, '', agent, _timestamp
+    FROM replay_requests
+    UNION ALL
+    SELECT 5, 'traces', arm, status, agent, _timestamp
+    FROM traces
+    UNION ALL
+    SELECT 6, 'cases', '', status, agent, _timestamp
+    FROM cases
+    UNION ALL
+    SELECT 7, 'gap reports', '', gap_class, agent, _timestamp
+    FROM gap_reports
+    UNION ALL
+    SELECT 8, 'live training examples', arm, ifNull(split, ''), agent, _timestamp
+    FROM training_examples
+    UNION ALL
+    SELECT 9, 'rejections', ifNull(arm, ''), concat(stage, ': ', gate, '/', reason_code), ifNull(agent, ''), _timestamp
+    FROM rejections
+    UNION ALL
+    SELECT 10, 'dead letters', '', concat(stage, ': ', error_type), splitByChar('/', _key)[1], _timestamp
+    FROM dead_letters
 )
-ORDER BY step, count DESC, detail
+WHERE ({agent:String} = '' OR agent = {agent:String}) AND at >= now() - toIntervalDay({days:UInt16})
+GROUP BY step, item, arm, kind
+ORDER BY step, arm, kind

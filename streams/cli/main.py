@@ -33,6 +33,8 @@ COMMANDS = {
     "worker": Lazy("streams.cli.worker:worker", "Run one worker of one stage.", PIPELINE),
     "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
     "schemas": Lazy("streams.cli.schemas:app", "Register, check and show the schemas of records.", PIPELINE),
+    "migrate": Lazy("streams.cli.migrate:app", "Make the tables and views in ClickHouse.", PIPELINE),
+    "sql": Lazy("streams.cli.sql:sql", "Ask ClickHouse: named queries, or your own.", PIPELINE),
     "agent": Lazy("streams.cli.agent:app", "Register agents, show their prompts.", PIPELINE),
     "config": Lazy("streams.cli.config:app", "Show the effective settings.", OTHER),
 }

@@ -127,6 +127,8 @@ def _configure_logs(settings: LogSettings) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+    # its errors reach us as exceptions, which are told once and in words
+    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from conftest import Front
 
 from sinks import migrate
 from sinks.clickhouse import BatchRefused, ClickHouse, ClickHouseAway, StatementRefused
 from sinks.rows import dead_letter_row
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, Table, tables
+from tests.engine.front_process import Front
 from tests.samples import dead_letter, landing, sample_row
 
 DATABASE = "landing"
@@ -73,7 +73,7 @@ def test_landed_twice_is_once_in_the_view(store: ClickHouse, table: Table) -> No
     store.insert(table, rows)
     store.insert(table, rows)
     # the same record, sent twice by its producer
-    store.insert(table, [sample_row(table, offset=8, **live)])
+    store.insert(table, [sample_row(table, place={"offset": 8}, **live)])
     assert store.query(f"SELECT count() FROM {table.view}").result_rows == [(1,)]
     assert store.query(f"SELECT _offset FROM {table.view}").result_rows == [(7,)]
     store.command(f"OPTIMIZE TABLE {table.name} FINAL")
@@ -82,9 +82,9 @@ def test_landed_twice_is_once_in_the_view(store: ClickHouse, table: Table) -> No
 
 def test_the_highest_version_is_live_until_withdrawn(store: ClickHouse) -> None:
     table = tables()["opoi.training-examples"]
-    first = sample_row(table, offset=9, issue_number=1, state="live", weight=1.0)
-    second = sample_row(table, offset=8, issue_number=2, state="live", weight=2.0)
-    withdrawn = sample_row(table, offset=7, issue_number=3, state="withdrawn", weight=3.0)
+    first = sample_row(table, place={"offset": 9}, issue_number=1, state="live", weight=1.0)
+    second = sample_row(table, place={"offset": 8}, issue_number=2, state="live", weight=2.0)
+    withdrawn = sample_row(table, place={"offset": 7}, issue_number=3, state="withdrawn", weight=3.0)
     store.insert(table, [second, first])
     assert store.query("SELECT weight FROM training_examples").result_rows == [(2.0,)]
     store.insert(table, [withdrawn])
@@ -98,10 +98,10 @@ def test_the_highest_version_is_live_until_withdrawn(store: ClickHouse) -> None:
 
 def test_a_closing_outcome_beats_pending(store: ClickHouse) -> None:
     table = tables()["opoi.dispositions"]
-    store.insert(table, [sample_row(table, offset=1, outcome="pending", reason="waits")])
+    store.insert(table, [sample_row(table, place={"offset": 1}, outcome="pending", reason="waits")])
     assert store.query("SELECT outcome FROM dispositions").result_rows == [("pending",)]
-    store.insert(table, [sample_row(table, offset=2, outcome="emitted", reason="joined")])
-    store.insert(table, [sample_row(table, offset=3, outcome="expired", reason="again")])
+    store.insert(table, [sample_row(table, place={"offset": 2}, outcome="emitted", reason="joined")])
+    store.insert(table, [sample_row(table, place={"offset": 3}, outcome="expired", reason="again")])
     assert store.query("SELECT outcome, reason FROM dispositions").result_rows == [("emitted", "joined")]
 
 
@@ -118,7 +118,7 @@ def test_dispositions_of_a_broker_made_anew_are_other_ones(store: ClickHouse) ->
 def test_a_dead_letter_sent_again_in_vain_is_one_failure(store: ClickHouse) -> None:
     table = tables()[DEAD_LETTERS]
     again = dead_letter(error_type="contract", replays=2)
-    store.insert(table, [sample_row(table), dead_letter_row(b"x", again, landing(DEAD_LETTERS, 8))])
+    store.insert(table, [sample_row(table), dead_letter_row(b"x", again, landing(DEAD_LETTERS, offset=8))])
     assert store.query("SELECT error_type, replays FROM dead_letters").result_rows == [("contract", 2)]
     assert store.query("SELECT count() FROM dead_letters_versions").result_rows == [(2,)]
 
@@ -143,7 +143,8 @@ class TestErrors:
         try:
             with pytest.raises(BatchRefused, match=r"Constraint `small` .* is violated"):
                 store.insert(
-                    table, [sample_row(table, revision=1), sample_row(table, offset=8, revision=100)]
+                    table,
+                    [sample_row(table, revision=1), sample_row(table, place={"offset": 8}, revision=100)],
                 )
             assert store.query(f"SELECT count() FROM {table.name}").result_rows == [(0,)]
         finally:
@@ -164,6 +165,10 @@ class TestErrors:
         table = tables()["expert.verdicts"]
         with pytest.raises(ClickHouseAway, match=r"http://127\.0\.0\.1:1 does not answer"):
             ClickHouse(ClickHouseSettings(url="http://127.0.0.1:1")).insert(table, [sample_row(table)])
+
+    def test_what_only_reads_cannot_write(self, store: ClickHouse) -> None:
+        with pytest.raises(StatementRefused, match="readonly mode"):
+            store.query("INSERT INTO alerts_raw (name) VALUES ('x')", readonly=2)
 
     def test_a_wrong_statement_is_refused(self, store: ClickHouse) -> None:
         with pytest.raises(StatementRefused, match="Syntax error: failed at position 7"):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from conftest import Front
 
 from sinks import ddl, migrate, migrations_folder
 from sinks.clickhouse import ClickHouseAway
@@ -13,6 +12,7 @@ from sinks.migrate import MigrationRefused
 from sinks.migrations_folder import migrations
 from sinks.settings import ClickHouseSettings
 from sinks.tables import INSERTED_AT, tables
+from tests.engine.front_process import Front
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+"""`opoi sql`: named analyst queries, and statements of one's own, read-only."""
+
+import csv
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from sinks.named_queries import QueryFault, named_queries, named_query
+from streams.cli.errors import UserError
+from streams.cli.migrate import one_line_errors
+from streams.cli.output import AsJson, table
+from streams.settings import load_settings
+
+LONGEST = 60
+"""Characters of a cell in a table."""
+
+
+def sql(
+    name: Annotated[str | None, typer.Argument(help="A named query; `--list` shows all.")] = None,
+    statement: Annotated[str | None, typer.Option("-q", "--query", help="A statement of your own.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, for {NAME:Type}.")] = None,
+    list_them: Annotated[bool, typer.Option("--list", help="List the named queries.")] = False,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+) -> None:
+    """Ask ClickHouse; nothing can be changed by it.
+
+    Example usage: opoi sql funnel --param days=7
+    """
+    if list_them:
+        _list(as_json)
+        return
+    if (name is None) == (statement is None):
+        raise UserError("give the name of a query (`opoi sql --list` shows them) or -q 'SELECT ...'")
+    if as_json and as_csv:
+        raise UserError("--json and --csv exclude each other: give one of them")
+    given = _parameters(param or [])
+    if statement is not None:
+        _print(*_ask(statement, given), as_json=as_json, as_csv=as_csv)
+        return
+    assert name is not None
+    try:
+        query = named_query(name)
+        bound = query.bind(given)
+    except QueryFault as fault:
+        raise UserError(str(fault)) from fault
+    _, rows = _ask(query.sql, bound)
+    _print(list(query.columns), rows, as_json=as_json, as_csv=as_csv)
+
+
+def _ask(text: str, bound: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+    from sinks.clickhouse import ClickHouse
+
+    with one_line_errors():
+        found = ClickHouse(load_settings().clickhouse).query(text, bound, readonly=2)
+    return found.column_names, found.result_rows
+
+
+def _parameters(given: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for each in given:
+        name, equals, value = each.partition("=")
+        if not equals or not name:
+            raise UserError(f"--param {each!r} is not NAME=VALUE")
+        found[name] = value
+    return found
+
+
+def _print(names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool, as_csv: bool) -> None:
+    if as_json:
+        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False, default=_plain))
+    elif as_csv:
+        writer = csv.writer(sys.stdout)
+        writer.writerow(names)
+        writer.writerows([_plain_cell(cell) for cell in row] for row in rows)
+    else:
+        typer.echo(table(names, ([_cut(_plain_cell(cell)) for cell in row] for row in rows)))
+        typer.echo(f"{len(rows)} rows", err=True)
+
+
+def _plain_cell(value: Any) -> Any:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
+    return json.dumps(value, ensure_ascii=False, default=_plain).strip('"')
+
+
+def _cut(cell: Any) -> Any:
+    """Long texts would break the table; `--json` and `--csv` give them whole."""
+    if not isinstance(cell, str):
+        return cell
+    line = " ".join(cell.split())
+    return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        # without a zone it is UTC: so the client gives it, and so every column of ours is
+        return value.isoformat(timespec="milliseconds") + ("" if value.tzinfo else "Z")
+    return str(value)
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        listed = [
+            {
+                "name": query.name,
+                "about": query.about,
+                "parameters": {each.name: each.meaning for each in query.parameters},
+                "columns": dict(query.columns),
+            }
+            for query in named_queries().values()
+        ]
+        typer.echo(json.dumps(listed, indent=2))
+        return
+    rows = [
+        (query.name, query.about, ", ".join(each.name for each in query.parameters))
+        for query in named_queries().values()
+    ]
+    typer.echo(table(("QUERY", "ANSWERS", "PARAMETERS"), rows))
