@@ -28,7 +28,7 @@ Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 class Record(BaseModel):
     """One Avro record as Python. Sub-classes are generated from `schemas/avsc`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
 
     schema_name: ClassVar[str]
 

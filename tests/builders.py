@@ -15,6 +15,7 @@ from schemas.records import (
     ExpertVerdict,
     Part,
     ReplayRequest,
+    TokenLogProbability,
     Turn,
     Usage,
 )
@@ -81,7 +82,7 @@ def conversation(
                     call_id="1",
                     arguments_json=asked,
                     effect="read",
-                    signature=b"\x01\x02",
+                    signature=b"\xff\x93\x00",
                 ),
             ),
             finish_reason="STOP",
@@ -101,7 +102,12 @@ def conversation(
                 ),
             ),
         ),
-        Turn(role="model", parts=(Part(kind="text", text=text),), finish_reason="STOP"),
+        Turn(
+            role="model",
+            parts=(Part(kind="text", text=text),),
+            log_probabilities=(TokenLogProbability(token="The", log_probability=float("-inf")),),
+            finish_reason="STOP",
+        ),
     )
 
 

@@ -60,5 +60,8 @@ def generated_text(part: Part) -> str:
 
 
 def turns_hash(turns: tuple[Turn, ...]) -> str:
-    """sha256 over the canonical JSON of a conversation."""
-    return content_hash([turn.model_dump(mode="json") for turn in turns])
+    """sha256 over the canonical JSON of a conversation, without its log-probabilities.
+
+    These may be infinite, which JSON cannot carry, and no gate looks at them.
+    """
+    return content_hash([turn.model_dump(mode="json", exclude={"log_probabilities"}) for turn in turns])
