@@ -1,0 +1,86 @@
+"""Runs in flight: tried again while something is away, within their deadline, as long as they are wanted."""
+
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+
+import pytest
+
+from agent.ports import ModelAway, QuotaExceeded
+from schemas.errors import RegistryAway
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from streams.workers.flights import Execute, Flight, Landing, PastDeadline, Unwanted, take_off
+from streams.workers.intake import Ticket
+from streams.workers.offsets import PartitionOffsets, Source
+from streams.workers.outage import Outage
+from streams.workers.requests import Asked
+from tests import builders
+from tests.unit.workers.replay_samples import arrived, request
+
+
+class Agent:
+    """Raises what it is given, then answers."""
+
+    def __init__(self, *faults: Exception) -> None:
+        self.faults = list(faults)
+        self.calls = 0
+
+    def __call__(self, request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        self.calls += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return builders.trace(request, builders.action())
+
+
+def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
+    asked = Asked(request(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds)), builders.decision())
+    partition = PartitionOffsets(None)
+    return Flight(asked, [Ticket(arrived(asked.request), Source("requests", 2), partition)]), partition
+
+
+def landing(one: Flight, agent: Execute, first_wait: float = 0.02) -> Landing:
+    landed: SimpleQueue[Landing] = SimpleQueue()
+    take_off(one, agent, Outage("the model", first_wait=first_wait), landed.put)
+    return landed.get(timeout=10)
+
+
+def test_what_is_away_is_asked_again_until_it_answers() -> None:
+    agent = Agent(ModelAway("503"), QuotaExceeded("429", retry_after=0.05), RegistryAway("gone"))
+    one, _ = flight()
+    assert isinstance(landing(one, agent), AgentTrace)
+    assert agent.calls == 4
+
+
+def test_past_its_deadline_nothing_is_asked() -> None:
+    agent = Agent()
+    assert isinstance(landing(flight(-1)[0], agent), PastDeadline)
+    assert agent.calls == 0
+
+
+def test_waiting_ends_at_the_deadline() -> None:
+    agent = Agent(*[ModelAway("503")] * 100)
+    assert isinstance(landing(flight(0.5)[0], agent, first_wait=5), PastDeadline)
+    assert agent.calls == 1
+
+
+def test_a_run_that_nobody_wants_is_not_begun() -> None:
+    one, partition = flight()
+    partition.live = False
+    agent = Agent()
+    assert isinstance(landing(one, agent), Unwanted)
+    assert agent.calls == 0
+
+
+def test_any_other_fault_lands_as_it_is() -> None:
+    fault = KeyError("ours")
+    assert landing(flight()[0], Agent(fault)) is fault
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_flight_is_over_when_its_offset_is_committed(committed: bool) -> None:
+    one, partition = flight()
+    partition.take(7)
+    one.stage = "settled"
+    one.tickets[0].done()
+    if committed:
+        partition.committed = partition.position()
+    assert one.is_over is committed
