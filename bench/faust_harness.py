@@ -42,10 +42,11 @@ class Bed:
     def __post_init__(self) -> None:
         self.kafka = kafka(self.bootstrap, self.stage)
         self.home.mkdir(parents=True, exist_ok=True)
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
         self.producer = Producer(
             {
                 "bootstrap.servers": self.bootstrap,
+                "log_level": 0,
                 "partitioner": "murmur2_random",
                 "enable.idempotence": True,
                 "linger.ms": 5,
@@ -171,12 +172,19 @@ class Bed:
         )
         paired = {json.loads(value or b"")["id"] for _, value, _ in self.read(PAIRS)}
         dead = sum(1 for _ in self.read(DEAD_LETTERS))
-        lost = sorted(self.fed.keys() - disposed.keys())
+        committed = self.committed()
+        undone = sorted(self.fed.keys() - disposed.keys())
+        lost = [
+            (topic, partition, offset)
+            for topic, partition, offset in undone
+            if offset < committed.get((self.kafka.physical(topic), partition), 0)
+        ]
         sides: dict[str, set[str]] = {}
         for (topic, _, _), name in self.fed.items():
             sides.setdefault(name, set()).add(topic)
         whole = {name for name, topics in sides.items() if topics >= {LEFT, RIGHT}}
-        return Report(len(self.fed), lost, len(whole - paired), sum(disposed.values()) - len(disposed), dead)
+        repeated = sum(disposed.values()) - len(disposed)
+        return Report(len(self.fed), lost, len(undone) - len(lost), len(whole - paired), repeated, dead)
 
 
 @dataclass(frozen=True)
@@ -185,7 +193,11 @@ class Report:
 
     fed: int
     lost: list[Place]
+    """Committed past, never processed."""
+    undone: int
+    """Not processed, but not committed past either."""
     unpaired: int
+    """Ids of which both halves were fed and no pair came."""
     repeated: int
     dead: int
 

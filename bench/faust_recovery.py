@@ -32,15 +32,16 @@ class Result:
         """One line of the table."""
         codes = sorted(set(self.exits))
         ended = ", ".join(f"{CODES.get(code, code)} x{self.exits.count(code)}" for code in codes)
+        found = self.report
         return (
-            f"{self.seed:>5} {self.report.fed:>8} {len(self.report.lost):>5} {self.report.unpaired:>9} "
-            f"{self.report.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
+            f"{self.seed:>5} {found.fed:>8} {len(found.lost):>5} {found.undone:>6} {found.unpaired:>9} "
+            f"{found.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
         )
 
 
 HEADER = (
-    f"{'seed':>5} {'fed':>8} {'lost':>5} {'unpaired':>9} {'repeated':>9} {'drained':>8} {'took':>7}"
-    "  ended by itself"
+    f"{'seed':>5} {'fed':>8} {'lost':>5} {'undone':>6} {'unpaired':>9} {'repeated':>9} {'drained':>8} "
+    f"{'took':>7}  ended by itself"
 )
 
 

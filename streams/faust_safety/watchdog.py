@@ -1,4 +1,4 @@
-"""Ends a worker that hangs: no commit for too long although records wait.
+"""Ends a worker that hangs: no commit of a partition for too long although records wait in it.
 
 It runs in a thread of its own, so that a blocked event loop does not silence it, and asks the broker
 itself. A worker that waits on purpose (registry away, broker away, table being restored) is left alone.
@@ -8,7 +8,7 @@ import asyncio
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
@@ -45,8 +45,8 @@ class Watchdog:
     """A number that changes whenever the restore of a table gets on."""
     clock: Callable[[], float] = time.monotonic
     end: Callable[..., None] = fail_stop
-    _since: float | None = field(default=None, init=False)
-    _before: object = field(default=None, init=False)
+    _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
+    _restored: int = field(default=0, init=False)
 
     def start(self) -> None:
         """Watches from now on, in a daemon thread."""
@@ -58,11 +58,29 @@ class Watchdog:
             try:
                 self.look()
             except WitnessAway:
-                self._since = None
+                # where nobody can tell what waits, nobody hangs
+                self._since.clear()
 
     def look(self) -> None:
         """One look. Raises `WitnessAway`."""
         now = self.clock()
+        self._look_at_the_step(now)
+        restored, self._restored = self._restored, self.restored()
+        if self.pulse.waiting or restored != self._restored:
+            self._since.clear()
+        before, self._since = self._since, {}
+        for source in sorted(self.pulse.sources):
+            committed = self.witness.committed(source)
+            known, since = before.get(source, (committed, now))
+            if committed != known or not self._is_behind(source, committed):
+                since = now
+            elif now - since > self.limit:
+                if self._a_record_waits(source, committed):
+                    self._end_it(source, now - since)
+                since = now
+            self._since[source] = (committed, since)
+
+    def _look_at_the_step(self, now: float) -> None:
         entered = self.pulse.step_since
         if entered is not None and now - entered > self.limit:
             self._dump()
@@ -71,29 +89,23 @@ class Watchdog:
                 f"a step has run for {now - entered:.0f} s, allowed are {self.limit:.0f} s; stopping, "
                 "the record counts as the cause",
             )
-        sources = self.pulse.sources
-        committed = {source: self.witness.committed(source) for source in sorted(sources)}
-        state = (sources, committed, self.restored())
-        if self.pulse.waiting or state != self._before or not self._records_wait(committed.items()):
-            self._since, self._before = now, state
-            return
-        assert self._since is not None
-        if now - self._since > self.limit:
-            self._dump()
-            self.end(
-                ExitCode.WATCHDOG,
-                f"no offset was committed for {now - self._since:.0f} s although records wait, allowed are "
-                f"{self.limit:.0f} s; stopping, the stacks are above",
-            )
 
-    def _records_wait(self, committed: Iterable[tuple[Source, int | None]]) -> bool:
-        for source, offset in committed:
-            first, end = self.witness.bounds(source)
-            start = max(first, offset or 0)
-            # the end of a log may be nothing but transaction markers
-            if start < end and self.witness.first_record(source, start, end) is not None:
-                return True
-        return False
+    def _is_behind(self, source: Source, committed: int | None) -> bool:
+        first, end = self.witness.bounds(source)
+        return max(first, committed or 0) < end
+
+    def _a_record_waits(self, source: Source, committed: int | None) -> bool:
+        # the end of a log may be nothing but transaction markers
+        first, end = self.witness.bounds(source)
+        return self.witness.first_record(source, max(first, committed or 0), end) is not None
+
+    def _end_it(self, source: Source, seconds: float) -> None:
+        self._dump()
+        self.end(
+            ExitCode.WATCHDOG,
+            f"no offset of {source.topic}-{source.partition} was committed for {seconds:.0f} s although "
+            f"records wait, allowed are {self.limit:.0f} s; stopping, the stacks are above",
+        )
 
     def _dump(self) -> None:
         if self.loop is not None:

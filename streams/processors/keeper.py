@@ -137,7 +137,7 @@ def _write_down(folders: Folders, status: int) -> None:
             json.dumps(
                 {
                     "event": f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), "
-                    f"for the {deaths}. time",
+                    f"deaths on it: {deaths}",
                     "level": "error",
                     "worker": folders.worker.name,
                     "stage": folders.stage.name,

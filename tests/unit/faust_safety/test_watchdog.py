@@ -70,6 +70,23 @@ def test_no_commit_while_records_wait_ends_the_worker(scene: Scene) -> None:
     assert scene.ended[0] is ExitCode.WATCHDOG
 
 
+def test_one_partition_that_stands_still_ends_a_worker_whose_others_get_on(scene: Scene) -> None:
+    other = Source("t", 1)
+    scene.pulse.sources = frozenset({HERE, other})
+    progress = iter(range(1000))
+
+    class Two(Broker):
+        def committed(self, source: Source) -> int | None:
+            return next(progress) if source == other else 0
+
+        def bounds(self, source: Source) -> tuple[int, int]:
+            return 0, 10**6
+
+    scene.watchdog.witness = Two()
+    scene.pass_time(70)
+    assert scene.ended == [ExitCode.WATCHDOG]
+
+
 def test_commits_keep_it_quiet(scene: Scene) -> None:
     def commit() -> None:
         scene.broker.group = (scene.broker.group or 0) + 1

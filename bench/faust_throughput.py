@@ -1,0 +1,71 @@
+"""Events a second of one worker: the pairing stage with every repair, beside the same agent on plain Faust.
+
+`python -m bench.faust_throughput`. Both read the same backlog, one after the other, in turns.
+"""
+
+import argparse
+import random
+import signal
+import statistics
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from bench.faust_harness import Bed, Worker, running
+from bench.faust_recovery import _broker
+
+TARGET = 0.8
+
+
+def measure(bootstrap: str, folder: Path, pairs: int, size: int, *, plain: bool) -> float:
+    """Events a second over the middle of a backlog, by committed offsets."""
+    name = f"{'plain' if plain else 'safe'}{time.time_ns() // 1_000_000}"
+    bed = Bed(bootstrap, name, folder / name)
+    bed.make_topics()
+    text = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz ", k=size))
+    for number in range(pairs):
+        bed.send("left", f"id{number}", number, text)
+        bed.send("right", f"id{number}", number, text)
+    bed.flush()
+    worker = Worker(bed, "1", unsafe="all" if plain else "", more=["--plain"] if plain else [])
+    with running(worker):
+        points: list[tuple[float, int]] = []
+        total = 2 * pairs
+        deadline = time.monotonic() + 300
+        while (done := total - bed.behind()) < total:
+            assert time.monotonic() < deadline, f"{done} of {total} done: {worker.log.read_text()[-2000:]}"
+            if done:
+                points.append((time.monotonic(), done))
+            time.sleep(0.25)
+        points.append((time.monotonic(), total))
+        worker.stop(signal.SIGTERM)
+    (first_at, first), (last_at, last) = points[0], points[-1]
+    return (last - first) / (last_at - first_at)
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pairs", type=int, default=15_000)
+    parser.add_argument("--size", type=int, default=1_000, help="bytes of text in a record")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--bootstrap", help="a broker that runs already")
+    parser.add_argument("--port", type=int, default=22100)
+    given = parser.parse_args()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
+        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        print(f"{'turn':>4} {'plain /s':>9} {'safe /s':>9} {'ratio':>6}")
+        ratios = []
+        for turn in range(given.turns):
+            plain = measure(bootstrap, folder, given.pairs, given.size, plain=True)
+            safe = measure(bootstrap, folder, given.pairs, given.size, plain=False)
+            ratios.append(safe / plain)
+            print(f"{turn:>4} {plain:>9.0f} {safe:>9.0f} {safe / plain:>6.2f}", flush=True)
+        print(f"median ratio {statistics.median(ratios):.2f}, wanted at least {TARGET}")
+    raise SystemExit(0 if statistics.median(ratios) >= TARGET else 3)
+
+
+if __name__ == "__main__":
+    main()
