@@ -64,7 +64,7 @@ _PRIMITIVES = {
     "boolean": "Bool",
 }
 TIME = "DateTime64(3, 'UTC')"
-# chosen by size: a third of the default's on bodies, at no cost worth naming on insert
+# on metrics in JSON and prose 56% of the size of LZ4, the default; level 3: 52%, and a third slower to write
 BODY = "ZSTD(1)"
 
 

@@ -80,21 +80,33 @@ def views(table: Table) -> Iterator[tuple[str, str]]:
 def stage_inputs(by_topic: dict[str, Table]) -> str:
     """A view of what each stage was given: the records of the topics that it reads and accounts for."""
     stages = topics()["opoi.dispositions"].producers
-    selects = [
-        f"    SELECT '{stage}' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, "
-        f"_offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at "
-        f"FROM {table.name}"
+    pairs = [
+        (stage, table)
         for stage in stages
         for table in by_topic.values()
         # artifacts are looked up, not processed: a stage accounts for none of them
         if stage in table.topic.consumers and table.topic.cleanup == "delete"
+    ]
+    landed = [
+        f"    SELECT '{stage}' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, "
+        "_offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at\n"
+        f"    FROM {table.name}"
+        for stage, table in pairs
+    ]
+    # what the sink could not read came into its stages all the same
+    unread = [
+        f"    SELECT '{stage}', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, "
+        "timestamp, _inserted_at\n"
+        f"    FROM {by_topic['opoi.dead-letters'].name} "
+        f"WHERE stage = 'sink' AND topic IN ({', '.join(text(t.topic.name) for s, t in pairs if s == stage)})"
+        for stage in stages
     ]
     return "\n".join(
         [
             "CREATE OR REPLACE VIEW stage_inputs AS",
             "SELECT * FROM",
             "(",
-            "\n    UNION ALL\n".join(selects),
+            "\n    UNION ALL\n".join([*landed, *unread]),
             ")",
             "QUALIFY row_number() OVER "
             "(PARTITION BY stage, topic, topic_id, partition, offset ORDER BY inserted_at DESC) = 1",

@@ -117,17 +117,35 @@ COMMENT 'Training rows and their withdrawals; the highest issue number is live. 
 CREATE OR REPLACE VIEW stage_inputs AS
 SELECT * FROM
 (
-    SELECT 'join' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM agent_decisions_raw
+    SELECT 'join' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM agent_decisions_raw
     UNION ALL
-    SELECT 'join' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM expert_verdicts_raw
+    SELECT 'join' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM expert_verdicts_raw
     UNION ALL
-    SELECT 'trigger' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM reviews_raw
+    SELECT 'trigger' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM reviews_raw
     UNION ALL
-    SELECT 'trigger' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM traces_raw
+    SELECT 'trigger' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM traces_raw
     UNION ALL
-    SELECT 'replay' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM replay_requests_raw
+    SELECT 'replay' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM replay_requests_raw
     UNION ALL
-    SELECT 'sanitize' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at FROM cases_raw
+    SELECT 'sanitize' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, _offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at
+    FROM cases_raw
+    UNION ALL
+    SELECT 'join', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, timestamp, _inserted_at
+    FROM dead_letters_raw WHERE stage = 'sink' AND topic IN ('agent.decisions', 'expert.verdicts')
+    UNION ALL
+    SELECT 'trigger', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, timestamp, _inserted_at
+    FROM dead_letters_raw WHERE stage = 'sink' AND topic IN ('opoi.reviews', 'opoi.traces')
+    UNION ALL
+    SELECT 'replay', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, timestamp, _inserted_at
+    FROM dead_letters_raw WHERE stage = 'sink' AND topic IN ('opoi.replay-requests')
+    UNION ALL
+    SELECT 'sanitize', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, timestamp, _inserted_at
+    FROM dead_letters_raw WHERE stage = 'sink' AND topic IN ('opoi.cases')
 )
 QUALIFY row_number() OVER (PARTITION BY stage, topic, topic_id, partition, offset ORDER BY inserted_at DESC) = 1
 COMMENT 'What each stage was given. One row per stage and Kafka coordinate.';
