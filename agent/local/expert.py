@@ -20,7 +20,7 @@ from schemas.identity import canonical_json, deterministic_id
 from schemas.records import Action, AgentDecision, ExpertVerdict, VerdictKind
 
 YESTERDAY, WEEK, NOISE = 0.80, 0.25, 0.08
-GROWS, SHRINKS, STOPS = 0.13, -0.13, -0.60
+GROWS, SHRINKS, STOPS = 0.15, -0.18, -0.80
 LEARNING_TOLERANCE = 1.5
 """How much further off target a campaign must be while it learns."""
 YOUNG = 0.08

@@ -138,9 +138,9 @@ class State:
         return _seen(deliver(self.world.seed, self._shifts, campaign, day, budget), start, end, as_of)
 
     def learning(self, campaign: Campaign, at: datetime) -> dict[str, object]:
-        """Meta's `learning_stage_info`: fifty purchases in a week since the last significant edit end it."""
+        """Meta's `learning_stage_info`: fifty purchases on the days after a significant edit end it."""
         edited = self._last_significant_edit(campaign, at)
-        day, purchases = campaign.account.local_day(edited), 0
+        day, purchases = campaign.account.local_day(edited) + timedelta(days=1), 0
         while day <= campaign.account.local_day(at) and purchases < LEARNING_CONVERSIONS:
             purchases += self.seen(campaign, day, at).purchases
             day += timedelta(days=1)

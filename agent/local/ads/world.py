@@ -22,10 +22,10 @@ MARKETS = (
 )
 """Currency, time zone and price level of the accounts' markets."""
 
-TREND_MEMORY = 0.9
-TREND_DAYS = 40
+TREND_MEMORY = 0.95
+TREND_DAYS = 60
 CONVERSION_TREND = 0.30
-CONVERSION_DAY_SHOCK = 0.12
+CONVERSION_DAY_SHOCK = 0.06
 COMMON_DAY_SHOCK = 0.05
 DIMINISHING_RETURNS = 0.35
 SEEN_SAME_DAY = 0.86
@@ -157,7 +157,7 @@ def _campaign(seed: int, account: Account, slot: int) -> Campaign:
     )
     target_cpa = round(float(random.uniform(1200, 4500)) * level / 50) * 50
     order_value = target_cpa * float(random.uniform(1.8, 3.6))
-    purchases_a_day = float(random.uniform(14, 45))
+    purchases_a_day = float(random.uniform(30, 90))
     cost_per_mille = float(random.uniform(600, 1500)) * level
     click_rate = float(random.uniform(0.010, 0.022))
     off_target = math.exp(0.15 * float(random.standard_normal()))
@@ -208,7 +208,7 @@ def _log_conversion(seed: int, campaign: Campaign, day: date) -> float:
         * _normal(seed, "trend", campaign.campaign_id, (day - timedelta(days=lag)).toordinal())
         for lag in range(TREND_DAYS)
     )
-    weekday = 0.10 * _normal(seed, "weekday", campaign.account.account_id, day.weekday())
+    weekday = 0.07 * _normal(seed, "weekday", campaign.account.account_id, day.weekday())
     shock = CONVERSION_DAY_SHOCK * _normal(seed, "day", campaign.campaign_id, day.toordinal())
     common = COMMON_DAY_SHOCK * _normal(seed, "common", day.toordinal())
     return trend + weekday + shock + common + (0.35 if is_promotion(seed, campaign, day) else 0.0)
