@@ -1,0 +1,58 @@
+# opoi: nothing but Python 3.11 or later, venv and make is expected on the machine.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench golden constraints soak clean
+
+help: ## What there is to do
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv and install everything into it
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"opoi needs Python 3.11 or later, {sys.executable} is {sys.version.split()[0]}; set PYTHON=...")'
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (about 600 MB, a minute or two) ..."
+	@begun=$$(date +%s); $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[dev]' && echo "installed in $$(( $$(date +%s) - begun )) s"
+	@touch $(STAMP)
+
+demo: setup ## Start everything and show the whole way with simulated traffic
+	@$(BIN)/opoi demo
+
+test: setup ## Every test that needs neither root nor a browser
+	@$(BIN)/python -m pytest
+
+check: setup ## Lint, types, import contracts, generated files
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m schemas.generate --check
+	@$(BIN)/python -m sinks.generate --check
+	@$(BIN)/opoi schemas check
+
+bench: setup ## Every benchmark, each prints a table
+	@for each in codec local_model replay_worker faust_throughput; do \
+		if [ -f bench/$$each.py ]; then echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; \
+		else echo "== $$each NOT RUN: there is no bench/$$each.py"; fi; done
+
+soak: setup ## The long forms of the crash and rebalance tests
+	@$(BIN)/python -m bench.faust_recovery
+	@$(BIN)/python -m bench.faust_rebalance
+
+golden: setup ## Write the golden bytes and the dump of this version anew
+	@$(BIN)/python -m tests.contract.golden
+
+constraints: setup ## Renew constraints.txt from what is installed
+	@(echo '# The versions that the tests ran with; addresses are never pinned. Renew with `make constraints`.'; \
+	$(BIN)/python -m pip freeze --exclude-editable | grep -v -E '^opoi|@') > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## Remove the virtual environment and caches
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
