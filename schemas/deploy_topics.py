@@ -1,5 +1,6 @@
 """Creates the topics of the catalogue at the broker, and says where a topic differs from it."""
 
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,7 +22,7 @@ from schemas.settings import KafkaSettings
 
 COMMON_PARTITIONS = 32
 """Partitions of a topic that fixes none, where `OPOI_KAFKA__PARTITIONS` is not set."""
-_SECONDS = 10
+_SECONDS = 5
 
 Outcome = Literal["created", "altered", "unchanged", "missing", "differs", "refused"]
 
@@ -83,6 +84,7 @@ def apply_topics(settings: WireSettings, report: Report) -> list[TopicResult]:
     differing = [specs[name] for name, result in found.items() if result.outcome == "differs"]
     broker.create(missing)
     broker.alter(differing)
+    _until_visible(settings)
     for spec in missing:
         report(f"topic {found[spec.name].physical}: created, {found[spec.name].partitions} partitions")
     for spec in differing:
@@ -91,6 +93,16 @@ def apply_topics(settings: WireSettings, report: Report) -> list[TopicResult]:
     return [
         TopicResult(r.topic, r.physical, done.get(r.outcome, r.outcome), r.partitions) for r in found.values()
     ]
+
+
+def _until_visible(settings: WireSettings) -> None:
+    """Waits until the broker that is asked knows what was just changed. Raises BrokerAway."""
+    give_up = time.monotonic() + 4 * _SECONDS
+    while left := [fault for result in check_topics(settings) for fault in result.faults]:
+        if time.monotonic() > give_up:
+            servers = settings.kafka.bootstrap_servers
+            raise BrokerAway(f"broker {servers} took the changes but does not show them: {left[0]}")
+        time.sleep(0.05)
 
 
 def topic_faults(settings: WireSettings) -> list[Fault]:

@@ -1,6 +1,7 @@
 """The schema registry over its Confluent API: what the codec and deploying need of it."""
 
 import json
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,11 +20,15 @@ _INCOMPATIBLE = 409
 
 
 class ConfluentRegistry:
-    """A registry with the Confluent API. Thread-safe; caches nothing (the codec does)."""
+    """A registry with the Confluent API. Thread-safe; caches nothing (the codec does).
+
+    Its connections close with it.
+    """
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._url = settings.url
         self.client = SchemaRegistryClient({**settings.client_config(), "timeout": 5, "max.retries": 1})
+        weakref.finalize(self, self.client.close)
 
     def schema_of(self, schema_id: int) -> dict[str, Any]:
         """See `SchemaStore.schema_of`."""
