@@ -4,6 +4,7 @@ An event is finished when its outputs and table changes are with the producer; t
 broker has them. What may happen to an event on the way is told in docs/faust.md.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -52,8 +53,8 @@ class Stage(Protocol):
     async def step(self, event: Event) -> Done:
         """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
 
-    async def tick(self, event: Event, send: Callable[[Done], Awaitable[None]]) -> None:
-        """Fires the deadlines that are due."""
+    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
+        """Hands what the due deadlines give to `fire`."""
 
 
 @dataclass
@@ -141,7 +142,7 @@ class Shell:
             assert arrived.value is not None
             event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
             if topic.startswith(TICKS):
-                await self._stage.tick(event, self.send)
+                await self._stage.tick(event, self.fire)
             else:
                 await self.send(await self.patience.until_done(lambda: self._step(event)))
         except Undecodable as error:
@@ -169,6 +170,21 @@ class Shell:
         for output in done.outputs:
             await self._send(output.topic, output.key, output.value, headers=self._headers())
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
+
+    async def fire(self, deadlines: Sequence[Done]) -> None:
+        """Sends what deadlines gave, and moves their states once the broker has all of it.
+
+        No input comes again for a deadline that a crash cut short: a state that had moved without its
+        outputs would lose them.
+        """
+        sent = []
+        for output in (output for done in deadlines for output in done.outputs):
+            sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers()))
+            metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
+        await asyncio.gather(*sent)
+        for done in deadlines:
+            if done.put is not None:
+                done.put()
 
     def _headers(self) -> list[tuple[str, bytes]]:
         return [("traceparent", self._traceparent)] if self._traceparent is not None else []

@@ -1,7 +1,7 @@
 """A pure step as the shell runs it: with its table and its deadlines, or without memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -42,7 +42,7 @@ class Stateless:
         check_disposition(outputs, self.name, event.coordinates)
         return Done(self._encoder.encode(outputs, event.timestamp))
 
-    async def tick(self, event: Event, send: Callable[[Done], Awaitable[None]]) -> None:
+    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
         """A stage without memory has no clock."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
@@ -86,7 +86,7 @@ class Keyed(Generic[State]):
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
-    async def tick(self, event: Event, send: Callable[[Done], Awaitable[None]]) -> None:
+    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
         """Fires what is due, where the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
@@ -100,13 +100,15 @@ class Keyed(Generic[State]):
             metrics.HELD_TICKS.labels(self.name).inc()
             return
         deadlines = await self._clock.of_partition(partition, self._scan)
+        fired = []
         for key in deadlines.pop_due(tick.at, self._clock.most_at_once):
             if not self._clock.enter(partition, key):
                 continue
             state = self._state(key)
             if state is not None:
-                await send(self._fire(partition, key, state, event, tick))
+                fired.append(self._fire(partition, key, state, event, tick))
         self._clock.leave(event.coordinates)
+        await fire(fired)
 
     def _fire(self, partition: int, key: str, state: State, event: Event, tick: Tick) -> Done:
         try:

@@ -431,3 +431,12 @@ class TestClock:
         scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
         assert self.expired(scene) == []
         assert PairState.model_validate_json(scene.table[b"id1"]).expires_at is not None
+
+    def test_a_deadline_whose_output_is_refused_does_not_move_the_state(
+        self, scene: Scene, stop: list[tuple[ExitCode, str]]
+    ) -> None:
+        here = scene.half(LEFT, "id1", 1).partition
+        scene.app.producer.error = RuntimeError("MessageSizeTooLarge")
+        with pytest.raises(Stopped):
+            scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
+        assert PairState.model_validate_json(scene.table[b"id1"]).expires_at is not None
