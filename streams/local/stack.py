@@ -50,7 +50,7 @@ def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int |
         runtime = _runtime(settings, progress)
         processes = table(settings, home, runtime)
         try:
-            _supervise(home, supervisor, processes, was_running)
+            _supervise(home, supervisor, processes, progress, was_running)
             _bring_up(home, supervisor, settings, runtime, processes, progress, workers)
         except BaseException:
             if not was_running:
@@ -64,7 +64,6 @@ def down(home: Home, progress: Progress) -> bool:
     """Stop everything; whether anything ran. Nothing of the stack is left running afterwards."""
     if not home.folder.is_dir():
         return False
-    home.prepare()
     with _alone(home):
         return _stop(home, Supervisor(home), progress)
 
@@ -140,7 +139,9 @@ def _runtime(settings: Settings, progress: Progress) -> Runtime:
     )
 
 
-def _supervise(home: Home, supervisor: Supervisor, processes: Iterable[Process], was_running: bool) -> None:
+def _supervise(
+    home: Home, supervisor: Supervisor, processes: Iterable[Process], progress: Progress, was_running: bool
+) -> None:
     """A supervisor that runs on the configuration of `processes`."""
     wanted = config(home, processes, Path.cwd())
     if not was_running:
@@ -148,7 +149,9 @@ def _supervise(home: Home, supervisor: Supervisor, processes: Iterable[Process],
         supervisor.start()
     elif _without_directory(home.supervisor_config.read_text()) != _without_directory(wanted):
         home.supervisor_config.write_text(wanted)
-        supervisor.reload()
+        changed = supervisor.reload()
+        if changed:
+            progress.line(f"started anew, since their commands changed: {', '.join(changed)}")
 
 
 def _without_directory(text: str) -> list[str]:
@@ -244,6 +247,7 @@ def _wait_for_end(pid: int, progress: Progress) -> None:
 @contextmanager
 def _alone(home: Home) -> Iterator[None]:
     """One `up`, `down` or `reset` of a stack at a time."""
+    home.run.mkdir(exist_ok=True)
     with (home.run / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

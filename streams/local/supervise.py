@@ -170,14 +170,15 @@ class Supervisor:
         """Stop one process and wait for its end."""
         self._call("stopProcess", name, True, accept=NOT_RUNNING, timeout=120)
 
-    def reload(self) -> None:
-        """Take over a changed configuration: what changed or went is stopped, the rest runs on."""
+    def reload(self) -> list[str]:
+        """Take over a changed configuration: what changed or went is stopped and named, the rest runs on."""
         [[added, changed, removed]] = self._call("reloadConfig")
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name, True, timeout=120)
             self._call("removeProcessGroup", name)
         for name in [*added, *changed]:
             self._call("addProcessGroup", name, accept=ADDED_BEFORE)
+        return [*changed, *removed]
 
     def shut_down(self) -> None:
         """Begin to stop all processes and then the supervisor; does not wait."""

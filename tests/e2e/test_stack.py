@@ -51,7 +51,8 @@ def write(settings: Settings) -> None:
     producer.produce("kept", b"value", b"key")
     assert producer.flush(30) == 0
     schema = Schema(json.dumps({"type": "record", "name": "Kept", "fields": []}), "AVRO")
-    SchemaRegistryClient(settings.registry.client_config()).register_schema("kept-value", schema)
+    with SchemaRegistryClient(settings.registry.client_config()) as registry:
+        registry.register_schema("kept-value", schema)
     ask(settings, "CREATE TABLE opoi.kept (id UInt8) ENGINE = MergeTree ORDER BY id")
     ask(settings, "INSERT INTO opoi.kept VALUES (7)")
 
@@ -72,8 +73,8 @@ def assert_kept(settings: Settings) -> None:
     assert message is not None
     assert (message.key(), message.value()) == (b"key", b"value")
     consumer.close()
-    registry = SchemaRegistryClient(settings.registry.client_config())
-    assert registry.get_latest_version("kept-value").version == 1
+    with SchemaRegistryClient(settings.registry.client_config()) as registry:
+        assert registry.get_latest_version("kept-value").version == 1
     assert ask(settings, "SELECT id FROM opoi.kept") == b"7\n"
 
 
