@@ -161,6 +161,8 @@ class Ticker:
         try:
             self.tick(clocked, partitions)
         except (KafkaException, DeliveryFailed, RegistryAway, NotRegistered) as error:
+            # after a broker's restart an admin client keeps asking with the leader epoch that it knew
+            self._admin = make_admin(self._kafka)
             if time.monotonic() - self._said >= SAY_EVERY:
                 self._said = time.monotonic()
                 log.warning(
