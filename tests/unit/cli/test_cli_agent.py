@@ -1,0 +1,39 @@
+"""`opoi agent` as far as it needs no broker."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.media_buyer.definition import media_buyer
+from streams.cli.main import run
+
+Opoi = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def opoi(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Opoi:
+    """The command line: exit code, stdout, stderr."""
+
+    def command(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["opoi", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        code = ended.value.code
+        assert isinstance(code, int)
+        return code, *capsys.readouterr()
+
+    return command
+
+
+@pytest.mark.parametrize("name", ["media_buyer", "media-buyer"])
+def test_the_reference_agents_prompt_needs_no_broker(opoi: Opoi, name: str) -> None:
+    assert opoi("agent", "prompt", name) == (0, media_buyer().system_prompt, "")
+
+
+def test_a_spec_that_is_not_there_is_told_in_one_line(opoi: Opoi, tmp_path: Path) -> None:
+    code, out, told = opoi("agent", "register", str(tmp_path / "spec.yaml"))
+
+    assert (code, out) == (2, "")
+    assert told == f"{tmp_path}/spec.yaml cannot be read: No such file or directory\n"
