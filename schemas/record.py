@@ -34,4 +34,5 @@ class Record(BaseModel):
 
     def to_avro(self) -> dict[str, Any]:
         """The record as fastavro writes it."""
-        return self.model_dump()
+        # pydantic's warnings would quote values; the writer and the codec judge the fields
+        return self.model_dump(warnings=False)
