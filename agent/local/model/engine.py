@@ -274,8 +274,10 @@ def sample(
         add_rows(rows, count, low, high, base, own, overlay, logits)
         for y in range(low, high):
             allowed[y] = allowed[y] and choices[y]
-        normal = log_normalizer(logits, low, high, allowed)
         candidates = low + np.flatnonzero(allowed[low:high])
+        if len(candidates) == 0:
+            break
+        normal = log_normalizer(logits, low, high, allowed)
         # a stable sort by falling score: equal scores keep the vocabulary's order on every machine
         falling = candidates[np.argsort(-logits[candidates], kind="mergesort")]
         ranked = np.empty(len(falling), np.float64)

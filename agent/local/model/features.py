@@ -15,6 +15,7 @@ ROWS = 1 << 15
 MAXIMUM_ACTIVE = 192
 _MASK = np.uint64(ROWS - 1)
 _WIDTH = len(COLUMNS)
+_RADIX = 1031
 _DEPTHS = 8
 _ORDERS = 5
 _CITED = FIRST[CITED]
@@ -33,14 +34,19 @@ _PHASE, _STATUS, _KNOWN = COLUMN["phase"], COLUMN["status"], COLUMN["known"]
 
 
 @compiled
-def _row(kind: int, a: int, b: int, c: int, d: int) -> int:
-    """The row of a feature, by the mixing steps of MurmurHash3's 64-bit finalizer."""
-    h = np.uint64(kind) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(a + 2)
-    h = (h ^ (h >> np.uint64(31))) * np.uint64(0xBF58476D1CE4E5B9) + np.uint64(b + 2)
-    h = (h ^ (h >> np.uint64(31))) * np.uint64(0x94D049BB133111EB) + np.uint64(c + 2)
-    h = (h ^ (h >> np.uint64(31))) * np.uint64(0xFF51AFD7ED558CCD) + np.uint64(d + 2)
-    h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-    return int((h ^ (h >> np.uint64(33))) & _MASK)
+def _key(kind: int, a: int, b: int, c: int, d: int) -> int:
+    """A feature as one number; each of its members is below the radix."""
+    return (((kind * _RADIX + a + 1) * _RADIX + b + 1) * _RADIX + c + 1) * _RADIX + d + 1
+
+
+@compiled
+def _hash(keys: np.ndarray, count: int) -> None:
+    """Turn keys into rows, in place, by the 64-bit finalizer of MurmurHash3."""
+    for i in range(count):
+        h = np.uint64(keys[i])
+        h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
+        h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
+        keys[i] = int((h ^ (h >> np.uint64(33))) & _MASK)
 
 
 @compiled
@@ -62,43 +68,43 @@ def active_rows(
     slot = state * _DEPTHS + min(depth, _DEPTHS - 1)
     previous = int(history[n - 1]) if n > 0 else -1
     voice, noted = steering[0], steering[1]
-    rows[0] = _row(1, slot, voice, 0, 0)
-    rows[1] = _row(2, slot, previous, voice, 0)
+    rows[0] = _key(1, slot, voice, 0, 0)
+    rows[1] = _key(2, slot, previous, voice, 0)
     count = 2
 
     gram = 0
     for order in range(1, _ORDERS + 1):
         token = int(history[n - order]) if n >= order else -1
         gram = (gram * 1000003 + token + 7) & 0x3FFFFFFFFFFF
-        rows[count] = _row(3, order, gram, 0, 0)
+        rows[count] = -order - 8 * gram  # below zero, apart from all keys
         count += 1
 
     for j in range(_WIDTH):
         if columns[j]:
-            rows[count] = _row(4, j, columns[j], slot, 0)
-            rows[count + 1] = _row(5, j, columns[j], previous, 0)
+            rows[count] = _key(4, j, columns[j], slot, 0)
+            rows[count + 1] = _key(5, j, columns[j], previous, 0)
             count += 2
     for j in range(3):
         if columns[_CPA[j]] or columns[_ROAS[j]]:
-            rows[count] = _row(6, j, columns[_CPA[j]], columns[_ROAS[j]], slot)
+            rows[count] = _key(6, j, columns[_CPA[j]], columns[_ROAS[j]], slot)
             count += 1
-    rows[count] = _row(7, columns[_PHASE], columns[_STATUS], columns[_KNOWN], slot)
+    rows[count] = _key(7, columns[_PHASE], columns[_STATUS], columns[_KNOWN], slot)
     count += 1
 
     if noted:
         for j in range(2, 6):
             if steering[j]:
-                rows[count] = _row(8, j, steering[j], slot, voice)
-                rows[count + 1] = _row(9, j, steering[j], previous, voice)
+                rows[count] = _key(8, j, steering[j], slot, voice)
+                rows[count + 1] = _key(9, j, steering[j], previous, voice)
                 count += 2
-        rows[count] = _row(10, steering[2], steering[3], steering[4] * 2 + steering[5], slot)
-        rows[count + 1] = _row(11, slot, previous, voice, 0)
+        rows[count] = _key(10, steering[2], steering[3], steering[4] * 2 + steering[5], slot)
+        rows[count + 1] = _key(11, slot, previous, voice, 0)
         count += 2
         if voice == 1:
             for j in range(3):
                 named = 1 if steering[4] == j + 1 else 0
                 value = columns[_CPA[j]] * 16 + columns[_ROAS[j]]
-                rows[count] = _row(12, j * 2 + named, steering[2], value, slot)
+                rows[count] = _key(12, j * 2 + named, steering[2], value, slot)
                 count += 1
 
     last_pointer = -1
@@ -114,23 +120,23 @@ def active_rows(
                 cited += 1
                 column = POINTER_COLUMN[token]
                 bucket = columns[column] if column >= 0 else 0
-                rows[count] = _row(13, token, bucket, slot, 0)
+                rows[count] = _key(13, token, bucket, slot, 0)
                 count += 1
                 if state == ARGUING:
-                    rows[count] = _row(14, token, bucket, previous, steering[2])
+                    rows[count] = _key(14, token, bucket, previous, steering[2])
                     count += 1
         elif token == _CITED and state != CITING:
             break
     if last_pointer >= 0:
         column = POINTER_COLUMN[last_pointer]
         bucket = columns[column] if column >= 0 else 0
-        rows[count] = _row(15, last_pointer, bucket, previous, 0)
-        rows[count + 1] = _row(16, first_window, last_pointer, slot, steering[4])
-        rows[count + 2] = _row(17, first_window, previous, columns[_STATUS], 0)
+        rows[count] = _key(15, last_pointer, bucket, previous, 0)
+        rows[count + 1] = _key(16, first_window, last_pointer, slot, steering[4])
+        rows[count + 2] = _key(17, first_window, previous, columns[_STATUS], 0)
         count += 3
 
     if state == CITING:
-        rows[count] = _row(18, _next_uncited(history, start, n), 0, 0, 0)
+        rows[count] = _key(18, _next_uncited(history, start, n), 0, 0, 0)
         count += 1
     elif state in (NAMING, CHOOSING):
         for i in range(start, n):
@@ -138,8 +144,9 @@ def active_rows(
             if token == _CITED:
                 break
             if count < MAXIMUM_ACTIVE and not _before(history, start, i, token):
-                rows[count] = _row(19, token, state, 0, 0)
+                rows[count] = _key(19, token, state, 0, 0)
                 count += 1
+    _hash(rows, count)
     return count
 
 

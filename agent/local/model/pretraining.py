@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import numpy as np
 import structlog
@@ -13,7 +14,8 @@ from agent.local.model.corpus import Corpus, join
 from agent.local.model.features import ROWS
 from agent.local.model.files import cache_folder, locked
 from agent.local.model.scripts import scripted
-from agent.local.model.weights import Fitter, Weights, as_base, blank, load, save
+from agent.local.model.vocabulary import SIZE
+from agent.local.model.weights import Fitter, Floats, Weights, blank, save
 from agent.local.model.world import draw_scenes
 
 log = structlog.get_logger()
@@ -46,7 +48,7 @@ def corpus_of(recipe: Recipe, traces: int, seed: int) -> Corpus:
 def train(recipe: Recipe) -> Weights:
     """Fit the base from nothing."""
     corpus = corpus_of(recipe, recipe.traces, recipe.seed)
-    fitter = Fitter(blank(ROWS), corpus, recipe.rate, recipe.seed)
+    fitter = Fitter(blank(), corpus, recipe.rate, recipe.seed)
     for _ in range(recipe.epochs):
         fitter.epoch()
     return fitter.weights
@@ -62,7 +64,12 @@ def base_model(recipe: Recipe | None = None) -> tuple[Weights, str]:
             if not path.exists():
                 log.info("fitting the local model", traces=recipe.traces, cache=str(path))
                 save(path, train(recipe), version)
-    stored = load(path, np.zeros((1, 1), np.float32), version)
-    rows = np.zeros((ROWS, stored.own.shape[1]), np.float32)
-    rows[stored.overlay >= 0] = stored.own[stored.overlay[stored.overlay >= 0]]
-    return as_base(rows), version
+    return Weights(_dense(path), np.zeros((1, SIZE), np.float32), np.full(ROWS, -1, np.int32)), version
+
+
+def _dense(path: Path) -> Floats:
+    """All rows of the base; those that no trace touched are zero."""
+    with np.load(path) as stored:
+        rows = np.zeros((ROWS, SIZE), np.float32)
+        rows[stored["places"]] = stored["rows"]
+        return rows

@@ -39,7 +39,7 @@ class Registry:
                 weights = load(path, self.base.base, self.version)
             except OtherBase as error:
                 raise invalid(
-                    f"Model {short!r} was tuned from base {error}, this server has {self.version}: tune it again."
+                    f"Model {short!r} was tuned from base {error}, not {self.version}: tune it again."
                 ) from error
             self._keep(short, weights)
             return weights

@@ -63,9 +63,9 @@ def generate(
     choices: NDArray[np.bool_] | None = None,
     opening: int | None = None,
 ) -> Sampled:
-    """Sample the next turn. `choices` narrows what the grammar allows, `opening` starts in another state."""
+    """Sample the next turn; with `choices`, one token of that mask, in the state `opening`."""
     past = conversation.history()
-    limit = max(1, min(sampling.maximum_tokens, MAXIMUM_TURN))
+    limit = max(1, min(sampling.maximum_tokens, MAXIMUM_TURN)) if choices is None else 1
     history = np.zeros(len(past) + limit, np.int16)
     history[: len(past)] = past
     scores = np.zeros(limit, np.float64)

@@ -43,24 +43,11 @@ class Weights:
         scores, expected = self.score(corpus)
         return float(-scores[expected].mean()) if expected.any() else float("nan")
 
-    def dense(self) -> Floats:
-        """All rows in one array."""
-        rows = self.base.copy()
-        rows[self.overlay >= 0] = self.own[self.overlay[self.overlay >= 0]]
-        return rows
 
-
-def blank(rows: int = 0) -> Weights:
-    """A model that knows nothing; with `rows` it has every row of its own, ready to be fitted."""
-    overlay = np.arange(ROWS, dtype=np.int32) if rows else np.full(ROWS, -1, np.int32)
-    base = np.zeros((1 if rows else ROWS, SIZE), np.float32)
-    return Weights(base, np.zeros((max(rows, 1), SIZE), np.float32), overlay)
-
-
-def as_base(rows: Floats) -> Weights:
-    """A model whose rows are all base rows, rounded as they are stored on disk."""
-    rounded = rows.astype(np.float16).astype(np.float32)
-    return Weights(rounded, np.zeros((1, SIZE), np.float32), np.full(ROWS, -1, np.int32))
+def blank() -> Weights:
+    """A model that knows nothing, every row its own, ready to be fitted."""
+    own = np.zeros((ROWS, SIZE), np.float32)
+    return Weights(np.zeros((1, SIZE), np.float32), own, np.arange(ROWS, dtype=np.int32))
 
 
 def fork(weights: Weights, corpus: Corpus) -> Weights:
@@ -70,10 +57,13 @@ def fork(weights: Weights, corpus: Corpus) -> Weights:
         corpus.first_turn, corpus.first_token, corpus.tokens, corpus.openings, corpus.columns,
         corpus.steering, touched,
     )  # fmt: skip
-    places = np.flatnonzero(touched | (weights.overlay >= 0))
+    has_own = weights.overlay >= 0
+    places = np.flatnonzero(touched | has_own)
+    rows = weights.base[places]
+    rows[has_own[places]] = weights.own[weights.overlay[places][has_own[places]]]
     overlay = np.full(ROWS, -1, np.int32)
     overlay[places] = np.arange(len(places), dtype=np.int32)
-    return Weights(weights.base, np.ascontiguousarray(weights.dense()[places]), overlay)
+    return Weights(weights.base, rows, overlay)
 
 
 class Fitter:
