@@ -1,6 +1,8 @@
 # opoi: nothing but Python 3.11 or later, venv and make is expected on the machine.
 
-PYTHON ?= python3
+# the first of these that runs and is new enough; else python3, of which setup then says what is wrong
+PYTHON ?= $(or $(shell for each in python3 python3.13 python3.12 python3.11; do \
+	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done), python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -42,7 +44,8 @@ bench: setup ## Every benchmark, each prints a table
 		if [ -f bench/$$each.py ]; then echo "== $$each"; $(BIN)/python -m bench.$$each || exit 1; \
 		else echo "== $$each NOT RUN: there is no bench/$$each.py"; fi; done
 
-soak: setup ## The long forms of the crash and rebalance tests
+soak: setup ## The long forms of the crash, rebalance and property tests
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/property --timeout 7200
 	@$(BIN)/python -m bench.faust_recovery
 	@$(BIN)/python -m bench.faust_rebalance
 

@@ -1,11 +1,11 @@
-"""How hard properties are tried: `--hypothesis-profile=soak` tries a hundred times as much."""
+"""How hard properties are tried; `make soak` sets HYPOTHESIS_PROFILE=soak for a hundred times as much."""
+
+import os
 
 from hypothesis import HealthCheck, settings
 
-settings.register_profile(
-    "quick", max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile(
-    "soak", max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("quick")
+for name, examples in (("quick", 15), ("soak", 1500)):
+    settings.register_profile(
+        name, max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
