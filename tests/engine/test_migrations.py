@@ -1,10 +1,13 @@
 """The migrations on the real engine: what they make is what is declared, and running them again is safe."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from typer.testing import CliRunner
 
 from sinks import ddl, migrate, migrations_folder
 from sinks.clickhouse import ClickHouseAway
@@ -12,6 +15,8 @@ from sinks.migrate import MigrationRefused
 from sinks.migrations_folder import migrations
 from sinks.settings import ClickHouseSettings
 from sinks.tables import INSERTED_AT, tables
+from streams.cli.errors import UserError
+from streams.cli.main import app
 from tests.engine.front_process import Front
 
 
@@ -123,3 +128,43 @@ def test_a_new_field_becomes_a_column_of_a_table_with_rows(
 def test_an_absent_server_is_said(front: Front) -> None:
     with pytest.raises(ClickHouseAway, match=r"http://127\.0\.0\.1:1 does not answer"):
         migrate.status(ClickHouseSettings(url="http://127.0.0.1:1"))
+
+
+class TestCommand:
+    """`opoi migrate`."""
+
+    @pytest.fixture(autouse=True)
+    def _lead_there(self, settings: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OPOI_CLICKHOUSE__URL", settings.url)
+        monkeypatch.setenv("OPOI_CLICKHOUSE__DATABASE", settings.database)
+
+    def run(self, *arguments: str) -> Any:
+        """The command's result."""
+        return CliRunner().invoke(app, ["migrate", *arguments])
+
+    def test_up_and_status(self) -> None:
+        missing = self.run("status", "--json")
+        assert missing.exit_code == 3
+        assert [step["applied_at"] for step in json.loads(missing.stdout)] == [None] * len(migrations())
+        assert self.run("up").stdout.splitlines() == [f"{each.name} applied" for each in migrations()]
+        assert self.run("up", "--json").stdout == "[]\n"
+        done = self.run("status")
+        assert done.exit_code == 0
+        assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == [
+            migration.name for migration in migrations()
+        ]
+
+    def test_a_dry_run_prints_the_statements_and_runs_none(self, settings: ClickHouseSettings) -> None:
+        printed = self.run("up", "--dry-run").stdout
+        assert printed.startswith(f"CREATE DATABASE IF NOT EXISTS `{settings.database}`")
+        assert all(statement in printed for each in migrations() for statement in each.statements)
+        assert self.run("status").exit_code == 3
+
+    def test_a_changed_file_is_told_in_one_line(
+        self, settings: ClickHouseSettings, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        migrate.up(settings)
+        monkeypatch.setattr(migrate, "migrations", lambda: migrations()[:1])
+        result = self.run("up")
+        assert isinstance(result.exception, UserError)
+        assert "use the newer version" in result.exception.message

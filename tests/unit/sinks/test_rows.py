@@ -1,4 +1,4 @@
-"""Records as rows, held as golden files in `tests/golden/rows`; OPOI_UPDATE_GOLDEN=1 writes them anew."""
+"""Records as rows, held as golden files in `tests/golden/rows`; UPDATE_GOLDEN=1 writes them anew."""
 
 import json
 import os
@@ -9,10 +9,12 @@ from uuid import UUID
 
 import pytest
 
+from schemas.examples import examples
 from sinks.rows import dead_letter_row, kafka_time, row_maker
 from sinks.tables import DEAD_LETTERS, Table, tables
 from tests.samples import NOON, landing, sample, sample_row
 
+UPDATE = "UPDATE_GOLDEN"
 GOLDEN = Path(__file__).parents[2] / "golden" / "rows"
 
 
@@ -23,10 +25,17 @@ def shown(table: Table, values: tuple[Any, ...]) -> str:
     return json.dumps(named, indent=2, ensure_ascii=False) + "\n"
 
 
+def check(golden: Path, text: str) -> None:
+    """Compares with a golden file, or writes it."""
+    if os.environ.get(UPDATE):
+        golden.write_text(text)
+    assert golden.read_text() == text
+
+
 def plain(value: Any) -> Any:
-    """`value` as JSON can carry it; bytes as a text that says so."""
+    """`value` as JSON can carry it; bytes as a text that says so, long ones (whole records) by their size."""
     if isinstance(value, bytes):
-        return repr(value)
+        return repr(value) if len(value) <= 64 else f"<{len(value)} bytes>"
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds")
     if isinstance(value, UUID):
@@ -42,15 +51,20 @@ def plain(value: Any) -> Any:
 @pytest.mark.parametrize("topic", tables())
 def test_the_row_of_a_record_is_the_golden_one(topic: str, bare: bool) -> None:
     table = tables()[topic]
-    text = shown(table, sample_row(table, bare=bare))
-    golden = GOLDEN / f"{topic}{'.bare' if bare else ''}.json"
-    if os.environ.get("OPOI_UPDATE_GOLDEN"):
-        golden.write_text(text)
-    assert golden.read_text() == text
+    check(GOLDEN / f"{topic}{'.bare' if bare else ''}.json", shown(table, sample_row(table, bare=bare)))
+
+
+@pytest.mark.parametrize("topic", [name for name, table in tables().items() if table.topic.record])
+def test_the_rows_of_the_examples_are_the_golden_ones(topic: str) -> None:
+    table = tables()[topic]
+    rows = [row_maker(table)(record, landing(topic)) for record in examples(topic)]
+    text = "".join(shown(table, values) for values in rows)
+    check(GOLDEN / f"{topic}.examples.json", text)
 
 
 def test_every_golden_file_belongs_to_a_topic() -> None:
     wanted = {f"{topic}{kind}.json" for topic in tables() for kind in ("", ".bare")}
+    wanted |= {f"{name}.examples.json" for name, table in tables().items() if table.topic.record}
     assert {path.name for path in GOLDEN.glob("*.json")} == wanted
 
 
