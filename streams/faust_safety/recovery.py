@@ -9,6 +9,7 @@ without tables.
 import asyncio
 from typing import Any
 
+from aiokafka import TopicPartition
 from faust.tables.recovery import Recovery
 from faust.types import TP
 
@@ -55,7 +56,7 @@ async def _let_the_sources_run(self: Recovery, generation_id: int) -> bool:
         return False
     sources: set[TP] = {tp for tp in assignment if not self._is_changelog_tp(tp)}
     if assignment:
-        await self._wait(consumer.perform_seek(), timeout=app.conf.broker_request_timeout)
+        await self._wait(_seek(consumer, sources), timeout=app.conf.broker_request_timeout)
     self.completed.set()
     # clears the queues; from here on nothing that is fetched may be thrown away
     app.flow_control.resume()
@@ -63,6 +64,13 @@ async def _let_the_sources_run(self: Recovery, generation_id: int) -> bool:
     consumer.resume_flow()
     await app._fetcher.maybe_start()
     return True
+
+
+async def _seek(consumer: Any, sources: set[TP]) -> None:
+    await consumer.perform_seek()
+    # aiokafka leaves a partition where it is that has no committed offset yet
+    if fresh := [TopicPartition(*tp) for tp in sources if not consumer._committed_offset[tp]]:
+        await consumer._thread.seek_to_beginning(*fresh)
 
 
 PATCHES = (

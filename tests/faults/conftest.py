@@ -1,4 +1,4 @@
-"""A real broker for the fault tests: `OPOI_TEST_BOOTSTRAP` names one that runs, else one is started."""
+"""A real broker for the fault tests: `SOAK_BOOTSTRAP` names one that runs, else one is started."""
 
 import itertools
 import os
@@ -24,7 +24,7 @@ def free_port() -> int:
 @pytest.fixture(scope="session")
 def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """host:port of a broker."""
-    running = os.environ.get("OPOI_TEST_BOOTSTRAP")
+    running = os.environ.get("SOAK_BOOTSTRAP")
     if running:
         yield running
         return

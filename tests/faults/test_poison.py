@@ -13,7 +13,7 @@ from streams.processors.keeper import Folders, exits
 from streams.processors.marks import read_mark
 from streams.steps.common import DISPOSITIONS, REJECTIONS
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MakeBed = Callable[..., Bed]
 
 
@@ -28,7 +28,7 @@ def outcomes(bed: Bed) -> dict[str, set[str]]:
     return found
 
 
-def finish(bed: Bed, worker: Worker, timeout: float = 90) -> None:
+def finish(bed: Bed, worker: Worker, timeout: float = 200) -> None:
     """Lets the worker, which runs, read everything, and stops it."""
     assert wait_until_drained(bed, [worker], timeout), worker.log.read_text()[-3000:]
     assert worker.stop() == 0
@@ -71,7 +71,7 @@ def test_a_record_during_which_the_process_is_killed_ten_times_is_processed(make
     worker = Worker(bed, "1")
     with running(worker):
         for _ in range(10):
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while read_mark(folders.mark) is None:
                 assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
                 worker.tend()
@@ -142,7 +142,7 @@ def test_a_stage_that_refuses_everything_stops(make_bed: MakeBed) -> None:
     settings = json.dumps({"breaker_run": 5, "breaker_pause_seconds": 0.1})
     worker = Worker(bed, "1", more=["--settings", settings])
     with running(worker):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(worker.exits) < 3:
             assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
             worker.tend()

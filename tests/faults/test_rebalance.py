@@ -8,8 +8,8 @@ import pytest
 from bench.faust_rebalance import soak
 
 pytestmark = pytest.mark.faults
-SEEDS = [int(seed) for seed in os.environ.get("OPOI_SOAK_SEEDS", "22").split(",")]
-EVENTS = int(os.environ.get("OPOI_SOAK_EVENTS", "4"))
+SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEEDS", "22").split(",")]
+EVENTS = int(os.environ.get("SOAK_EVENTS", "4"))
 
 
 @pytest.mark.timeout(180 + 30 * EVENTS)

@@ -8,8 +8,8 @@ import pytest
 from bench.faust_recovery import soak
 
 pytestmark = pytest.mark.faults
-SEEDS = [int(seed) for seed in os.environ.get("OPOI_SOAK_SEEDS", "11").split(",")]
-RESTARTS = int(os.environ.get("OPOI_SOAK_EVENTS", "3"))
+SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEEDS", "11").split(",")]
+RESTARTS = int(os.environ.get("SOAK_EVENTS", "3"))
 
 
 @pytest.mark.timeout(60 + 60 * RESTARTS)

@@ -12,7 +12,7 @@ from confluent_kafka.admin._resource import ResourceType
 from bench.faust_harness import Bed, Worker, running, wait_until_drained
 from bench.faust_stage import LEFT, PAIRS, RIGHT
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MakeBed = Callable[..., Bed]
 
 
@@ -60,7 +60,7 @@ def test_a_broker_that_takes_no_output_stops_the_worker_uncommitted(make_bed: Ma
     bed.flush()
     worker = Worker(bed, "1")
     with running(worker):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(worker.exits) < 2:
             assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
             worker.tend()
@@ -68,7 +68,7 @@ def test_a_broker_that_takes_no_output_stops_the_worker_uncommitted(make_bed: Ma
         assert worker.exits == [71, 71]
         assert sum(bed.committed().values()) < 2
         configure(bed, name, "max.message.bytes", "1000000")
-        assert wait_until_drained(bed, [worker], 60)
+        assert wait_until_drained(bed, [worker], 120)
         worker.stop()
     report = bed.report()
     assert (report.lost, report.unpaired, report.dead) == ([], 0, 0)

@@ -9,15 +9,17 @@ import pytest
 from bench.faust_harness import Bed, Worker, running, wait_until_drained
 from bench.faust_stage import LEFT
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MakeBed = Callable[..., Bed]
 
 
 def started_and_waiting(worker: Worker) -> None:
     """Starts the worker and waits until it says that it waits."""
     worker.start()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while "waiting in place" not in worker.log.read_text():
+        assert worker.process is not None
+        assert worker.process.poll() is None, worker.log.read_text()[-3000:]
         assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
         time.sleep(0.05)
 
@@ -35,7 +37,7 @@ def test_a_registry_that_is_away_loses_nothing(make_bed: MakeBed) -> None:
         time.sleep(2)
         assert bed.committed() == {}
         away.unlink()
-        assert wait_until_drained(bed, [worker], 60)
+        assert wait_until_drained(bed, [worker], 120)
         worker.stop()
     report = bed.report()
     assert (report.lost, report.dead, report.repeated) == ([], 0, 0)
@@ -56,7 +58,7 @@ def test_a_worker_that_waits_stops_within_seconds(make_bed: MakeBed) -> None:
         assert bed.committed() == {}
         (bed.home / "registry-away").unlink()
         worker.start()
-        assert wait_until_drained(bed, [worker], 60)
+        assert wait_until_drained(bed, [worker], 120)
         worker.stop()
     assert bed.report().lost == []
 

@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import AsyncMock, MagicMock
 
 import pytest
+from aiokafka import TopicPartition
 from faust.types import TP
 
 from streams.faust_safety import recovery
@@ -33,7 +34,14 @@ def fake_recovery(calls: list[str], generation: int = 7) -> Any:
     async def wait(coroutine: Any, timeout: float) -> None:
         await coroutine
 
+    async def seek_to_beginning(*tps: TP) -> None:
+        # aiokafka takes nothing else
+        assert all(isinstance(tp, TopicPartition) for tp in tps)
+        calls.append(f"start of {sorted(tp.partition for tp in tps)}")
+
     consumer.perform_seek = perform_seek
+    consumer._committed_offset = {TP("left", 0): 5, TP("left", 1): None}
+    consumer._thread.seek_to_beginning = seek_to_beginning
     fake._wait = wait
     consumer.resume_partitions.side_effect = lambda tps: calls.append("run" if set(tps) == SOURCES else "?")
     fake.app.flow_control.resume.side_effect = lambda: calls.append("cleared")
@@ -44,7 +52,7 @@ def fake_recovery(calls: list[str], generation: int = 7) -> Any:
 def test_sources_run_only_after_seek_and_clearing(patch: Patch) -> None:
     calls: list[str] = []
     asyncio.run(patch.replacement(fake_recovery(calls), 7))
-    assert calls == ["sought", "cleared", "run", "fetch"]
+    assert calls == ["sought", "start of [1]", "cleared", "run", "fetch"]
 
 
 @pytest.mark.parametrize("patch", recovery.PATCHES, ids=lambda patch: patch.method)
