@@ -15,7 +15,7 @@ from streams.local.home import Home
 from streams.local.progress import progress
 from streams.local.status import Status, log_of
 from streams.local.status import status as current
-from streams.local.supervise import tail
+from streams.local.supervise import EXIT_MINUTES, tail
 from streams.settings import Settings, load_settings
 
 MEBIBYTE = 1024 * 1024
@@ -128,12 +128,15 @@ def describe(found: Status) -> str:
             _duration(process.uptime_seconds) if process.pid else None,
             f"{process.memory / MEBIBYTE:.0f} MiB" if process.pid else None,
             process.port,
+            process.exits or None,
         )
         for process in found.processes
     ]
     parts = [head]
     if rows:
-        parts.append(table(["process", "state", "pid", "up", "memory", "port"], rows))
+        parts.append(
+            table(["process", "state", "pid", "up", "memory", "port", f"exits in {EXIT_MINUTES} min"], rows)
+        )
     if found.disk:
         disk = ", ".join(
             f"{name} {size / MEBIBYTE:.0f}" for name, size in found.disk.items() if size >= MEBIBYTE

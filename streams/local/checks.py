@@ -14,10 +14,11 @@ from streams.local.artifacts import KAFKA, REGISTRY, cache_folder
 from streams.local.home import LEAST_FREE, MEBIBYTE, Home
 from streams.local.java import find_java, java_version
 from streams.local.processes import BASE, WORKERS, answers_http
-from streams.local.supervise import State, Supervisor, last_line
+from streams.local.supervise import EXIT_MINUTES, State, Supervisor, last_line, recent_exits
 from streams.settings import Settings
 
 Outcome = Literal["ok", "fault", "skipped"]
+LONGEST_LINE = 300
 MANY = 3
 """Faults of one kind that are listed one by one."""
 
@@ -249,12 +250,18 @@ def run(settings: Settings) -> list[Finding]:
 
 def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
     assert scene.states is not None
-    down = [scene.states[name] for name in names if scene.states[name].state not in ("RUNNING", "STARTING")]
-    for state in down:
-        said = last_line(scene.home.log(state.name))
-        message = f"{state.name} is {state.state.lower()}; its log ends: {said}"
-        yield fault(check, message, f"see `opoi logs {state.name}`; `opoi up` starts it")
-    if not down:
+    exits = recent_exits(scene.home)
+    faults = 0
+    for state in (scene.states[name] for name in names):
+        stays = state.state in ("RUNNING", "STARTING")
+        if stays and not exits[state.name]:
+            continue
+        faults += 1
+        count = f"ended by itself {exits[state.name]} times in {EXIT_MINUTES} minutes"
+        message = f"{state.name} is {state.state.lower()} and {count}; its log ends: "
+        remedy = f"see `opoi logs {state.name}`" + ("" if stays else "; `opoi up` starts it")
+        yield fault(check, message + last_line(scene.home.log(state.name))[:LONGEST_LINE], remedy)
+    if not faults:
         yield ok(check, f"{', '.join(names)} run")
 
 

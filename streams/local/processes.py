@@ -24,13 +24,13 @@ WORKERS = ("ticker", "join", "trigger", "replay", "sanitize", "sink")
 class Process:
     """One supervised process.
 
-    `ready` asks the process itself; without it, a process that stays up is ready. Lower priorities
-    start first and stop last. `stop_seconds` is how long an orderly end may take.
+    `ready` asks the process itself. Lower priorities start first and stop last. `stop_seconds` is how
+    long an orderly end may take.
     """
 
     name: str
     command: tuple[str, ...]
-    ready: Callable[[], bool] | None = None
+    ready: Callable[[], bool]
     priority: int = 50
     stop_seconds: int = 20
     environment: dict[str, str] = field(default_factory=dict)
@@ -82,12 +82,13 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
     for name, port in (("model", local.model_port), ("ads", local.ads_port)):
         if _exists(f"agent.local.{name}"):
             command = (sys.executable, "-m", f"agent.local.{name}", "--port", str(port))
-            processes.append(Process(name, command, ready=listening(port), priority=20))
+            processes.append(Process(name, command, listening(port), priority=20))
     for index, stage in enumerate(WORKERS):
         processes.append(
             Process(
                 name=stage,
                 command=(sys.executable, "-m", "streams.cli.main", "worker", stage),
+                ready=listening(local.metrics_port + index),
                 priority=30,
                 stop_seconds=30,
                 environment={"OPOI_METRICS__PORT": str(local.metrics_port + index)},

@@ -20,6 +20,9 @@ from streams.settings import Settings, load_settings
 
 READY_SECONDS = 180
 TAIL_LINES = 15
+LONGEST_LINE = 300
+WORKER_DEATHS = 3
+"""A worker may end and start again before `up` calls that a failure: they stop on any doubt."""
 STACK_FRAME = re.compile(r"\s+(at |\.\.\. )")
 """Java's stack frames: a hundred of them would hide the line that says what is wrong."""
 
@@ -37,7 +40,7 @@ def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int |
     """Start what does not run yet and wait until all of it is ready; data of earlier runs is there again.
 
     Raises `UserError`, with the end of the log where a process does not come up. What this call
-    started is stopped again then.
+    started is stopped again then, unless it is only a worker that fails: the rest can be asked why.
     """
     begun = time.monotonic()
     home.prepare()
@@ -51,12 +54,14 @@ def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int |
         processes = table(settings, home, runtime)
         try:
             _supervise(home, supervisor, processes, progress, was_running)
-            _bring_up(home, supervisor, settings, runtime, processes, progress, workers)
+            _bring_up(home, supervisor, settings, runtime, processes, progress)
         except BaseException:
             if not was_running:
                 progress.line("stopping what was started")
                 _stop(home, supervisor, progress)
             raise
+        if workers:
+            _start_workers(home, supervisor, processes, progress)
     return Started(settings, was_running, time.monotonic() - begun)
 
 
@@ -166,11 +171,10 @@ def _bring_up(
     runtime: Runtime,
     processes: Iterable[Process],
     progress: Progress,
-    workers: bool,
 ) -> None:
+    """Start what the workers stand on, and set it up."""
     base = [process for process in processes if not process.is_worker]
-    stages = [process for process in processes if process.is_worker]
-    running = {state.name for state in supervisor.states() if state.state in ("RUNNING", "STARTING")}
+    running = _running(supervisor)
     # the registry takes longest: it starts while the broker's folder is formatted
     for process in base:
         if process.name != "kafka" and process.name not in running:
@@ -181,29 +185,43 @@ def _bring_up(
             home.part("kafka"), runtime.java, runtime.kafka, local.kafka_port, local.controller_port
         )
         supervisor.start_process("kafka")
-    _wait(home, supervisor, base, progress)
+    _wait(home, supervisor, base, progress, deaths=1)
     set_up(settings, progress)
-    if workers:
-        for process in stages:
-            if process.name not in running:
-                supervisor.start_process(process.name)
-        _wait(home, supervisor, stages, progress)
 
 
-def _wait(home: Home, supervisor: Supervisor, processes: list[Process], progress: Progress) -> None:
-    """Wait until each is ready. Raises `UserError` with the log's end for the first that is not."""
+def _start_workers(
+    home: Home, supervisor: Supervisor, processes: Iterable[Process], progress: Progress
+) -> None:
+    running = _running(supervisor)
+    stages = [process for process in processes if process.is_worker]
+    for process in stages:
+        if process.name not in running:
+            supervisor.start_process(process.name)
+    _wait(home, supervisor, stages, progress, deaths=WORKER_DEATHS)
+
+
+def _running(supervisor: Supervisor) -> set[str]:
+    return {state.name for state in supervisor.states() if state.state in ("RUNNING", "STARTING")}
+
+
+def _wait(
+    home: Home, supervisor: Supervisor, processes: list[Process], progress: Progress, deaths: int
+) -> None:
+    """Wait until each is ready. Raises `UserError` for the first that ended `deaths` times or takes long."""
     begun = time.monotonic()
     waiting = {process.name: process for process in processes}
+    lives: dict[str, set[int]] = {process.name: set() for process in processes}
     while waiting:
         progress.working(f"waiting for {', '.join(waiting)}")
         states = {state.name: state for state in supervisor.states()}
         for name, process in list(waiting.items()):
             state = states[name]
-            if state.failed:
-                raise UserError(
-                    _failure(home, name, f"{name} ended (exit code {state.exit_status})"), exit_code=1
-                )
-            if process.ready() if process.ready else state.state == "RUNNING":
+            if state.pid is not None:
+                lives[name].add(state.pid)
+            ended = len(lives[name]) - (state.pid is not None)
+            if ended >= deaths:
+                raise UserError(_failure(home, name, f"{name} ended {_times(ended)}"), exit_code=1)
+            if state.pid is not None and process.ready():
                 del waiting[name]
                 progress.line(f"{name} is ready ({time.monotonic() - begun:.1f} s)")
             elif time.monotonic() - begun > READY_SECONDS:
@@ -214,9 +232,13 @@ def _wait(home: Home, supervisor: Supervisor, processes: list[Process], progress
             time.sleep(0.1)
 
 
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
+
+
 def _failure(home: Home, name: str, what: str) -> str:
     said = [line for line in tail(home.log(name), 200) if not STACK_FRAME.match(line)]
-    lines = "\n".join(f"  {line}" for line in said[-TAIL_LINES:])
+    lines = "\n".join(f"  {line[:LONGEST_LINE]}" for line in said[-TAIL_LINES:])
     return f"{what}; the end of {home.log(name)}:\n{lines}"
 
 

@@ -1,5 +1,6 @@
 """What runs, where it listens, and what it uses."""
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -7,13 +8,13 @@ from typing import Any
 from streams.cli.errors import UserError
 from streams.local.home import Home
 from streams.local.ports import PORTS
-from streams.local.supervise import Supervisor
+from streams.local.supervise import Supervisor, recent_exits
 from streams.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """One process: `port` where it listens, `memory` in bytes, with its children."""
+    """One process: `port` where it listens, `memory` in bytes with its children, `exits` by itself lately."""
 
     name: str
     state: str
@@ -21,6 +22,7 @@ class ProcessStatus:
     uptime_seconds: int
     memory: int
     port: int | None
+    exits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ def status(home: Home, settings: Settings) -> Status:
     supervisor = Supervisor(home)
     ports = {name.removesuffix("_port"): getattr(settings.local, name) for name in PORTS}
     running = home.folder.is_dir() and supervisor.is_alive()
-    processes = list(_processes(supervisor, ports)) if running else []
+    processes = list(_processes(supervisor, ports, recent_exits(home))) if running else []
     own = _memory(supervisor.pid(), children=False) if running else 0
     return Status(
         home=str(home.folder),
@@ -70,7 +72,7 @@ def log_of(home: Home, name: str) -> Any:
     return home.log(name)
 
 
-def _processes(supervisor: Supervisor, ports: dict[str, int]) -> Iterator[ProcessStatus]:
+def _processes(supervisor: Supervisor, ports: dict[str, int], exits: Counter[str]) -> Iterator[ProcessStatus]:
     for state in supervisor.states():
         yield ProcessStatus(
             name=state.name,
@@ -79,6 +81,7 @@ def _processes(supervisor: Supervisor, ports: dict[str, int]) -> Iterator[Proces
             uptime_seconds=state.uptime_seconds,
             memory=_memory(state.pid) if state.pid else 0,
             port=ports.get(state.name),
+            exits=exits[state.name],
         )
 
 

@@ -1,14 +1,18 @@
 """supervisord: its configuration, how it is started, and how it is asked over its Unix socket."""
 
 import http.client
+import json
 import os
+import re
 import shlex
 import socket
 import sys
 import time
 import xmlrpc.client
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,10 @@ LOG_COPIES = 2
 START_SECONDS = 60
 SECONDS_UP = 3
 """A process that ends sooner than this counts as one that cannot start, and waits longer each time."""
+
+EXITED = re.compile(r"(?P<at>\S+ [\d:]+),\d+ \w+ exited: (?P<name>\w+) ")
+EXIT_MINUTES = 10
+LOG_LINES = 2000
 
 NOT_RUNNING = 70  # supervisor's fault codes
 BAD_NAME = 10
@@ -204,6 +212,17 @@ class Supervisor:
                 ) from None
 
 
+def recent_exits(home: Home, minutes: float = EXIT_MINUTES) -> Counter[str]:
+    """How often each process ended by itself in the last `minutes`, from the supervisor's log."""
+    since = datetime.now() - timedelta(minutes=minutes)
+    exits: Counter[str] = Counter()
+    for line in tail(home.log("supervisor"), LOG_LINES):
+        found = EXITED.match(line)
+        if found and datetime.fromisoformat(found["at"]) >= since:
+            exits[found["name"]] += 1
+    return exits
+
+
 class _Transport(xmlrpc.client.Transport):
     """XML-RPC over a Unix socket, with a time limit."""
 
@@ -235,11 +254,16 @@ def tail(log: Path, lines: int) -> list[str]:
     """The last lines of a log, none where there is no log yet."""
     if not log.is_file():
         return []
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 400 * lines))
-        return file.read().decode(errors="replace").splitlines()[-lines:]
+    with log.open(errors="replace") as file:
+        return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log."""
-    return next(iter(tail(log, 1)), "its log is empty")
+    """The last line of a log; of a structured one, what it says."""
+    line = next(iter(tail(log, 1)), "its log is empty")
+    if line.startswith("{"):
+        try:
+            return str(json.loads(line)["event"])
+        except (ValueError, KeyError):
+            return line
+    return line

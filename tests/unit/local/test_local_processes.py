@@ -2,13 +2,14 @@
 
 import configparser
 import shlex
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from streams.local.home import Home
 from streams.local.kafka import new_cluster_id, server_properties
 from streams.local.ports import from_base, stack_variables
 from streams.local.processes import BASE, WORKERS, Process, Runtime, table
-from streams.local.supervise import MARK, config
+from streams.local.supervise import MARK, config, last_line, recent_exits, tail
 from streams.settings import Settings
 
 RUNTIME = Runtime(java=Path("/opt/java"), kafka=Path("/opt/kafka"), registry=Path("/opt/registry"))
@@ -90,3 +91,29 @@ def test_cluster_ids_have_kafkas_form() -> None:
     first, second = new_cluster_id(), new_cluster_id()
     assert first != second
     assert len(first) == 22
+
+
+def test_exits_are_counted_while_they_are_recent(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.prepare()
+    now = datetime.now()
+    lines = [
+        f"{now - timedelta(minutes=30):%Y-%m-%d %H:%M:%S},1 WARN exited: join (exit status 1; not expected)",
+        f"{now - timedelta(minutes=2):%Y-%m-%d %H:%M:%S},1 WARN exited: join (exit status 1; not expected)",
+        f"{now - timedelta(minutes=1):%Y-%m-%d %H:%M:%S},1 INFO spawned: 'join' with pid 10",
+        f"{now:%Y-%m-%d %H:%M:%S},1 WARN exited: join (terminated by SIGKILL; not expected)",
+        f"{now:%Y-%m-%d %H:%M:%S},1 INFO stopped: sink (exit status 0)",
+    ]
+    home.log("supervisor").write_text("\n".join(lines) + "\n")
+    assert recent_exits(home) == {"join": 2}
+
+
+def test_the_last_line_of_a_structured_log_is_what_it_says(tmp_path: Path) -> None:
+    log = tmp_path / "join.log"
+    assert last_line(log) == "its log is empty"
+    log.write_text('plain\n{"event": "the broker is away", "level": "warning"}\n')
+    assert last_line(log) == "the broker is away"
+    log.write_text("one\ntwo\n")
+    assert last_line(log) == "two"
+    assert tail(log, 1) == ["two"]
+    assert tail(log, 0) == []
