@@ -80,7 +80,7 @@ def main(
 def run() -> None:
     """Entry point: run the command line, print what the user must mend as one line."""
     try:
-        app()
+        app(prog_name="opoi")
     except UserError as error:
         typer.echo(error.message, err=True)
         sys.exit(error.exit_code)
