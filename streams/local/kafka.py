@@ -107,8 +107,11 @@ def is_formatted(data: Path) -> bool:
 
 
 def new_cluster_id() -> str:
-    """A random id in Kafka's form: a UUID as 22 characters of URL-safe base64."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+    """A random id in Kafka's form: a UUID as 22 characters of URL-safe base64, `-` never the first."""
+    while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes)).startswith(b"-"):
+        # Kafka's tools would take it for an option
+        continue
+    return made.rstrip(b"=").decode()
 
 
 def prepare(folder: Path, java: Path, jars: Path, port: int, controller_port: int) -> list[str]:

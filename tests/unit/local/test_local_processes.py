@@ -87,10 +87,11 @@ def test_nothing_listens_beyond_this_machine() -> None:
     )
 
 
-def test_cluster_ids_have_kafkas_form() -> None:
-    first, second = new_cluster_id(), new_cluster_id()
-    assert first != second
-    assert len(first) == 22
+def test_cluster_ids_have_kafkas_form_and_never_look_like_an_option() -> None:
+    made = {new_cluster_id() for _ in range(1000)}
+    assert len(made) == 1000
+    assert {len(one) for one in made} == {22}
+    assert not any(one.startswith("-") for one in made)
 
 
 def test_exits_are_counted_while_they_are_recent(tmp_path: Path) -> None:
