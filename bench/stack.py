@@ -1,75 +1,55 @@
-"""The one-machine stack: seconds to ready, memory at rest, disk: `python -m bench.stack`.
+"""How long `opoi up` takes with everything fetched, and what the stack uses at rest: `python -m bench.stack`.
 
-Downloads are fetched before the clock starts. The first start is on an empty folder, the next one on
-the data of the first. The machine's load is shown with the figures: other work makes them longer.
+Starts a stack of its own in a temporary folder, `--runs` times, and stops it each time.
 """
 
 import argparse
+import json
 import os
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
-from streams.cli.output import table
-from streams.local import leftovers, stack
-from streams.local.artifacts import KAFKA, REGISTRY, cache_folder, fetch
-from streams.local.home import MEBIBYTE, Home
-from streams.local.progress import Lines
-from streams.local.status import status
-from streams.settings import load_settings
+TARGET_SECONDS = 25
+TARGET_MEMORY = 2.5
+REST_SECONDS = 20
 
 
-def processor_seconds(home: Home) -> float:
-    """Processor time that the stack's processes have used."""
-    total = 0.0
-    for process in leftovers.find(home.folder):
-        try:
-            times = process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += times.user + times.system
-    return total
-
-
-def measure(home: Home, start: str, workers: bool, rest: float) -> list[object]:
-    """One row: start the stack, let it rest, look, stop it."""
-    load = os.getloadavg()[0]
-    # the base is low and far from the defaults, so that a stack of the user's may run beside it
-    started = stack.up(home, Lines(), workers=workers, port_base=27_000 if start == "empty" else None)
-    used = processor_seconds(home)
-    time.sleep(rest)
-    found = status(home, started.settings)
-    stopping = time.monotonic()
-    stack.down(home, Lines())
-    return [
-        start,
-        round(started.seconds, 1),
-        round(used, 1),
-        found.memory // MEBIBYTE,
-        sum(found.disk.values()) // MEBIBYTE,
-        round(time.monotonic() - stopping, 1),
-        round(load, 1),
-    ]
+def opoi(home: Path, *words: str) -> str:
+    """One call of the command line."""
+    command = [sys.executable, "-m", "streams.cli.main", *words]
+    found = subprocess.run(
+        command, env={**os.environ, "OPOI_HOME": str(home)}, stdout=subprocess.PIPE, check=True, text=True
+    )
+    return found.stdout
 
 
 def main() -> None:
-    """Read the command line and print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    """Prints medians beside the targets."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--port-base", type=int, default=27000)
+    given = parser.parse_args()
+    seconds, memory = [], []
+    for _ in range(given.runs):
+        with tempfile.TemporaryDirectory() as folder:
+            home = Path(folder) / "home"
+            begun = time.monotonic()
+            opoi(home, "up", "--port-base", str(given.port_base))
+            seconds.append(time.monotonic() - begun)
+            time.sleep(REST_SECONDS)
+            status = json.loads(opoi(home, "status", "--json"))
+            memory.append(sum(one["memory"] or 0 for one in status["processes"]) / 2**30)
+            opoi(home, "down")
+    print("| figure | median | target |")
+    print("|---|---|---|")
+    print(
+        f"| opoi up to ready, everything fetched, s | {statistics.median(seconds):.1f} | {TARGET_SECONDS} |"
     )
-    parser.add_argument("--no-workers", dest="workers", action="store_false", help="without the stages")
-    parser.add_argument("--rest", type=float, default=30.0, help="seconds before memory is read")
-    options = parser.parse_args()
-    settings = load_settings()
-    for artifact in (KAFKA, REGISTRY):
-        fetch(artifact, cache_folder(settings.cache), Lines(), settings.maven_url)
-    with tempfile.TemporaryDirectory(prefix="opoi-bench-") as folder:
-        home = Home(Path(folder) / "home")
-        rows = [measure(home, start, options.workers, options.rest) for start in ("empty", "with data")]
-    heads = ["start", "ready s", "processor s", "memory MiB", "disk MiB", "down s", "load before"]
-    print(table(heads, rows))
+    print(f"| memory at rest, GiB | {statistics.median(memory):.2f} | {TARGET_MEMORY} |")
 
 
 if __name__ == "__main__":

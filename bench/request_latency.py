@@ -1,0 +1,122 @@
+"""From a verdict's acknowledgement to its first replay request, at 100 corrected verdicts a second.
+
+Runs against the stack of OPOI_HOME with all its workers; replays are paused meanwhile.
+Usage: `python -m bench.request_latency [--seconds 20] [--rate 100]`.
+"""
+
+import argparse
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from confluent_kafka import Producer
+
+from agent.media_buyer.definition import artifacts, media_buyer
+from schemas.identity import decision_key
+from schemas.records import ReplayRequest
+from streams.kafka_clients import make_consumer, producer_config
+from streams.processors.surroundings import make_codec
+from streams.settings import load_settings
+from streams.workers.controls import say
+from tests.builders import action, decision, verdict
+
+TARGET_P99_SECONDS = 0.5
+
+
+def main() -> None:
+    """Prints p50, p99 and what was lost."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--rate", type=float, default=100)
+    given = parser.parse_args()
+    settings = load_settings()
+    codec = make_codec(settings)
+    ids = {one.kind: one.artifact_id for one in artifacts(media_buyer(), datetime.now(UTC))}
+    count, run = round(given.seconds * given.rate), uuid4().hex[:8]
+    acknowledged: dict[str, float] = {}
+    seen: dict[str, float] = {}
+    say(settings.kafka, "replay", paused=True, reason="bench")
+
+    producer = Producer({**producer_config(settings.kafka), "linger.ms": 0})
+    made = [
+        decision(
+            f"{run}-{number}",
+            account_id=f"a{number % 50}",
+            prompt_id=ids["system_prompt"],
+            toolset_id=ids["toolset"],
+            spec_id=ids["agent_spec"],
+        )
+        for number in range(count)
+    ]
+    for one in made:
+        key = decision_key(one.agent, one.decision_id)
+        producer.produce("agent.decisions", codec.encode("agent.decisions", one), key)
+        producer.poll(0)
+    producer.flush()
+    time.sleep(10)
+
+    consumer = make_consumer(settings.kafka, f"bench-{run}", **{"auto.offset.reset": "latest"})
+    assigned = threading.Event()
+    consumer.subscribe(["opoi.replay-requests"], on_assign=lambda *_: assigned.set())
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            message = consumer.poll(0.1)
+            if message is not None and message.error() is None:
+                now = time.monotonic()
+                request = codec.decode_as("opoi.replay-requests", message.value(), ReplayRequest)
+                seen.setdefault(request.decision_id, now)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    assigned.wait(30)
+    time.sleep(1)
+
+    begun = time.monotonic()
+    for number, one in enumerate(made):
+        due = begun + number / given.rate
+        while (left := due - time.monotonic()) > 0:
+            producer.poll(min(left, 0.005))
+        given_verdict = verdict(
+            one.decision_id,
+            kind="correct",
+            verdict_id=f"v-{one.decision_id}",
+            account_id=one.account_id,
+            corrected_action=action("hold"),
+        )
+
+        def told(error: Any, _: Any, decision_id: str = one.decision_id) -> None:
+            if error is None:
+                acknowledged[decision_id] = time.monotonic()
+
+        producer.produce(
+            "expert.verdicts",
+            codec.encode("expert.verdicts", given_verdict),
+            decision_key(one.agent, one.decision_id),
+            on_delivery=told,
+        )
+    producer.flush()
+    give_up = time.monotonic() + 30
+    while len(seen) < count and time.monotonic() < give_up:
+        time.sleep(0.1)
+    stop.set()
+    reader.join()
+    consumer.close()
+    say(settings.kafka, "replay", paused=False)
+
+    waits = np.array([max(0.0, seen[one] - acknowledged[one]) for one in seen if one in acknowledged])
+    p50, p99 = np.percentile(waits, [50, 99])
+    print("| verdicts | a second | p50 ms | p99 ms | target p99 ms | not seen |")
+    print("|---|---|---|---|---|---|")
+    print(
+        f"| {count} | {given.rate:g} | {p50 * 1000:.0f} | {p99 * 1000:.0f} "
+        f"| {TARGET_P99_SECONDS * 1000:.0f} | {count - len(waits)} |"
+    )
+
+
+if __name__ == "__main__":
+    main()
