@@ -13,9 +13,8 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MakeBed = Callable[..., Bed]
 
 
-def started_and_waiting(worker: Worker) -> None:
-    """Starts the worker and waits until it says that it waits."""
-    worker.start()
+def until_it_waits(worker: Worker) -> None:
+    """Returns once the worker says that it waits."""
     deadline = time.monotonic() + 120
     while "waiting in place" not in worker.log.read_text():
         assert worker.process is not None
@@ -33,7 +32,7 @@ def test_a_registry_that_is_away_loses_nothing(make_bed: MakeBed) -> None:
     bed.flush()
     worker = Worker(bed, "1")
     with running(worker):
-        started_and_waiting(worker)
+        until_it_waits(worker)
         time.sleep(2)
         assert bed.committed() == {}
         away.unlink()
@@ -51,7 +50,7 @@ def test_a_worker_that_waits_stops_within_seconds(make_bed: MakeBed) -> None:
     bed.flush()
     worker = Worker(bed, "1")
     with running(worker):
-        started_and_waiting(worker)
+        until_it_waits(worker)
         began = time.monotonic()
         assert worker.stop(signal.SIGTERM) == 0
         assert time.monotonic() - began < 10
@@ -71,8 +70,8 @@ def test_a_worker_that_waits_lets_another_one_join(make_bed: MakeBed) -> None:
     bed.flush()
     one, other = Worker(bed, "1"), Worker(bed, "2")
     with running(one), running(other):
-        started_and_waiting(one)
-        started_and_waiting(other)
+        until_it_waits(one)
+        until_it_waits(other)
         (bed.home / "registry-away").unlink()
         assert wait_until_drained(bed, [one, other], 60)
         one.stop()
