@@ -4,6 +4,7 @@ A handle is what a connection is to a server: it has its own database, settings 
 A request without a session gets a fresh one (0.3 ms); a session keeps its handle between requests.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -109,21 +110,28 @@ class Engine:
 
     @staticmethod
     def _insert(handle: Any, query: Query, inline: InlineInsert) -> Answer:
+        """Reads the data as a file that only this process sees.
+
+        The engine's own streaming insert says that it wrote rows which a constraint refused, and data
+        inside the statement ends at its first blank line.
+        """
         for name, value in query.parameters.items():
             _engine(handle.query, f"SET param_{name} = {_quoted(value)}")
-        started = time.monotonic()
-        with _engine(handle.send_insert, inline.statement, inline.format) as inserter:
-            if inline.data.nbytes:
-                _engine(inserter.append, bytes(inline.data))
-            result = _engine(inserter.finish)
+        with open(os.memfd_create("insert"), "wb") as file:
+            file.write(inline.data)
+            file.flush()
+            source = f"FROM INFILE '/proc/self/fd/{file.fileno()}' COMPRESSION 'none'"
+            statement = f"{inline.statement} {source} {inline.settings} FORMAT {inline.format}"
+            result = _engine(handle.query, statement)
+        written, size = result.rows_written(), result.bytes_written()
         return Answer(
             body=b"",
             statistics={
-                "read_rows": result.rows_written,
-                "read_bytes": result.bytes_written,
-                "written_rows": result.rows_written,
-                "written_bytes": result.bytes_written,
-                "elapsed_ns": int((time.monotonic() - started) * 1e9),
+                "read_rows": written,
+                "read_bytes": size,
+                "written_rows": written,
+                "written_bytes": size,
+                "elapsed_ns": int(result.elapsed() * 1e9),
             },
         )
 

@@ -24,9 +24,11 @@ _NO_DATA = frozenset([b"SELECT", b"WITH", b"WATCH", b"FROM"])
 
 @dataclass(frozen=True, slots=True)
 class InlineInsert:
-    """An INSERT with its data: the statement up to FORMAT or VALUES, the format, the data."""
+    """An INSERT with its data: the statement up to SETTINGS, FORMAT or VALUES, its own SETTINGS clause
+    or nothing, the format, the data."""
 
     statement: str
+    settings: str
     format: str
     data: memoryview
 
@@ -39,6 +41,7 @@ def split(text: bytes) -> InlineInsert | None:
     depth = 0
     before = b""
     may_hold_data: bool | None = None
+    settings_at: int | None = None
     format_at: int | None = None
     ended = False
     for token in _TOKEN.finditer(text):
@@ -52,13 +55,15 @@ def split(text: bytes) -> InlineInsert | None:
             if may_hold_data is None:
                 may_hold_data = word == b"INSERT"
             elif format_at is not None:
-                return _parts(text, format_at, found.decode(), token.end())
+                return _parts(text, settings_at, format_at, found.decode(), token.end())
             # a table may be called `format` or `values`
             elif may_hold_data and depth == 0 and before not in (b"INTO", b"TABLE", b"."):
                 if word == b"VALUES":
-                    return _parts(text, token.start(), "Values", token.end())
+                    return _parts(text, settings_at, token.start(), "Values", token.end())
                 if word == b"FORMAT":
                     format_at = token.start()
+                if word == b"SETTINGS":
+                    settings_at = token.start()
                 may_hold_data = word not in _NO_DATA
             found = word
         before = found
@@ -67,7 +72,10 @@ def split(text: bytes) -> InlineInsert | None:
     return None
 
 
-def _parts(text: bytes, end: int, data_format: str, after: int) -> InlineInsert:
+def _parts(text: bytes, settings_at: int | None, end: int, data_format: str, after: int) -> InlineInsert:
     gap = _BEFORE_DATA.match(text, after)
     start = gap.end() if gap else after
-    return InlineInsert(text[:end].decode().strip(), data_format, memoryview(text)[start:])
+    head = end if settings_at is None else settings_at
+    return InlineInsert(
+        text[:head].decode().strip(), text[head:end].decode().strip(), data_format, memoryview(text)[start:]
+    )
