@@ -56,18 +56,24 @@ class World:
         self.codec = Codec(MemoryStore.whole())
         self.starts_file = folder / "starts"
         self.away = folder / "away"
+        self.registry_away = folder / "registry-away"
         self.workers: list[Worker] = []
         self._producer: CheckedProducer | None = None
+        self._readers: dict[str, tuple[Consumer, list[Any]]] = {}
         self.create()
 
-    def create(self, **configs: dict[str, str]) -> None:
+    @staticmethod
+    def partitions(topic: str) -> int:
+        return topic_spec(topic).partitions or PARTITIONS
+
+    def create(self) -> None:
         admin = AdminClient({"bootstrap.servers": self.broker.bootstrap})
         wanted = [
             NewTopic(
                 self.kafka.physical(name),
-                num_partitions=topic_spec(name).partitions or PARTITIONS,
+                num_partitions=self.partitions(name),
                 replication_factor=1,
-                config={**topic_spec(name).topic_config()},
+                config=topic_spec(name).topic_config(),
             )
             for name in TOPICS
         ]
@@ -132,6 +138,7 @@ class World:
             "name": name,
             "starts": str(self.starts_file),
             "away": str(self.away),
+            "registry_away": str(self.registry_away),
             "fast_seconds": 0.2,
             "slow_seconds": 3.0,
             "drain_seconds": 10.0,
@@ -146,36 +153,28 @@ class World:
     def end(self) -> None:
         for worker in self.workers:
             worker.kill()
+        for consumer, _ in self._readers.values():
+            consumer.close()
 
     # out
 
     def read(self, topic: str) -> list[Any]:
-        """Every message of a topic, partition by partition."""
+        """Every message of a topic."""
         physical = self.kafka.physical(topic)
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self.broker.bootstrap,
-                "group.id": "reader",
-                "auto.offset.reset": "earliest",
-                "enable.auto.commit": False,
-                "fetch.wait.max.ms": 20,
-            }
-        )
-        found = []
-        try:
-            for partition in consumer.list_topics(physical, timeout=10).topics[physical].partitions:
-                _, end = consumer.get_watermark_offsets(TopicPartition(physical, partition), timeout=10)
-                consumer.assign([TopicPartition(physical, partition, 0)])
-                while end and (
-                    not found or found[-1].partition() != partition or found[-1].offset() < end - 1
-                ):
-                    message = consumer.poll(10)
-                    assert message is not None
-                    assert message.error() is None
+        if topic not in self._readers:
+            config = {"group.id": "reader", "enable.auto.commit": False, "fetch.wait.max.ms": 20}
+            self._readers[topic] = Consumer({"bootstrap.servers": self.broker.bootstrap, **config}), []
+            self._readers[topic][0].assign(
+                [TopicPartition(physical, each, 0) for each in range(self.partitions(topic))]
+            )
+        consumer, found = self._readers[topic]
+        places = consumer.assignment()
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in places}
+        while any(max(each.offset, 0) < ends[each.partition] for each in consumer.position(places)):
+            for message in consumer.consume(500, 0.1):
+                if message.error() is None:
                     found.append(message)
-        finally:
-            consumer.close()
-        return found
+        return list(found)
 
     def records(self, topic: str) -> list[Record]:
         return [self.codec.decode(topic, message.value()) for message in self.read(topic)]

@@ -1,7 +1,8 @@
 """A replay worker as a process whose agent is a script: `python -m tests.broker.replay_process CONFIG`.
 
 The decision's id says what the run does: `fast`, `slow`, `bug`, `crash`, `large`; while the file `away` is
-there, every run finds the model away. Each run that begins is a line in the file of starts.
+there, every run finds the model away, while `registry_away` is, the registry is. Each run that begins is a
+line in the file of starts.
 """
 
 import json
@@ -15,6 +16,7 @@ from typing import Any
 
 from agent.ports import ModelAway
 from schemas.codec import Codec
+from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.processors.keeper import Folders, keep
@@ -23,6 +25,26 @@ from streams.workers.replay_process import work_until_stopped
 from tests import builders
 
 HAZE = "".join(random.Random(1).choices("0123456789abcdef", k=9 * 1024 * 1024))
+
+
+class Fickle:
+    """A registry that is away while a file is there."""
+
+    def __init__(self, away: Path) -> None:
+        self._store = MemoryStore.whole()
+        self._away = away
+
+    def schema_of(self, schema_id: int) -> dict[str, Any]:
+        self._answer()
+        return self._store.schema_of(schema_id)
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        self._answer()
+        return self._store.id_of(subject, schema)
+
+    def _answer(self) -> None:
+        if self._away.exists():
+            raise RegistryAway("the test says so")
 
 
 def main(config: dict[str, Any]) -> int:
@@ -50,7 +72,7 @@ def main(config: dict[str, Any]) -> int:
         return trace.model_copy(update={"rationale": HAZE}) if kind == "large" else trace
 
     def work() -> None:
-        codec = Codec(MemoryStore.whole())
+        codec = Codec(Fickle(Path(config["registry_away"])))
         work_until_stopped(settings, folders, codec, execute, config["drain_seconds"])
 
     if config["kept"]:

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from sinks.dead_letters import dead_letter_headers, parse_dead_letter
 from streams.exit_codes import ExitCode
 from streams.local.kafka import Broker
+from streams.workers.backlog import backlog
 from streams.workers.controls import say
 from tests.broker.replay_kit import World, wait_for
 
@@ -142,10 +143,13 @@ def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
     say(world.kafka, "replay", paused=False)
     wait_for(lambda: world.traced().keys() >= set(asked))
     say(world.kafka, "replay", paused=True)
-    wait_for(lambda: worker.says().count("replays are paused") == 1)
+    wait_for(lambda: worker.says().count("replays are paused") == 2)
     more = world.ask(world.request(f"fast-more-{n}") for n in range(6))
     time.sleep(1)
     assert not set(world.starts()) & set(more)
+    found = backlog(world.kafka, "replay", ("opoi.replay-requests", "opoi.retry.replay"))
+    assert found.waiting == {"opoi.replay-requests": 6, "opoi.retry.replay": 0}
+    assert found.workers >= 1
     assert worker.stop() == 0
 
 
@@ -181,6 +185,23 @@ def test_a_model_that_is_away_is_waited_for(world: World) -> None:
     assert world.outcomes() == {("emitted", "completed"): 30, ("superseded", "past_deadline"): 1}
     assert worker.says().count("is away") < 4
     assert world.read("opoi.dead-letters") == []
+
+
+def test_a_registry_that_is_away_is_waited_for_on_both_sides(world: World) -> None:
+    world.registry_away.touch()
+    asked = world.ask(world.request(f"fast-{n}") for n in range(20))
+    worker = world.worker(fast_seconds=3.0)
+    wait_for(lambda: "the schema registry is away" in worker.says())
+    world.registry_away.unlink()
+    wait_for(lambda: world.starts())
+    # what ran meanwhile has not been written yet, and its schemas are not known
+    world.registry_away.touch()
+    wait_for(lambda: "results wait for the schema registry" in worker.says())
+    world.registry_away.unlink()
+    wait_for(lambda: world.traced().keys() >= set(asked))
+    assert worker.stop() == 0
+    assert Counter(world.starts()) == Counter(asked)
+    assert world.outcomes() == {("emitted", "completed"): 20}
 
 
 def test_a_record_with_our_own_bug_stops_the_worker_three_times_and_then_is_dead(world: World) -> None:
