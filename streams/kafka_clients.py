@@ -1,11 +1,11 @@
 """Kafka clients as every part of opoi makes them; nobody else configures one."""
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.settings import KafkaSettings
 
@@ -57,6 +57,32 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
     """An admin client."""
     config: dict[str, str | int | float | bool] = {**settings.client_config()}
     return AdminClient(config)
+
+
+def log_starts(
+    admin: AdminClient, places: Iterable[TopicPartition], timeout: float
+) -> dict[TopicPartition, int]:
+    """First offset that each partition still holds. Raises KafkaException."""
+    return _offsets(admin, places, OffsetSpec.earliest(), timeout)  # type: ignore[no-untyped-call]
+
+
+def log_ends(
+    admin: AdminClient, places: Iterable[TopicPartition], timeout: float
+) -> dict[TopicPartition, int]:
+    """Where each partition ends for a reader of committed records. Raises KafkaException."""
+    return _offsets(admin, places, OffsetSpec.latest(), timeout)  # type: ignore[no-untyped-call]
+
+
+def _offsets(
+    admin: AdminClient, places: Iterable[TopicPartition], spec: OffsetSpec, timeout: float
+) -> dict[TopicPartition, int]:
+    asked = dict.fromkeys(places, spec)
+    if not asked:
+        return {}
+    answers = admin.list_offsets(
+        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
+    )
+    return {place: answer.result().offset for place, answer in answers.items()}
 
 
 class CheckedProducer:

@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
 
 from sinks.clickhouse import ClickHouse
 from sinks.named_queries import named_query
 from sinks.tables import tables
 from streams.demo.feed import Sent
-from streams.kafka_clients import make_admin
+from streams.kafka_clients import log_ends, make_admin
 from streams.settings import Settings
 
 # what an input may wait for without anything being under way
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")
 STAGES = ("join", "trigger", "replay", "sanitize")
 POLL_SECONDS = 1.0
+BROKER_SECONDS = 10.0
 STABLE_POLLS = 2
 
 _WORKING = """
@@ -132,10 +132,8 @@ class Watch:
         physical = {self._settings.kafka.physical(name): name for name in tables()}
         wanted = self._partitions(physical)
         try:
-            found = self._admin.list_offsets(
-                {one: OffsetSpec.latest() for one in wanted}  # type: ignore[no-untyped-call]
-            )
-            ends = {(one.topic, one.partition): future.result().offset for one, future in found.items()}
+            found = log_ends(self._admin, wanted, BROKER_SECONDS)
+            ends = {(one.topic, one.partition): end for one, end in found.items()}
         except KafkaException:
             # a broker that is away has something to come
             return 1
@@ -145,7 +143,7 @@ class Watch:
         )
 
     def _partitions(self, physical: dict[str, str]) -> list[TopicPartition]:
-        described = self._admin.list_topics(timeout=10).topics
+        described = self._admin.list_topics(timeout=BROKER_SECONDS).topics
         return [
             TopicPartition(name, partition)
             for name in physical

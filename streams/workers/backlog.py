@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
-from streams.kafka_clients import make_admin
+from streams.kafka_clients import log_ends, log_starts, make_admin
 from streams.workers.offsets import Position
 
 SECONDS = 10.0
@@ -41,12 +41,10 @@ def _waiting(admin: AdminClient, group: str, topic: str) -> int:
     asked = ConsumerGroupTopicPartitions(group, places)
     committed = admin.list_consumer_group_offsets([asked], request_timeout=SECONDS)[group].result()
     waiting = 0
-    bounds = [
-        admin.list_offsets(dict.fromkeys(places, spec), request_timeout=SECONDS)
-        for spec in (OffsetSpec.earliest(), OffsetSpec.latest())  # type: ignore[no-untyped-call]
-    ]
+    starts, ends = log_starts(admin, places, SECONDS), log_ends(admin, places, SECONDS)
     for each in committed.topic_partitions:
-        first, end = (found[TopicPartition(topic, each.partition)].result().offset for found in bounds)
+        place = TopicPartition(topic, each.partition)
+        first, end = starts[place], ends[place]
         position = Position.parse(max(first, each.offset), each.metadata if each.offset >= first else None)
         waiting += max(0, end - position.end) + len(position.unfinished)
     return waiting

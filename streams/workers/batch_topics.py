@@ -5,12 +5,12 @@ from uuid import UUID
 
 import structlog
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
 from streams import metrics
-from streams.kafka_clients import make_admin
+from streams.kafka_clients import log_starts, make_admin
 
 _TIMEOUT = 10.0
 
@@ -55,9 +55,10 @@ def report_losses(consumer: Consumer, admin: AdminClient, partitions: Sequence[T
         committed = [
             each for each in consumer.committed(list(partitions), timeout=_TIMEOUT) if each.offset > 0
         ]
-        asked = {TopicPartition(each.topic, each.partition): OffsetSpec.earliest() for each in committed}
-        starts = admin.list_offsets(asked, request_timeout=_TIMEOUT) if asked else {}
-        first = {(each.topic, each.partition): start.result().offset for each, start in starts.items()}
+        starts = log_starts(
+            admin, [TopicPartition(each.topic, each.partition) for each in committed], _TIMEOUT
+        )
+        first = {(each.topic, each.partition): start for each, start in starts.items()}
     except KafkaException as error:
         log.warning("whether records were deleted unread is not known", error=error.args[0].str())
         return

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from confluent_kafka import IsolationLevel, KafkaError, KafkaException, Message, TopicPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import start_http_server
 
 from schemas.codec import Codec, SubjectNames
@@ -22,7 +21,7 @@ from schemas.records import EndOffset, Tick
 from schemas.registry import ConfluentRegistry
 from schemas.settings import KafkaSettings
 from streams.exit_codes import ExitCode, fail_stop
-from streams.kafka_clients import CheckedProducer, DeliveryFailed, make_admin
+from streams.kafka_clients import CheckedProducer, DeliveryFailed, log_ends, make_admin
 from streams.settings import Settings
 from streams.steps.join import Join
 from streams.steps.trigger import Trigger
@@ -150,12 +149,8 @@ class Ticker:
             for source in sources
             for partition in range(partitions)
         }
-        answers = self._admin.list_offsets(
-            {place: OffsetSpec.latest() for place in asked.values()},  # type: ignore[no-untyped-call]
-            isolation_level=IsolationLevel.READ_COMMITTED,
-            request_timeout=BROKER_SECONDS,
-        )
-        return {name: answers[place].result().offset for name, place in asked.items()}
+        ends = log_ends(self._admin, asked.values(), BROKER_SECONDS)
+        return {name: ends[place] for name, place in asked.items()}
 
     def _try(self, clocked: Clocked, partitions: int) -> None:
         try:
