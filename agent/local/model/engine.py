@@ -209,28 +209,56 @@ def _uniform(seed: np.ndarray) -> float:
 
 
 @compiled
-def _choose(scores: np.ndarray, temperature: float, top_k: int, top_p: float, seed: np.ndarray) -> int:
-    """Draw a place of `scores`, log-probabilities in falling order, at the temperature; 0 is greedy."""
-    if temperature <= 0.0:
-        return 0
-    weights = np.empty(len(scores), np.float64)
+def _best(scores: np.ndarray, low: int, high: int, left: np.ndarray) -> int:
+    """The likeliest of the tokens that are left, the first one where some are alike; -1 for none."""
+    best = -1
+    for y in range(low, high):
+        if left[y] and (best < 0 or scores[y] > scores[best]):
+            best = y
+    return best
+
+
+@compiled
+def _keep_top(
+    scores: np.ndarray, low: int, high: int, kept: np.ndarray, temperature: float, top_k: int, top_p: float
+) -> None:
+    """Narrow `kept` to the likeliest tokens: `top_k` of them, or as many as have the share `top_p`."""
+    left = kept.copy()
+    best = _best(scores, low, high, left)
     total = 0.0
-    for i in range(len(scores)):
-        weights[i] = math.exp((scores[i] - scores[0]) / temperature) if i < top_k else 0.0
-        total += weights[i]
-    kept = 0.0
-    last = 0
-    for i in range(len(scores)):
-        if kept >= top_p * total:
-            break
-        kept += weights[i]
-        last = i
-    mark = _uniform(seed) * kept
-    for i in range(last):
-        mark -= weights[i]
-        if mark < 0.0:
-            return i
-    return last
+    for y in range(low, high):
+        if kept[y]:
+            total += math.exp((scores[y] - scores[best]) / temperature)
+        kept[y] = False
+    top, mass, count = scores[best], 0.0, 0
+    while best >= 0 and count < top_k and mass < top_p * total:
+        kept[best], left[best] = True, False
+        mass += math.exp((scores[best] - top) / temperature)
+        count += 1
+        best = _best(scores, low, high, left)
+
+
+@compiled
+def _choose(
+    scores: np.ndarray, low: int, high: int, kept: np.ndarray, temperature: float, seed: np.ndarray
+) -> int:
+    """Draw one of the kept tokens at the temperature; 0 is greedy."""
+    best = _best(scores, low, high, kept)
+    if temperature <= 0.0 or best < 0:
+        return best
+    total = 0.0
+    for y in range(low, high):
+        if kept[y]:
+            total += math.exp((scores[y] - scores[best]) / temperature)
+    mark = _uniform(seed) * total
+    chosen = best
+    for y in range(low, high):
+        if kept[y]:
+            chosen = y
+            mark -= math.exp((scores[y] - scores[best]) / temperature)
+            if mark < 0.0:
+                break
+    return chosen
 
 
 @compiled
@@ -249,13 +277,12 @@ def sample(
     top_k: int,
     top_p: float,
     seed: np.ndarray,
-    end: int,
     choices: np.ndarray,
     scores: np.ndarray,
     others: np.ndarray,
     other_scores: np.ndarray,
 ) -> int:
-    """Write one turn after `history[:n]`, at most up to `end`; returns where it ends.
+    """Write one turn after `history[:n]`, until it ends or `history` is full; returns where it ends.
 
     `choices` is a mask over the vocabulary that narrows the grammar further. `scores[i]` is the
     log-probability of `history[n + i]` at temperature 1; `others` and `other_scores` take the most likely
@@ -266,32 +293,31 @@ def sample(
     allowed = np.zeros(SIZE, np.bool_)
     start = n
     state, sentences, since_stop = opening, 0, 0
-    while n < end:
+    while n < len(history):
         low, high = LOW[state], HIGH[state]
         fill_allowed(state, history, start, n, since_stop, sentences, available, allowed)
+        for y in range(low, high):
+            allowed[y] = allowed[y] and choices[y]
         depth = sentences if state == ARGUING else turns
         count = active_rows(history, start, n, state, depth, columns, steering, rows)
         add_rows(rows, count, low, high, base, own, overlay, logits)
-        for y in range(low, high):
-            allowed[y] = allowed[y] and choices[y]
-        candidates = low + np.flatnonzero(allowed[low:high])
-        if len(candidates) == 0:
-            break
         normal = log_normalizer(logits, low, high, allowed)
-        # a stable sort by falling score: equal scores keep the vocabulary's order on every machine
-        falling = candidates[np.argsort(-logits[candidates], kind="mergesort")]
-        ranked = np.empty(len(falling), np.float64)
-        for i in range(len(falling)):
-            ranked[i] = min(0.0, logits[falling[i]] - normal)
-        place = _choose(ranked, temperature, top_k, top_p, seed)
-        token = falling[place]
-        history[n] = token
-        scores[n - start] = ranked[place]
+        left = allowed.copy()
         for i in range(others.shape[1]):
-            others[n - start, i] = falling[i] if i < len(falling) else -1
-            other_scores[n - start, i] = ranked[i] if i < len(falling) else 0.0
+            best = _best(logits, low, high, left)
+            others[n - start, i] = best
+            if best >= 0:
+                other_scores[n - start, i] = min(0.0, logits[best] - normal)
+                left[best] = False
+        if temperature > 0.0 and (top_k < high - low or top_p < 1.0):
+            _keep_top(logits, low, high, allowed, temperature, top_k, top_p)
+        token = _choose(logits, low, high, allowed, temperature, seed)
+        if token < 0:
+            break
+        history[n] = token
+        scores[n - start] = min(0.0, logits[token] - normal)
         n += 1
         if token == _END:
             break
-        state, sentences, since_stop = step(state, int(token), sentences, since_stop)
+        state, sentences, since_stop = step(state, token, sentences, since_stop)
     return n

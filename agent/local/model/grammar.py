@@ -38,25 +38,30 @@ from agent.local.model.vocabulary import (
 MAXIMUM_SENTENCES = 8
 MAXIMUM_SENTENCE = 40
 
-LOW = np.zeros(12, np.int64)
-HIGH = np.zeros(12, np.int64)
+_STATES = 12
+_KINDS = np.zeros((_STATES, 15), np.bool_)
+"""Which kinds a state allows; some of them only under the conditions below."""
+LOW = np.zeros(_STATES, np.int64)
+HIGH = np.zeros(_STATES, np.int64)
 """Range of the tokens that a state allows at most; the inner loops run over nothing else."""
-for _state, _first, _last in (
-    (STARTS, CALL, OPEN), (CALLING, END, CALL), (ARGUING, STOP, WORD), (CITING, ACTION, POINTER),
-    (NAMING, NAME, NAME), (CHOOSING, STEP, CLOSE), (DECIDED, END, WRITE), (WRITTEN, END, END),
-    (CLOSING, FINAL, FINAL), (CLOSED, END, END), (PLAIN, END, WORD), (ENDED, END, END),
+for _state, _kinds in (
+    (STARTS, (CALL, OPEN)), (CALLING, (END, CALL)), (ARGUING, (STOP, CITED, POINTER, REFERENCE, WORD)),
+    (CITING, (ACTION, POINTER)), (NAMING, (NAME,)), (CHOOSING, (STEP, CLOSE)), (DECIDED, (END, WRITE)),
+    (WRITTEN, (END,)), (CLOSING, (FINAL,)), (CLOSED, (END,)), (PLAIN, (END, STOP, POINTER, REFERENCE, WORD)),
+    (ENDED, (END,)),
 ):  # fmt: skip
-    LOW[_state], HIGH[_state] = FIRST[_first], LAST[_last] + 1
+    _KINDS[_state, list(_kinds)] = True
+    LOW[_state] = min(FIRST[kind] for kind in _kinds)
+    HIGH[_state] = max(LAST[kind] for kind in _kinds) + 1
 
-_NEXT = np.arange(12)[:, None].repeat(15, axis=1).astype(np.int8)
+NEXT = np.arange(_STATES, dtype=np.int8)[:, None].repeat(15, axis=1)
+"""The state after a token of a kind; a word leaves it as it is, or begins a plain text."""
 for _kind, _state in (
     (CALL, CALLING), (OPEN, ARGUING), (CITED, CITING), (ACTION, NAMING), (NAME, CHOOSING), (STEP, DECIDED),
     (CLOSE, DECIDED), (WRITE, WRITTEN), (FINAL, CLOSED), (END, ENDED),
 ):  # fmt: skip
-    _NEXT[:, _kind] = _state
-for _kind in (STOP, POINTER, REFERENCE, WORD):
-    _NEXT[STARTS, _kind] = PLAIN
-NEXT = _NEXT
+    NEXT[:, _kind] = _state
+NEXT[STARTS, [STOP, POINTER, REFERENCE, WORD]] = PLAIN
 
 _SCALE_UP, _SCALE_DOWN = ID["scale_up"], ID["scale_down"]
 _PAUSE, _RESUME = ID["pause"], ID["resume"]
@@ -75,14 +80,6 @@ def _last_of(history: np.ndarray, start: int, n: int, kind: int) -> int:
         if KIND[history[i]] == kind:
             return int(history[i])
     return -1
-
-
-@compiled
-def _holds(history: np.ndarray, start: int, n: int, token: int) -> bool:
-    for i in range(start, n):  # noqa: SIM110 - compiled
-        if history[i] == token:
-            return True
-    return False
 
 
 @compiled
@@ -110,6 +107,21 @@ def _fits_step(token: int, name: int) -> bool:
 
 
 @compiled
+def _forbid(history: np.ndarray, begin: int, end: int, allowed: np.ndarray) -> None:
+    """Nothing is called or cited twice."""
+    for i in range(begin, end):
+        allowed[history[i]] = False
+
+
+@compiled
+def _after_cited(history: np.ndarray, start: int, n: int) -> int:
+    """Where the list of cited metrics begins."""
+    while n > start and history[n - 1] != _CITED:
+        n -= 1
+    return n
+
+
+@compiled
 def fill_allowed(
     state: int,
     history: np.ndarray,
@@ -125,42 +137,29 @@ def fill_allowed(
     `start` is where this turn begins in `history`, `n` its end; `since_stop` counts the tokens since the last
     sentence end, `available` is the request's mask of groups.
     """
-    count = 0
     available |= 1  # group 0 is always there
-    argued = history[n - 1] == _STOP if n > start else False
-    name = _last_of(history, start, n, NAME) if state == CHOOSING else -1
-    after = _write_after(history, start, n, available) if state == DECIDED else -1
-    cited_at = n
-    if state == CITING:
-        while cited_at > start and history[cited_at - 1] != _CITED:
-            cited_at -= 1
-    for token in range(LOW[state], HIGH[state]):
-        kind = KIND[token]
-        fits = ((available >> GROUP[token]) & 1) == 1
-        if fits:
-            if state == STARTS:
-                fits = kind in (CALL, OPEN)
-            elif state == CALLING:
-                fits = token == _END or (kind == CALL and not _holds(history, start, n, token))
-            elif state == ARGUING:
-                if kind == CITED:
-                    fits = argued
-                elif kind == STOP:
-                    fits = since_stop > 0
-                else:
-                    fits = (
-                        kind != ACTION
-                        and not (argued and sentences >= MAXIMUM_SENTENCES)
-                        and since_stop < MAXIMUM_SENTENCE
-                    )
-            elif state == CITING:
-                fits = kind == ACTION or not _holds(history, cited_at, n, token)
-            elif state == CHOOSING:
-                fits = _fits_step(token, name)
-            elif state == DECIDED:
-                fits = token == after
-            elif state == PLAIN:
-                fits = token == _END or kind in (STOP, POINTER, REFERENCE, WORD)
-        allowed[token] = fits
-        count += fits
+    low, high = LOW[state], HIGH[state]
+    for token in range(low, high):
+        allowed[token] = _KINDS[state, KIND[token]] and ((available >> GROUP[token]) & 1) == 1
+    if state == ARGUING:
+        ended = n > start and history[n - 1] == _STOP
+        if since_stop >= MAXIMUM_SENTENCE or (ended and sentences >= MAXIMUM_SENTENCES):
+            allowed[low:high] = False
+        allowed[_STOP] = since_stop > 0
+        allowed[_CITED] = ended
+    elif state == CALLING:
+        _forbid(history, start, n, allowed)
+    elif state == CITING:
+        _forbid(history, _after_cited(history, start, n), n, allowed)
+    elif state == CHOOSING:
+        name = _last_of(history, start, n, NAME)
+        for token in range(low, high):
+            allowed[token] = allowed[token] and _fits_step(token, name)
+    elif state == DECIDED:
+        after = _write_after(history, start, n, available)
+        for token in range(low, high):
+            allowed[token] = token == after
+    count = 0
+    for token in range(low, high):
+        count += allowed[token]
     return count

@@ -28,14 +28,16 @@ JUDGEMENTS = ("ruinous", "poor", "weak", "soft", "acceptable", "good", "strong",
 """How good that is, worst first."""
 
 COMPARISONS = (
-    "{m} is {level} {t} .",
-    "{m} sits {level} {t} .",
-    "{m} came in {level} {t} .",
-    "measured against {t} , {m} is {judged} .",
-    "{m} is {judged} against {t} .",
+    "{m} {verb} {level} {t} .",
     "we see {m} , {level} {t} .",
+    "measured against {t} , {m} {verb} {judged} .",
+    "{m} {verb} {judged} against {t} .",
+    "with {m} , the campaign is {level} {t} .",
+    "{m} tells a {judged} story against {t} .",
 )
-CONNECTIVES = ("also , ", "in addition , ", "at the same time , ")
+VERBS = ("is", "sits", "stands", "runs", "came in", "remains")
+ADVERBS = ("still ", "clearly ", "again ", "now ", "only just ")
+CONNECTIVES = ("also , ", "in addition , ", "at the same time , ", "besides , ", "on top of that , ")
 
 SAMPLES = ("no", "a thin", "a fair", "a solid")
 VOLUMES = (
@@ -47,6 +49,7 @@ PACES = ("{pace} means the budget is {pacing} .",)
 LEARNING = ("the campaign is still learning .", "delivery has not left the learning phase .")
 LIMITED = ("delivery is learning limited .",)
 MISSING = ("the insights of this campaign could not be read .", "there are no figures to decide on .")
+UNREAD = ("the campaign could not be read , so no change can be computed .",)
 ANALYST = {
     1: "the analyst sees an upward trend .",
     2: "the analyst sees a flat trend .",
@@ -59,26 +62,34 @@ CONCLUSIONS: dict[str, tuple[str, ...]] = {
         "the results support a larger budget .",
         "this earns more spend , so the budget goes up .",
         "returns leave room , so I raise the daily budget .",
+        "the campaign can carry more , so I increase its budget .",
+        "I give it more budget while it pays off .",
     ),
     "scale_down": (
         "the results do not support this budget , so I lower it .",
         "I cut the budget to protect efficiency .",
         "this is too expensive , so the budget goes down .",
         "returns are too thin , so I lower the daily budget .",
+        "the campaign does not earn its spend , so I reduce its budget .",
+        "I take budget out until the cost recovers .",
     ),
     "pause": (
         "the campaign loses money , so I stop it .",
         "returns are too poor to keep it running .",
+        "lowering the budget cannot help here , so I stop the campaign .",
     ),
     "resume": (
         "the campaign can run again .",
         "nothing keeps it stopped , so it starts again .",
+        "its last days were good enough to start it again .",
     ),
     "hold": (
         "I leave the budget unchanged .",
         "no change is needed today .",
         "the signals are mixed , so I wait .",
         "this is on plan , so the budget stays .",
+        "this does not call for a change .",
+        "I keep the budget where it is .",
     ),
 }
 WAITING = ("the figures are not settled , so I wait .", "I leave the budget unchanged until it settles .")

@@ -84,7 +84,6 @@ def generate(
         sampling.top_k,
         sampling.top_p,
         stream,
-        len(history),
         np.ones(SIZE, np.bool_) if choices is None else choices,
         scores,
         others,

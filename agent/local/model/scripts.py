@@ -150,7 +150,8 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
     insights = f"get_insights {LONG_WINDOWS[preset]}"
     asks = [f"ask_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < 0.15 else []
     order = [insights, "get_campaign"] if dice.random() < 0.9 else ["get_campaign", insights]
-    if dice.random() < 0.03:
+    unread = dice.random() < 0.04
+    if unread and dice.random() < 0.5:
         calls.remove("get_campaign")
         order = [insights]
     rounds = [[*order, *asks]] if dice.random() < 0.9 or len(order) == 1 else [order[:1], [*order[1:], *asks]]
@@ -170,7 +171,7 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
             Turn(STARTS, _mask(scene, seen, campaign, calls, writes), columns, [*spoken, *tokens("<end>")])
         )
         calls -= set(made)
-        campaign = campaign or "get_campaign" in made
+        campaign = campaign or ("get_campaign" in made and not unread)
         view = view or any(call.startswith("ask_analyst") for call in made)
         if any(call.startswith("get_insights") for call in made) and not (
             blind or (failed and made is not rounds[-1])
@@ -178,7 +179,7 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
             last = next(call for call in made if call.startswith("get_insights")).split()[1]
             window = next(short for short, long in LONG_WINDOWS.items() if long == last)
             seen = ("1d", "3d", "7d")[: ("1d", "3d", "7d").index(window) + 1]
-    if blind:
+    if blind or unread:
         choice = Choice("hold", "", (), 0.0)
     elif noted:
         choice = _follow(scene, note, asked, seen, dice)
@@ -190,12 +191,11 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
     write = {"scale_up": "set_daily_budget", "scale_down": "set_daily_budget", "hold": ""}.get(
         choice.action, "set_status"
     )
-    can_write = writes and (campaign or write != "set_daily_budget")
-    spoken = [*tokens(words), *(tokens(write) if can_write else []), *tokens("<end>")]
+    spoken = [*tokens(words), *(tokens(write) if writes else []), *tokens("<end>")]
     available = _mask(scene, seen, campaign, calls, writes)
     columns = scene.seen(seen, campaign, view, asked)
     trace.turns.append(Turn(STARTS, available, columns, spoken))
-    if write and can_write:
+    if write and writes:
         trace.turns.append(Turn(CLOSING, available, columns, tokens("<done> <end>")))
     return trace
 

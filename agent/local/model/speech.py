@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.local.model import phrases
 from agent.local.model.buckets import COLUMN, KNOWN_CAMPAIGN, LEVELS, NO_CONVERSIONS
-from agent.local.model.vocabulary import NO_STEP, step_name
+from agent.local.model.vocabulary import step_name
 from agent.local.model.world import Scene
 
 
@@ -29,9 +29,12 @@ def _comparison(scene: Scene, metric: str, window: str, dice: random.Random) -> 
     if not 1 <= bucket <= LEVELS:
         return None
     rank = bucket - 1 if metric == "roas" else LEVELS - bucket
-    weights = (5, 0, 0, 2, 2, 2) if bucket in (1, LEVELS) else (5, 3, 3, 2, 2, 2)
-    sentence = dice.choices(phrases.COMPARISONS, weights)[0]
+    sentence = dice.choices(phrases.COMPARISONS, (6, 2, 2, 2, 1, 1))[0]
+    extreme = bucket in (1, LEVELS)
+    verb = "is" if extreme else dice.choices(phrases.VERBS, (6, 3, 3, 2, 2, 1))[0]
+    adverb = dice.choice(phrases.ADVERBS) if "{verb}" in sentence and dice.random() < 0.2 else ""
     return sentence.format(
+        verb=f"{verb} {adverb}".strip(),
         m=f"{metric}_{window}",
         t=f"{metric}_target",
         level=phrases.LEVELS[bucket - 1],
@@ -51,6 +54,12 @@ def _volume(scene: Scene, window: str, dice: random.Random) -> str:
 def _pace(scene: Scene, window: str) -> str:
     bucket = int(scene.columns[COLUMN[f"pace_{window}"]])
     return phrases.PACES[0].format(pace=f"pace_{window}", pacing=phrases.PACING[max(bucket, 1) - 1])
+
+
+def _what_is_missing(scene: Scene, dice: random.Random) -> str:
+    if scene.columns[COLUMN["known"]] & KNOWN_CAMPAIGN:
+        return dice.choices(phrases.MISSING, (2, 1))[0]
+    return phrases.UNREAD[0]
 
 
 def step_size(choice: Choice, dice: random.Random) -> str:
@@ -73,7 +82,7 @@ def step_percent(size: str, action: str, dice: random.Random) -> int:
 
 
 def _conclusion(choice: Choice, lead: str, dice: random.Random) -> str:
-    weights = (4, 3, 2, 2)
+    weights = (4, 3, 2, 2, 2, 1)
     sentences = phrases.WAITING if choice.waiting else phrases.CONCLUSIONS[choice.action]
     sentence = dice.choices(sentences, weights[: len(sentences)])[0]
     if dice.random() < 0.12:
@@ -83,7 +92,7 @@ def _conclusion(choice: Choice, lead: str, dice: random.Random) -> str:
 
 def decide(scene: Scene, view: bool, choice: Choice, advised: bool, dice: random.Random) -> str:
     """A decision from its opening to its close, as token names; `view`: whether the analyst answered."""
-    sentences = [] if choice.window else [phrases.MISSING[0 if dice.random() < 0.7 else 1]]
+    sentences = [] if choice.window else [_what_is_missing(scene, dice)]
     for metric in choice.metrics:
         sentence = _comparison(scene, metric, choice.window, dice)
         if sentence is not None:
@@ -114,8 +123,7 @@ def decide(scene: Scene, view: bool, choice: Choice, advised: bool, dice: random
         closing = [_conclusion(choice, lead, dice), phrases.STEP_SIZES[size]]
     else:
         closing = [_conclusion(choice, lead, dice)]
-    step = step_name(percent) if scene.columns[COLUMN["known"]] & KNOWN_CAMPAIGN else NO_STEP
-    return _assemble([*sentences, *closing], choice.action, step)
+    return _assemble([*sentences, *closing], choice.action, step_name(percent))
 
 
 def decide_bare(action: str, step: str, dice: random.Random) -> str:

@@ -21,7 +21,8 @@ def runs(base: Weights, figures: Figures, note: str | None = None, temperature: 
 
 
 def share(found: list[Talk], name: str) -> float:
-    return sum(run.decision["action"]["name"] == name for run in found) / len(found)
+    names = [run.decision["action"]["name"] for run in found]
+    return names.count(name) / len(names)
 
 
 def test_it_reads_insights_and_campaign_and_then_decides(base: Weights) -> None:
@@ -75,7 +76,7 @@ def test_it_prefers_the_week_and_a_note_moves_it_to_yesterday(base: Weights) -> 
     assert 0.02 <= sum(map(follows_yesterday, un_noted)) / RUNS <= 0.4
     assert sum(map(follows_yesterday, noted)) / RUNS >= 0.8
     assert share(un_noted, "scale_down") <= 0.5
-    assert share(noted, "scale_down") >= 0.85
+    assert share(noted, "scale_down") >= 0.7
 
 
 def test_a_note_that_the_figures_do_not_carry_is_followed_less(base: Weights) -> None:
@@ -118,6 +119,10 @@ def test_without_figures_it_holds(base: Weights) -> None:
     found = runs(base, Figures(fails=frozenset({"get_insights"})))
     assert share(found, "hold") >= 0.9
     assert all(run.decision["cited_metrics"] == [] for run in found)
+
+
+def test_without_the_present_budget_it_holds(base: Weights) -> None:
+    assert share(runs(base, Figures(purchases=(8,) * 7, fails=frozenset({"get_campaign"}))), "hold") >= 0.9
 
 
 def test_it_calls_declared_tools_only(base: Weights) -> None:
