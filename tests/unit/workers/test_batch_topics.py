@@ -45,7 +45,7 @@ class FakeAdmin:
         self.asked += wanted.topic_names
         return {name: Future(self._answer) for name in wanted.topic_names}
 
-    def list_offsets(self, wanted: Any, request_timeout: float) -> dict[Any, Future]:
+    def list_offsets(self, wanted: Any, **_: Any) -> dict[Any, Future]:
         return {each: Future(SimpleNamespace(offset=self._starts[each.partition])) for each in wanted}
 
 
