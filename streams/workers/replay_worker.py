@@ -41,6 +41,9 @@ from streams.workers.replies import Replies, at_fault, named
 from streams.workers.requests import REQUESTS, RETRY, STAGE, answer, read_request, traced
 
 POLL_SECONDS = 0.02
+MOST_IN_HAND = 32
+"""Records that wait in memory for a run to end: partitions that were paused give records only half a second
+after they are resumed."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
 SAY_EVERY = 60.0
@@ -80,6 +83,8 @@ class ReplayWorker:
         self._bounds = bounds
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._waiting: deque[Ticket] = deque()
+        self._in_hand = min(bounds.concurrency, MOST_IN_HAND)
+        self._held = False
         self._flights: dict[str, Flight] = {}
         self._stopping = False
         self._fault = ""
@@ -110,7 +115,7 @@ class ReplayWorker:
             self._serve()
             self._begin()
             self._commit_in_time()
-            self._intake.hold(not self._has_room())
+            self._intake.hold(self._must_hold())
             if (ticket := self._intake.next(POLL_SECONDS)) is not None:
                 self._waiting.append(ticket)
             self._look_around()
@@ -124,17 +129,22 @@ class ReplayWorker:
 
     # taking in
 
-    def _may_begin(self) -> bool:
+    def _is_ready(self) -> bool:
         return (
             not self._stopping
             and not self._paused
             and not self._model.ongoing
-            and len(self._flights) < self._bounds.concurrency
             and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
 
-    def _has_room(self) -> bool:
-        return not self._waiting and self._may_begin()
+    def _may_begin(self) -> bool:
+        return self._is_ready() and len(self._flights) < self._bounds.concurrency
+
+    def _must_hold(self) -> bool:
+        """Whether to take no further records in; with some slack, so that it does not change all the time."""
+        most = self._in_hand // 2 if self._held else self._in_hand - 1
+        self._held = len(self._waiting) > most or not self._is_ready()
+        return self._held
 
     def _begin(self) -> None:
         """Begins what waits, as far as there is room."""
