@@ -11,7 +11,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -105,11 +105,9 @@ class Bed:
         assert self.producer.flush(60) == 0
         assert not self._failed, self._failed[:3]
 
-    def feed_pairs(self, first: int, count: int, seed: random.Random) -> None:
-        """Feeds `count` pairs with ids from `first` on, both halves in random order."""
-        halves = [(topic, n) for n in range(first, first + count) for topic in (LEFT, RIGHT)]
-        seed.shuffle(halves)
-        for topic, number in halves:
+    def feed(self, topic: str, numbers: Iterable[int]) -> None:
+        """Feeds one half of each id."""
+        for number in numbers:
             self.send(topic, f"id{number}", number)
         self.flush()
 
@@ -119,7 +117,7 @@ class Bed:
         try:
             wanted = [
                 TopicPartition(self.kafka.physical(topic), partition)
-                for topic in (LEFT, RIGHT, f"opoi.retry.{self.stage}")
+                for topic in (LEFT, RIGHT, f"opoi.retry.{self.stage}", f"opoi.ticks.{self.stage}")
                 for partition in range(self.partitions)
             ]
             found = consumer.committed(wanted, timeout=20)
@@ -137,6 +135,20 @@ class Bed:
             offset >= committed.get((self.kafka.physical(topic), partition), 0)
             for topic, partition, offset in places
         )
+
+    def waits(self, topic: str) -> bool:
+        """Whether records of `topic` lie past the committed offsets."""
+        physical = self.kafka.physical(topic)
+        reader = Consumer({"bootstrap.servers": self.bootstrap, "group.id": "reader", "log_level": 0})
+        try:
+            ends = {
+                partition: reader.get_watermark_offsets(TopicPartition(physical, partition), timeout=20)[1]
+                for partition in range(self.partitions)
+            }
+        finally:
+            reader.close()
+        committed = self.committed()
+        return any(committed.get((physical, partition), 0) < end for partition, end in ends.items())
 
     def read(self, topic: str) -> Iterator[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
         """Everything in a topic: key, value, headers."""
@@ -184,7 +196,8 @@ class Bed:
             sides.setdefault(name, set()).add(topic)
         whole = {name for name, topics in sides.items() if topics >= {LEFT, RIGHT}}
         repeated = sum(disposed.values()) - len(disposed)
-        return Report(len(self.fed), lost, len(undone) - len(lost), len(whole - paired), repeated, dead)
+        undone_count, unpaired = len(undone) - len(lost), len(whole - paired)
+        return Report(len(self.fed), lost, undone_count, unpaired, repeated, dead, len(disposed))
 
 
 @dataclass(frozen=True)
@@ -200,6 +213,8 @@ class Report:
     """Ids of which both halves were fed and no pair came."""
     repeated: int
     dead: int
+    disposed: int
+    """Inputs that have a disposition, of whatever was fed."""
 
 
 class Worker:
@@ -241,6 +256,13 @@ class Worker:
         self.process = None
         return code
 
+    def freeze(self, seconds: float) -> None:
+        """Lets the worker, not its keeper, stand still for a while."""
+        assert self.process is not None
+        for child in psutil.Process(self.process.pid).children() if self.process.poll() is None else []:
+            child.suspend()
+            threading.Timer(seconds, _resume, [child]).start()
+
     def kill_child(self) -> bool:
         """Kills the worker but not its keeper, as the kernel does when memory is short."""
         assert self.process is not None
@@ -259,13 +281,20 @@ class Worker:
         return self.process is not None
 
 
-def wait_until_drained(bed: Bed, workers: Iterable[Worker], timeout: float = 120) -> bool:
-    """Waits until the group has committed everything that was fed, tending the workers."""
+def _resume(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.resume()
+
+
+def wait_until_drained(
+    bed: Bed, workers: Iterable[Worker], timeout: float = 120, also: str | None = None
+) -> bool:
+    """Waits until the group has committed what was fed, and the topic `also`; tends the workers."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         for worker in workers:
             worker.tend()
-        if bed.behind() == 0:
+        if bed.behind() == 0 and (also is None or not bed.waits(also)):
             return True
         time.sleep(0.5)
     return False

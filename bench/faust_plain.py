@@ -2,7 +2,7 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 import faust
 
@@ -62,8 +62,7 @@ def run_plain(step: PairStep, codec: PlainCodec, kafka: KafkaSettings, folder: P
             key = step.key_of(seen).encode()
             raw = table.get(key)
             state = codec.decode(changelog_name, raw) if raw is not None else None
-            assert state is None or isinstance(state, PairState)
-            transition = step.on_event(state, seen)
+            transition = step.on_event(cast(PairState | None, state), seen)
             assert transition.state is not None
             table[key] = codec.encode(changelog_name, transition.state)
             for output in transition.outputs:

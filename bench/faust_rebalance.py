@@ -17,6 +17,11 @@ from bench.faust_harness import Bed, Worker, wait_until_drained
 from bench.faust_recovery import HEADER, Result, _broker
 from bench.faust_stage import LEFT, RIGHT
 
+SPREAD = 3000
+"""Halves that wait to be fed in random order."""
+FREEZE_SECONDS = 14.0
+"""Longer than the session: the group gives the worker's partitions away while it stands still."""
+
 
 def soak(
     bootstrap: str,
@@ -27,6 +32,7 @@ def soak(
     rate: float = 150.0,
     unsafe: str = "",
     workers: int = 3,
+    freezes: float = 0.2,
 ) -> Result:
     """`events` times something happens to the workers; `rate` pairs a second are fed meanwhile."""
     began = time.monotonic()
@@ -45,7 +51,7 @@ def soak(
                 for worker in fleet:
                     worker.tend()
                 time.sleep(0.1)
-            _disturb(fleet, chance)
+            _disturb(fleet, chance, freezes)
         enough.set()
         feeder.join()
         if not any(worker.runs for worker in fleet):
@@ -60,7 +66,7 @@ def soak(
     return Result(seed, bed.report(), exits, drained, time.monotonic() - began)
 
 
-def _disturb(fleet: list[Worker], chance: random.Random) -> None:
+def _disturb(fleet: list[Worker], chance: random.Random, freezes: float) -> None:
     up = [worker for worker in fleet if worker.runs]
     down = [worker for worker in fleet if not worker.runs]
     if not up or (down and chance.random() < 0.5):
@@ -71,6 +77,9 @@ def _disturb(fleet: list[Worker], chance: random.Random) -> None:
         return
     worker = chance.choice(up)
     worker.tend()
+    if chance.random() < freezes:
+        worker.freeze(FREEZE_SECONDS)
+        return
     worker.stop(chance.choice([signal.SIGTERM, signal.SIGKILL]))
 
 
@@ -81,7 +90,8 @@ def _feed(bed: Bed, rate: float, chance: random.Random, enough: threading.Event)
         while number < (time.monotonic() - began) * rate:
             waiting += [(LEFT, number), (RIGHT, number)]
             number += 1
-            if len(waiting) > 200:
+            if len(waiting) > SPREAD:
+                # the halves of an id lie far apart, so that a lost state is a lost pair
                 chance.shuffle(waiting)
                 for topic, which in waiting[:100]:
                     bed.send(topic, f"id{which}", which)
@@ -99,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[21, 22, 23])
     parser.add_argument("--events", type=int, default=12)
     parser.add_argument("--rate", type=float, default=150.0, help="pairs a second")
+    parser.add_argument("--freezes", type=float, default=0.2, help="share of stops that only freeze")
     parser.add_argument("--unsafe", default="", help="repairs to leave out")
     parser.add_argument("--bootstrap", help="a broker that runs already")
     parser.add_argument("--port", type=int, default=22100)
@@ -110,7 +121,15 @@ def main() -> None:
         print(HEADER)
         lost = 0
         for seed in given.seeds:
-            result = soak(bootstrap, folder, seed, events=given.events, rate=given.rate, unsafe=given.unsafe)
+            result = soak(
+                bootstrap,
+                folder,
+                seed,
+                events=given.events,
+                rate=given.rate,
+                unsafe=given.unsafe,
+                freezes=given.freezes,
+            )
             print(result.row(), flush=True)
             lost += len(result.report.lost) + result.report.unpaired + (not result.drained)
     raise SystemExit(3 if lost else 0)

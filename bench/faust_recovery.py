@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.faust_harness import Bed, Report, Worker, running, wait_until_drained
+from bench.faust_stage import LEFT, RIGHT
 
 CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog"}
 
@@ -54,8 +55,13 @@ def soak(
     bed = Bed(bootstrap, f"rec{seed}x{int(time.time())}", folder / f"recovery-{seed}-{int(time.time())}")
     bed.make_topics()
     worker = Worker(bed, "1", unsafe=unsafe)
-    for turn in range(restarts):
-        bed.feed_pairs(turn * burst, burst, chance)
+    for turn in range(restarts + 1):
+        # the right half comes one restart after the left one, so that a lost state is a lost pair
+        if turn:
+            bed.feed(RIGHT, range((turn - 1) * burst, turn * burst))
+        if turn == restarts:
+            break
+        bed.feed(LEFT, range(turn * burst, (turn + 1) * burst))
         if chance.random() < wipe:
             worker.wipe()
         with running(worker):

@@ -1,0 +1,80 @@
+"""What producers may send: transactions, and every compression."""
+
+from collections.abc import Callable
+
+import pytest
+from confluent_kafka import Producer
+
+from bench.faust_harness import Bed, Worker, running, wait_until_drained
+from bench.faust_stage import LEFT, RIGHT, Half
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+MakeBed = Callable[..., Bed]
+
+
+def produce(bed: Bed, producer: Producer, topic: str, number: int, *, counts: bool) -> None:
+    """Sends one half; only what counts is expected to be processed."""
+
+    def delivered(error: object, message: object) -> None:
+        assert error is None
+        if counts:
+            bed.fed[topic, message.partition(), message.offset()] = f"id{number}"  # type: ignore[attr-defined]
+
+    value = Half(id=f"id{number}", number=number).model_dump_json().encode()
+    physical = bed.kafka.physical(topic)
+    producer.produce(physical, value, f"id{number}".encode(), on_delivery=delivered)
+
+
+def test_aborted_records_are_not_read_and_markers_are_no_hole(make_bed: MakeBed) -> None:
+    bed = make_bed(partitions=2)
+    producer = Producer(
+        {
+            "bootstrap.servers": bed.bootstrap,
+            "partitioner": "murmur2_random",
+            "transactional.id": bed.stage,
+            "log_level": 0,
+        }
+    )
+    producer.init_transactions(30)
+    for turn in range(12):
+        producer.begin_transaction()
+        aborted = turn % 3 == 1
+        for number in range(turn * 10, turn * 10 + 10):
+            for topic in (LEFT, RIGHT):
+                produce(bed, producer, topic, number, counts=not aborted)
+        producer.flush(30)
+        if aborted:
+            producer.abort_transaction(30)
+        else:
+            producer.commit_transaction(30)
+    worker = Worker(bed, "1")
+    with running(worker):
+        assert wait_until_drained(bed, [worker], 120), worker.log.read_text()[-3000:]
+        worker.stop()
+    assert worker.exits == []
+    report = bed.report()
+    assert (report.fed, report.lost, report.unpaired, report.dead) == (160, [], 0, 0)
+    assert report.disposed == 160, "what was aborted was never said"
+
+
+@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
+def test_every_compression_is_read(make_bed: MakeBed, compression: str) -> None:
+    bed = make_bed(partitions=2)
+    producer = Producer(
+        {
+            "bootstrap.servers": bed.bootstrap,
+            "partitioner": "murmur2_random",
+            "compression.type": compression,
+            "linger.ms": 50,
+            "log_level": 0,
+        }
+    )
+    for number in range(50):
+        produce(bed, producer, LEFT, number, counts=True)
+    producer.flush(30)
+    worker = Worker(bed, "1")
+    with running(worker):
+        assert wait_until_drained(bed, [worker], 120), worker.log.read_text()[-3000:]
+        worker.stop()
+    assert worker.exits == []
+    assert bed.report().lost == []
