@@ -19,6 +19,8 @@ from streams.settings import Settings
 
 Outcome = Literal["ok", "fault", "skipped"]
 LONGEST_LINE = 300
+LOOP = 3
+"""Exits in ten minutes from which on a process that is up now is a fault all the same."""
 MANY = 3
 """Faults of one kind that are listed one by one."""
 
@@ -254,7 +256,7 @@ def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
     faults = 0
     for state in (scene.states[name] for name in names):
         stays = state.state in ("RUNNING", "STARTING")
-        if stays and not exits[state.name]:
+        if stays and exits[state.name] < LOOP:
             continue
         faults += 1
         count = f"ended by itself {exits[state.name]} times in {EXIT_MINUTES} minutes"
@@ -262,7 +264,9 @@ def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
         remedy = f"see `opoi logs {state.name}`" + ("" if stays else "; `opoi up` starts it")
         yield fault(check, message + last_line(scene.home.log(state.name))[:LONGEST_LINE], remedy)
     if not faults:
-        yield ok(check, f"{', '.join(names)} run")
+        again = [name for name in names if exits[name]]
+        note = f"; {', '.join(again)} ended and came back in the last {EXIT_MINUTES} minutes" if again else ""
+        yield ok(check, f"{', '.join(names)} run{note}")
 
 
 def _few(check: str, faults: list[Finding]) -> Iterator[Finding]:

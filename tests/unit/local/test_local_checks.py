@@ -1,0 +1,100 @@
+"""What the doctor makes of what it sees; nothing here runs a stack."""
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from agent.settings import ReplaySettings
+from schemas.settings import KafkaSettings
+from streams.local import checks
+from streams.local.checks import CHECKS, Finding, Scene
+from streams.local.home import Home
+from streams.local.supervise import State
+from streams.settings import Settings
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Scene:
+    """A stack whose processes all run."""
+    home = Home(tmp_path)
+    home.prepare()
+    made = Scene(Settings(home=tmp_path))
+    names = ("kafka", "registry", "clickhouse", "ticker", "join")
+    made.__dict__["states"] = {name: State(name, "RUNNING", 1, 100, None) for name in names}
+    return made
+
+
+def exits(scene: Scene, name: str, count: int) -> None:
+    """Write into the supervisor's log that `name` ended `count` times just now."""
+    line = f"{datetime.now():%Y-%m-%d %H:%M:%S},1 WARN exited: {name} (exit status 1; not expected)\n"
+    scene.home.log("supervisor").write_text(line * count)
+
+
+def only(found: list[Finding]) -> Finding:
+    """The one finding."""
+    assert len(found) == 1
+    return found[0]
+
+
+def test_what_runs_is_fine(scene: Scene) -> None:
+    assert only(list(checks.processes(scene))).outcome == "ok"
+
+
+def test_one_exit_is_told_and_a_loop_is_a_fault(scene: Scene) -> None:
+    exits(scene, "join", 1)
+    once = only(list(checks.workers(scene)))
+    assert (once.outcome, "join ended and came back" in once.message) == ("ok", True)
+    exits(scene, "join", 4)
+    scene.home.log("join").write_text('{"event": "contract broken"}\n')
+    loop = only(list(checks.workers(scene)))
+    assert loop.outcome == "fault"
+    assert "join is running and ended by itself 4 times in 10 minutes" in loop.message
+    assert loop.message.endswith("its log ends: contract broken")
+
+
+def test_what_is_down_is_a_fault_with_its_log(scene: Scene) -> None:
+    scene.__dict__["states"]["kafka"] = State("kafka", "BACKOFF", None, 0, 1)
+    scene.home.log("kafka").write_text("No space left on device\n")
+    found = only(list(checks.processes(scene)))
+    assert found.outcome == "fault"
+    assert "kafka is backoff" in found.message
+    assert found.message.endswith("No space left on device")
+    assert "opoi logs kafka" in found.remedy
+
+
+def test_a_stack_that_does_not_run_is_one_fault(scene: Scene) -> None:
+    scene.__dict__["states"] = None
+    assert only(list(checks.processes(scene))).remedy == "run `opoi up`"
+    assert only(list(checks.workers(scene))).outcome == "skipped"
+
+
+def test_a_broker_elsewhere_needs_no_local_parts(tmp_path: Path) -> None:
+    scene = Scene(Settings(home=tmp_path, kafka=KafkaSettings(bootstrap_servers="broker.example.org:9092")))
+    for check in (checks.java, checks.downloads, checks.taken_ports, checks.processes):
+        assert only(list(check(scene))).outcome == "skipped"
+
+
+def test_the_built_in_secret_is_for_this_machine_alone(tmp_path: Path) -> None:
+    elsewhere = KafkaSettings(bootstrap_servers="broker.example.org:9092")
+    assert only(list(checks.secret(Scene(Settings(home=tmp_path))))).outcome == "ok"
+    shared = only(list(checks.secret(Scene(Settings(home=tmp_path, kafka=elsewhere)))))
+    assert (shared.outcome, "OPOI_REPLAY__ORACLE_SECRET" in shared.message) == ("fault", True)
+    own = ReplaySettings(oracle_secret=SecretStr("a secret of our own"))
+    assert (
+        only(list(checks.secret(Scene(Settings(home=tmp_path, kafka=elsewhere, replay=own))))).outcome == "ok"
+    )
+
+
+def test_many_faults_of_a_kind_are_counted() -> None:
+    faults = [
+        Finding("topics", "fault", f"topic {number}", "run `opoi topics apply`") for number in range(30)
+    ]
+    found = list(checks._few("topics", faults))
+    assert len(found) == checks.MANY + 1
+    assert found[-1].message == "and 27 more of this kind"
+
+
+def test_every_check_has_a_name_of_its_own() -> None:
+    assert len({check.__name__ for check in CHECKS}) == len(CHECKS)
