@@ -28,11 +28,6 @@ def from_milliseconds(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
-def to_milliseconds(when: datetime) -> int:
-    """The opposite of `from_milliseconds`."""
-    return (when - _EPOCH) // timedelta(milliseconds=1)
-
-
 def arrival(message: Any, logical: str) -> Arrival:
     """A message of Faust, read from the topic whose logical name is `logical`."""
     return Arrival(

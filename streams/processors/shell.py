@@ -17,6 +17,7 @@ from schemas.errors import NotRegistered, Undecodable
 from schemas.record import Record
 from schemas.records import Disposition
 from schemas.settings import KafkaSettings
+from sinks.dead_letters import dead_letter_headers
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.faust_safety.contiguity import ContiguityGuard
@@ -24,7 +25,6 @@ from streams.faust_safety.lease import Lease
 from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.publishing import produce_failed, stop_on_failure
 from streams.faust_safety.watchdog import Pulse
-from streams.processors import dead_letters
 from streams.processors.breaker import Breaker
 from streams.processors.intake import TICKS, Arrival, arrival, contract_topic
 from streams.processors.marks import Deaths, Mark
@@ -32,6 +32,8 @@ from streams.processors.outputs import Encoded, Encoder, RecordCodec
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
 from streams.steps.contract import Event, Output, Poison
+
+DEAD_LETTERS = "opoi.dead-letters"
 
 log = structlog.get_logger(__name__)
 
@@ -221,9 +223,19 @@ class Shell:
             )
         outputs = [_dead(name, arrived, poison)]
         encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
-        headers = dead_letters.headers_of(arrived, name, poison, datetime.now(UTC))
+        headers = dead_letter_headers(
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            timestamp=arrived.timestamp,
+            stage=name,
+            error_type=poison.kind,
+            error=poison.reason,
+            failed_at=datetime.now(UTC),
+            headers=arrived.headers,
+        )
         sent = await self._send(
-            dead_letters.TOPIC, arrived.key, arrived.value, partition=at.partition, headers=headers
+            DEAD_LETTERS, arrived.key, arrived.value, partition=at.partition, headers=headers
         )
         await sent
         await self.send(Done(encoded))

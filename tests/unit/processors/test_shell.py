@@ -232,7 +232,7 @@ def test_an_unreadable_record_is_buried_with_its_bytes(scene: Scene) -> None:
     (letter,) = scene.sent(DEAD_LETTERS)
     assert (letter.key, letter.value, letter.partition) == (b"k", b"\xff", source.partition)
     assert letter.headers["dlq.topic"] == b"left"
-    assert letter.headers["other"] == b"kept"
+    assert letter.headers["orig.other"] == b"kept"
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "contract")]
     assert scene.ledger.next_offset(source) == 1
 
