@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,12 @@ from schemas.records import Budget, Disposition, ReplayRequest, TargetAgent
 from schemas.settings import KafkaSettings
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
+from streams.local.ports import in_use
 from tests import builders
 
 PARTITIONS = 4
+PORTS = range(25_000, 28_000)
+"""Below the system's ephemeral ports, so that nobody takes one while a broker restarts."""
 TOPICS = (
     "opoi.replay-requests",
     "opoi.retry.replay",
@@ -39,6 +44,14 @@ TOPICS = (
 )
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count(1)
+
+
+@contextmanager
+def own_broker(folder: Path) -> Iterator[Broker]:
+    """A broker on free ports, with its data in `folder`."""
+    free = [port for port in random.sample(PORTS, 20) if not in_use(port)]
+    with Broker(folder, free[0], free[1]) as broker:
+        yield broker
 
 
 class World:

@@ -1,7 +1,6 @@
 """The replay worker on a real broker: what is asked for is run, whatever dies, comes, goes or is refused."""
 
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -9,26 +8,24 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from typer.testing import CliRunner
 
 from sinks.dead_letters import dead_letter_headers, parse_dead_letter
+from streams.cli.replay import app
 from streams.exit_codes import ExitCode
 from streams.local.kafka import Broker
 from streams.workers.backlog import backlog
 from streams.workers.controls import say
-from tests.broker.replay_kit import World, wait_for
+from tests.broker.replay_kit import World, own_broker, wait_for
 
 pytestmark = pytest.mark.stack
 PROTOCOLS = ("consumer", "classic")
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    folder = Path("/tmp/opoi-g-replay")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with Broker(folder, 25000, 25001) as running:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with own_broker(tmp_path_factory.mktemp("broker")) as running:
         yield running
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -151,6 +148,30 @@ def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
     assert found.waiting == {"opoi.replay-requests": 6, "opoi.retry.replay": 0}
     assert found.workers >= 1
     assert worker.stop() == 0
+
+
+def test_the_command_line_pauses_resumes_and_shows(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPOI_KAFKA__BOOTSTRAP_SERVERS", world.kafka.bootstrap_servers)
+    monkeypatch.setenv("OPOI_KAFKA__TOPIC_NAMES", json.dumps(world.kafka.topic_names))
+    world.ask(world.request(f"fast-{n}") for n in range(3))
+
+    def opoi(*arguments: str) -> str:
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+    requests, retry = (world.kafka.physical(name) for name in ("opoi.replay-requests", "opoi.retry.replay"))
+    assert opoi("status").splitlines()[:3] == [
+        "not paused",
+        f"3 not done on {requests}",
+        f"0 not done on {retry}",
+    ]
+    opoi("pause", "--reason", "prices")
+    shown = json.loads(opoi("status", "--json"))
+    assert (shown["paused"], shown["reason"]) == (True, "prices")
+    assert shown["waiting"] == {"opoi.replay-requests": 3, "opoi.retry.replay": 0}
+    opoi("resume")
+    assert opoi("status").startswith("not paused")
 
 
 @both_protocols

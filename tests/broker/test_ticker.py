@@ -1,10 +1,8 @@
 """The ticker on a real broker: a tick never claims a time before which a record may still come."""
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,7 @@ from schemas.settings import KafkaSettings
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
 from streams.workers.ticker import CLOCKED, Ticker
-from tests.broker.replay_kit import wait_for
+from tests.broker.replay_kit import own_broker, wait_for
 
 pytestmark = pytest.mark.stack
 PARTITIONS = 3
@@ -28,13 +26,9 @@ CODEC = Codec(MemoryStore.whole())
 
 
 @pytest.fixture(scope="module")
-def broker() -> Iterator[Broker]:
-    folder = Path("/tmp/opoi-g-ticker")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
-    with Broker(folder, 25010, 25011) as running:
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with own_broker(tmp_path_factory.mktemp("broker")) as running:
         yield running
-    shutil.rmtree(folder)
 
 
 @pytest.fixture
