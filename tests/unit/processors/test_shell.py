@@ -23,7 +23,6 @@ from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.watchdog import Pulse
 from streams.processors import shell as shell_module
 from streams.processors.breaker import Breaker
-from streams.processors.intake import to_milliseconds
 from streams.processors.marks import Deaths, Mark, read_mark
 from streams.processors.outputs import Encoder
 from streams.processors.shell import Parts, Shell
@@ -157,7 +156,7 @@ class Scene:
             topic=physical,
             partition=where,
             offset=offset,
-            timestamp=to_milliseconds(at) / 1000,
+            timestamp=at.timestamp(),
             key=key.encode() if key is not None else None,
             value=value,
             headers=list((headers or {}).items()),
