@@ -196,8 +196,27 @@ class Bed:
             sides.setdefault(name, set()).add(topic)
         whole = {name for name, topics in sides.items() if topics >= {LEFT, RIGHT}}
         repeated = sum(disposed.values()) - len(disposed)
-        undone_count, unpaired = len(undone) - len(lost), len(whole - paired)
-        return Report(len(self.fed), lost, undone_count, unpaired, repeated, dead, len(disposed))
+        return Report(
+            fed=len(self.fed),
+            lost=lost,
+            undone=len(undone) - len(lost),
+            unpaired=len(whole - paired),
+            stale=sum(not self._is_whole(state) for name, state in self.states().items() if name in whole),
+            repeated=repeated,
+            dead=dead,
+            disposed=len(disposed),
+        )
+
+    def states(self) -> dict[str, dict[str, object]]:
+        """The last state of each id, as a worker with an empty folder would restore it."""
+        found = {}
+        for key, value, _ in self.read(f"opoi-{self.stage}-state-changelog"):
+            found[(key or b"").decode()] = json.loads(value or b"{}")
+        return found
+
+    @staticmethod
+    def _is_whole(state: dict[str, object]) -> bool:
+        return state.get("left") is not None and state.get("right") is not None
 
 
 @dataclass(frozen=True)
@@ -211,6 +230,8 @@ class Report:
     """Not processed, but not committed past either."""
     unpaired: int
     """Ids of which both halves were fed and no pair came."""
+    stale: int
+    """Such ids whose last state lacks a half."""
     repeated: int
     dead: int
     disposed: int
@@ -256,12 +277,15 @@ class Worker:
         self.process = None
         return code
 
-    def freeze(self, seconds: float) -> None:
-        """Lets the worker, not its keeper, stand still for a while."""
+    def freeze(self, seconds: float | None = None) -> list[psutil.Process]:
+        """Lets the worker, not its keeper, stand still; for `seconds` where given."""
         assert self.process is not None
-        for child in psutil.Process(self.process.pid).children() if self.process.poll() is None else []:
+        children = psutil.Process(self.process.pid).children() if self.process.poll() is None else []
+        for child in children:
             child.suspend()
-            threading.Timer(seconds, _resume, [child]).start()
+            if seconds is not None:
+                threading.Timer(seconds, _resume, [child]).start()
+        return children
 
     def kill_child(self) -> bool:
         """Kills the worker but not its keeper, as the kernel does when memory is short."""

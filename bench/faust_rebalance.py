@@ -131,7 +131,7 @@ def main() -> None:
                 freezes=given.freezes,
             )
             print(result.row(), flush=True)
-            lost += len(result.report.lost) + result.report.unpaired + (not result.drained)
+            lost += result.losses
     raise SystemExit(3 if lost else 0)
 
 

@@ -29,6 +29,12 @@ class Result:
     drained: bool
     seconds: float
 
+    @property
+    def losses(self) -> int:
+        """What must be zero."""
+        found = self.report
+        return len(found.lost) + found.unpaired + found.stale + (not self.drained)
+
     def row(self) -> str:
         """One line of the table."""
         codes = sorted(set(self.exits))
@@ -36,13 +42,13 @@ class Result:
         found = self.report
         return (
             f"{self.seed:>5} {found.fed:>8} {len(found.lost):>5} {found.undone:>6} {found.unpaired:>9} "
-            f"{found.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
+            f"{found.stale:>6} {found.repeated:>9} {self.drained!s:>8} {self.seconds:>6.0f}s  {ended or '-'}"
         )
 
 
 HEADER = (
-    f"{'seed':>5} {'fed':>8} {'lost':>5} {'undone':>6} {'unpaired':>9} {'repeated':>9} {'drained':>8} "
-    f"{'took':>7}  ended by itself"
+    f"{'seed':>5} {'fed':>8} {'lost':>5} {'undone':>6} {'unpaired':>9} {'stale':>6} {'repeated':>9} "
+    f"{'drained':>8} {'took':>7}  ended by itself"
 )
 
 
@@ -98,7 +104,7 @@ def main() -> None:
                 bootstrap, folder, seed, restarts=given.restarts, burst=given.burst, unsafe=given.unsafe
             )
             print(result.row(), flush=True)
-            lost += len(result.report.lost) + result.report.unpaired + (not result.drained)
+            lost += result.losses
     raise SystemExit(3 if lost else 0)
 
 

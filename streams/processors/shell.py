@@ -100,7 +100,7 @@ class Shell:
         if parts.ledger.is_held(source):
             return
         try:
-            await self.patience.until_true(parts.lease.holds, "the group coordinator does not answer")
+            await self._hold_the_lease()
             admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
@@ -130,6 +130,9 @@ class Shell:
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
             parts.mark.clear()
+
+    async def _hold_the_lease(self) -> None:
+        await self.patience.until_true(self._parts.lease.holds, "the group coordinator does not answer")
 
     async def _process(self, arrived: Arrival) -> None:
         at = arrived.coordinates
@@ -167,6 +170,8 @@ class Shell:
 
     async def send(self, done: Done) -> None:
         """Hands everything to the producer; the table first, so that no output tells of a lost state."""
+        # the process may have stood still during the step
+        await self._hold_the_lease()
         if done.put is not None:
             done.put()
         for output in done.outputs:

@@ -79,6 +79,7 @@ def test_a_record_during_which_the_process_is_killed_ten_times_is_processed(make
             assert worker.kill_child()
             assert worker.process is not None
             assert worker.process.wait(10) == 128 + signal.SIGKILL
+            folders.mark.unlink()
             worker.tend()
         finish(bed, worker)
     assert exits(folders)["sigkill"] == 10

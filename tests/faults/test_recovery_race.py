@@ -19,4 +19,5 @@ def test_nothing_is_lost_over_restarts(bootstrap: str, tmp_path: Path, seed: int
     assert result.drained, result.row()
     assert result.report.lost == []
     assert result.report.unpaired == 0
+    assert result.report.stale == 0
     assert result.report.dead == 0

@@ -356,6 +356,20 @@ def test_a_worker_without_a_lease_does_not_start_an_event(scene: Scene) -> None:
     assert scene.ledger.is_held(source)
 
 
+def test_a_worker_that_lost_its_lease_during_a_step_writes_nothing(tmp_path: Path) -> None:
+    class StoodStill(PairStep):
+        def on_event(self, state: PairState | None, event: Event) -> Transition[PairState]:
+            scene.lease._renewed -= 100
+            scene.app.should_stop = True
+            return super().on_event(state, event)
+
+    scene = Scene(tmp_path, step=StoodStill(STAGE))
+    source = scene.half(LEFT, "id1", 1)
+    assert scene.table == {}
+    assert scene.app.producer.sent == []
+    assert scene.ledger.is_held(source)
+
+
 class TestClock:
     """Deadlines fire once the sources were read up to the tick."""
 
