@@ -20,10 +20,19 @@ log = structlog.get_logger(__name__)
 class ContiguityGuard:
     """Decides whether an event is the next of its source. Away brokers raise `WitnessAway`."""
 
-    def __init__(self, ledger: Ledger, witness: Witness, *, watching: bool = True) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        witness: Witness,
+        *,
+        watching: bool = True,
+        fleeting: frozenset[str] = frozenset(),
+    ) -> None:
+        """`fleeting`: topics whose records nobody misses once the broker has deleted them."""
         self._ledger = ledger
         self._witness = witness
         self._watching = watching
+        self._fleeting = fleeting
 
     async def begin(self, source: Source) -> int:
         """The next offset of `source`, asked from the broker at the first call of an assignment."""
@@ -79,14 +88,17 @@ class ContiguityGuard:
     def _is_hole(self, source: Source, start: int, end: int) -> bool:
         first, _ = self._witness.bounds(source)
         if first > start:
-            lost = min(first, end) - start
-            metrics.RETENTION_LOSSES.inc(lost)
-            log.error(
-                "the broker deleted records before they were read: the topic's retention is too short",
-                topic=source.topic,
-                partition=source.partition,
-                offsets=lost,
-                first_kept=first,
-            )
+            if source.topic not in self._fleeting:
+                self._tell_of_retention(source, min(first, end) - start, first)
             start = first
         return start >= end or self._witness.first_record(source, start, end) is None
+
+    def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
+        metrics.RETENTION_LOSSES.inc(lost)
+        log.error(
+            "the broker deleted records before they were read: the topic's retention is too short",
+            topic=source.topic,
+            partition=source.partition,
+            offsets=lost,
+            first_kept=first,
+        )

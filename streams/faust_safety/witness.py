@@ -3,6 +3,7 @@
 The calls block for up to `timeout` seconds; call them from a thread.
 """
 
+import threading
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -33,6 +34,8 @@ class BrokerWitness:
 
     def __init__(self, config: Mapping[str, str], group: str, timeout: float = 10.0) -> None:
         self._timeout = timeout
+        # a look that nobody waits for any more goes on in its thread
+        self._one_at_a_time = threading.Lock()
         self._consumer = Consumer(
             {
                 **config,
@@ -68,7 +71,8 @@ class BrokerWitness:
     def first_record(self, source: Source, start: int, end: int) -> int | None:
         """See `Witness.first_record`."""
         try:
-            return self._look(source, start, end)
+            with self._one_at_a_time:
+                return self._look(source, start, end)
         except KafkaException as error:
             raise WitnessAway(str(error)) from error
 

@@ -1,5 +1,6 @@
 """The Faust application of a stage: raw bytes in, raw bytes in the table, one agent."""
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,8 @@ def build(
         group_of(stage),
         broker=servers,
         broker_credentials=_credentials(kafka),
-        **app_options(folder, f"{group_of(stage)}-{worker}"),
+        # workers of the same name may run on several machines
+        **app_options(folder, f"{group_of(stage)}-{socket.gethostname()}-{worker}"),
     )
     inbox = app.topic(*sources, **RAW)
     table = None

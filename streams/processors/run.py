@@ -128,7 +128,12 @@ def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keye
         application,
         partitions,
         ledger,
-        ContiguityGuard(ledger, witness, watching="guard" not in left_out),
+        ContiguityGuard(
+            ledger,
+            witness,
+            watching="guard" not in left_out,
+            fleeting=frozenset({around.kafka.physical(TICKS + stage)}),
+        ),
         lease_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
         Mark(folders.mark),
         deaths,
@@ -167,7 +172,14 @@ def _serve_metrics(stage: str, folders: Folders, around: Surroundings) -> None:
         from prometheus_client import start_http_server
 
         host, port = around.metrics_address
-        start_http_server(port, addr=host)
+        try:
+            start_http_server(port, addr=host)
+        except OSError as error:
+            fail_stop(
+                ExitCode.REFUSED,
+                f"stage {stage} cannot serve metrics on {host}:{port} ({error.strerror}): give this worker "
+                "another OPOI_METRICS__PORT",
+            )
 
 
 def _pause(folders: Folders, around: Surroundings) -> None:
@@ -226,9 +238,9 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
             loop=loop,
             restored=lambda: _restored(app),
         ).start()
-    faust.Worker(
-        app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True
-    ).execute_from_commandline()
+    process = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    process.spinner = None
+    process.execute_from_commandline()
     sys.exit(0)
 
 

@@ -6,7 +6,8 @@ broker has them. What may happen to an event on the way is told in docs/faust.md
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -28,7 +29,7 @@ from streams.faust_safety.watchdog import Pulse
 from streams.processors.breaker import Breaker
 from streams.processors.intake import TICKS, Arrival, arrival, contract_topic
 from streams.processors.marks import Deaths, Mark
-from streams.processors.outputs import Encoded, Encoder, RecordCodec
+from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
 from streams.steps.contract import Event, Output, Poison
@@ -55,8 +56,8 @@ class Stage(Protocol):
     async def step(self, event: Event) -> Done:
         """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
 
-    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
-        """Hands what the due deadlines give to `fire`."""
+    async def tick(self, event: Event, shell: "Shell") -> None:
+        """Hands what the due deadlines give to `shell.fire`."""
 
 
 @dataclass
@@ -114,13 +115,17 @@ class Shell:
         except NotRegistered as error:
             fail_stop(ExitCode.REFUSED, str(error))
         except Exception as error:
-            log.exception(
-                "a step failed", topic=source.topic, partition=source.partition, offset=message.offset
-            )
+            # the message may hold what the record holds, so it is not for the log
+            said = f": {error}" if isinstance(error, BrokenStep) else ""
+            frames = [
+                f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)
+            ]
+            log.debug("a step failed", exc_info=True)
             fail_stop(
                 ExitCode.OWN_FAULT,
                 f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
-                f"({type(error).__name__}: {error}); stopping before it is acknowledged",
+                f"({type(error).__name__}{said}); stopping before it is acknowledged",
+                frames=frames,
             )
         except BaseException:
             parts.ledger.hold(source)
@@ -147,7 +152,7 @@ class Shell:
             assert arrived.value is not None
             event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
             if topic.startswith(TICKS):
-                await self._stage.tick(event, self.fire)
+                await self._stage.tick(event, self)
             else:
                 await self.send(await self.patience.until_done(lambda: self._step(event)))
         except Undecodable as error:
@@ -184,11 +189,13 @@ class Shell:
         No input comes again for a deadline that a crash cut short: a state that had moved without its
         outputs would lose them.
         """
+        await self._hold_the_lease()
         sent = []
         for output in (output for done in deadlines for output in done.outputs):
             sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers()))
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
         await asyncio.gather(*sent)
+        await self._hold_the_lease()
         for done in deadlines:
             if done.put is not None:
                 done.put()
@@ -217,14 +224,14 @@ class Shell:
         """Puts a record into the dead letters and waits until the broker has it."""
         name, at = self._stage.name, arrived.coordinates
         if at.topic.startswith(TICKS):
-            log.error("a tick is refused", kind=poison.kind, error=poison.reason, offset=at.offset)
+            log.error("a tick is refused", kind=poison.kind, offset=at.offset)
             return
         if why := self._parts.breaker.refuse():
             self._parts.mark.clear()
             fail_stop(
                 ExitCode.BREAKER,
-                f"stage {name} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
-                f"{poison.kind}: {poison.reason}",
+                f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
+                f"({poison.kind})",
             )
         outputs = [_dead(name, arrived, poison)]
         encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
@@ -249,7 +256,6 @@ class Shell:
         log.warning(
             "a record is in the dead letters",
             kind=poison.kind,
-            error=poison.reason,
             topic=at.topic,
             partition=at.partition,
             offset=at.offset,

@@ -1,7 +1,8 @@
 """A pure step as the shell runs it: with its table and its deadlines, or without memory."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -17,7 +18,7 @@ from streams.processors.app import changelog_of
 from streams.processors.deadlines import Deadlines
 from streams.processors.marks import Deaths, Mark
 from streams.processors.outputs import BrokenStep, Encoder, RecordCodec, check_disposition
-from streams.processors.shell import Done
+from streams.processors.shell import Done, Shell
 from streams.steps.contract import Coordinates, Event, KeyedStep, Poison, StatelessStep, Transition
 
 State = TypeVar("State", bound=Record)
@@ -42,7 +43,7 @@ class Stateless:
         check_disposition(outputs, self.name, event.coordinates)
         return Done(self._encoder.encode(outputs, event.timestamp))
 
-    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
+    async def tick(self, event: Event, shell: Shell) -> None:
         """A stage without memory has no clock."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
@@ -86,7 +87,7 @@ class Keyed(Generic[State]):
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
-    async def tick(self, event: Event, fire: Callable[[Sequence[Done]], Awaitable[None]]) -> None:
+    async def tick(self, event: Event, shell: Shell) -> None:
         """Fires what is due, where the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
@@ -96,28 +97,29 @@ class Keyed(Generic[State]):
                 f"the tick is for partition {tick.partition} of {tick.partitions}, it stands in "
                 f"{partition} of {self._partitions}: restart the ticker",
             )
-        if not await self._clock.has_come(tick):
+        until_done = shell.patience.until_done
+        if not await until_done(lambda: self._clock.has_come(tick)):
             metrics.HELD_TICKS.labels(self.name).inc()
             return
-        deadlines = await self._clock.of_partition(partition, self._scan)
-        fired = []
-        for key in deadlines.pop_due(tick.at, self._clock.most_at_once):
-            if not self._clock.enter(partition, key):
-                continue
-            state = self._state(key)
-            if state is not None:
-                fired.append(self._fire(partition, key, state, event, tick))
+        deadlines = await until_done(lambda: self._clock.of_partition(partition, self._scan))
+        fired = [
+            await until_done(partial(self._fire, partition, key, event, tick))
+            for key in deadlines.pop_due(tick.at, self._clock.most_at_once)
+            if self._clock.enter(partition, key)
+        ]
         self._clock.leave(event.coordinates)
-        await fire(fired)
+        await shell.fire(fired)
+        metrics.DEADLINES.labels(self.name).inc(len(fired))
 
-    def _fire(self, partition: int, key: str, state: State, event: Event, tick: Tick) -> Done:
+    async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> Done:
+        state = self._state(key)
+        if state is None:
+            return Done(())
         try:
             transition = self._step.on_deadline(state, key, tick.at)
             return self._done(partition, key, transition, event)
         except Poison as poison:
-            raise BrokenStep(
-                f"on_deadline of {key!r} raised Poison: {poison.kind}: {poison.reason}"
-            ) from poison
+            raise BrokenStep(f"on_deadline of {key!r} raised Poison ({poison.kind})") from poison
 
     def _state(self, key: str) -> State | None:
         try:
@@ -241,4 +243,3 @@ class Clock:
     def leave(self, tick: Coordinates) -> None:
         """Back from the deadlines to the tick itself."""
         self._mark.set(tick)
-        metrics.DEADLINES.labels(self._stage).inc()

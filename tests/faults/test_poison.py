@@ -120,6 +120,18 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_bytes(make_bed: MakeBe
     assert letters == sent
 
 
+def test_a_record_just_under_the_limit_is_processed(make_bed: MakeBed) -> None:
+    bed = make_bed()
+    for number in range(3):
+        bed.send(LEFT, f"id{number}", number, "x" * 4_000_000)
+    bed.flush()
+    worker = Worker(bed, "1")
+    with running(worker):
+        finish(bed, worker)
+    assert worker.exits == []
+    assert set().union(*outcomes(bed).values()) == {"emitted/paired"}
+
+
 def test_an_output_over_its_topic_limit_is_a_rejection(make_bed: MakeBed) -> None:
     bed = make_bed()
     bed.send("left", "wide", 1, "large")

@@ -115,6 +115,16 @@ def test_records_that_retention_deleted_are_counted_and_passed() -> None:
     assert metrics.RETENTION_LOSSES._value.get() - before == 20
 
 
+def test_deleted_ticks_are_passed_without_a_word() -> None:
+    from streams import metrics
+
+    before = metrics.RETENTION_LOSSES._value.get()
+    log = Log(range(30, 40), committed=10, first=30)
+    guard = ContiguityGuard(Ledger(), log, fleeting=frozenset({SOURCE.topic}))
+    assert asyncio.run(guard.admit(SOURCE, 30))
+    assert metrics.RETENTION_LOSSES._value.get() == before
+
+
 def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
     """Its old committed offset lies past its end; taking it would skip everything."""
     assert run(Log(range(10), committed=5000), range(10))[0] == list(range(10))

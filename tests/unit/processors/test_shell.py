@@ -256,14 +256,12 @@ def test_a_failing_step_ends_the_process_unfinished_and_marked(
 ) -> None:
     marks = []
     monkeypatch.setattr(
-        shell_module.log,
-        "exception",
-        lambda *_, **__: marks.append(read_mark(scene.mark_file)),
-        raising=False,
+        shell_module.log, "debug", lambda *_, **__: marks.append(read_mark(scene.mark_file)), raising=False
     )
     with pytest.raises(Stopped, match=r"failed on physical\.left"):
         scene.half(LEFT, "id1", 1, "raise")
     assert stop[0][0] is ExitCode.OWN_FAULT
+    assert "this record makes the step fail" not in stop[0][1], "a message may hold what the record holds"
     assert marks == [Coordinates(LEFT, partition_of(b"id1"), 0)]
     assert dict(scene.ledger.committable()) == {}
     assert scene.app.producer.sent == []
@@ -435,6 +433,20 @@ class TestClock:
         source = scene.tick(here, NOW + timedelta(minutes=11), partitions=8, left=1, right=0)
         assert self.expired(scene) == []
         assert scene.ledger.next_offset(source) == 1
+
+    def test_a_registry_that_is_away_fires_it_later(self, scene: Scene) -> None:
+        here = scene.half(LEFT, "id1", 1).partition
+        encode, failures = scene.codec.encode, [RegistryAway("away"), RegistryAway("away")]
+
+        def unreliable(topic: str, record: Record) -> bytes:
+            if topic == PAIRS and failures:
+                raise failures.pop()
+            return encode(topic, record)
+
+        scene.codec.encode = unreliable  # type: ignore[method-assign]
+        scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
+        assert failures == []
+        assert self.expired(scene) == [Pair(id="id1", left=1, right=None)]
 
     def test_a_deadline_that_killed_the_process_is_left_alone(self, scene: Scene) -> None:
         here = scene.half(LEFT, "id1", 1).partition
