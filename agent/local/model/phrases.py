@@ -36,7 +36,7 @@ COMPARISONS = (
     "{m} tells a {judged} story against {t} .",
 )
 VERBS = ("is", "sits", "stands", "runs", "came in", "remains")
-ADVERBS = ("still ", "clearly ", "again ", "now ", "only just ")
+ADVERBS = ("clearly ", "plainly ", "overall ", "visibly ")
 CONNECTIVES = ("also , ", "in addition , ", "at the same time , ", "besides , ", "on top of that , ")
 
 SAMPLES = ("no", "a thin", "a fair", "a solid")

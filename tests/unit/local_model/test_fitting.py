@@ -80,7 +80,7 @@ def windows(weights: Weights) -> float:
         for seed in range(1000, 1080)
     ]
     cited = [run.decision["cited_metrics"] for run in runs]
-    return sum(bool(one) and one[0]["window"] == "yesterday" for one in cited) / len(runs)
+    return [bool(one) and one[0]["window"] == "yesterday" for one in cited].count(True) / len(runs)
 
 
 def test_tuning_on_the_agents_own_words_moves_where_it_looks(base: Weights) -> None:

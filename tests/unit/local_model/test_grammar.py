@@ -1,6 +1,7 @@
 """Form is constrained, content is not: every turn is whole, and the constraint leaves the choice free."""
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,8 +71,8 @@ def test_a_cut_turn_is_a_beginning(base: Weights) -> None:
 
 
 def test_a_stream_is_the_answer_in_pieces() -> None:
-    parts = [{"text": " ".join(map(str, range(50)))}, {"functionCall": {"name": "one"}}]
-    whole = {
+    parts: list[dict[str, Any]] = [{"text": " ".join(map(str, range(50)))}, {"functionCall": {"name": "one"}}]
+    whole: dict[str, Any] = {
         "candidates": [{"content": {"role": "model", "parts": parts}, "finishReason": "STOP"}],
         "usageMetadata": {"totalTokenCount": 1},
         "modelVersion": "a",
@@ -79,11 +80,10 @@ def test_a_stream_is_the_answer_in_pieces() -> None:
     }
     pieces = list(stream(whole))
     found = [part for piece in pieces for part in piece["candidates"][0]["content"]["parts"]]
-    assert "".join(part.get("text", "") for part in found) == parts[0]["text"]
+    assert "".join(part.get("text", "") for part in found) == " ".join(map(str, range(50)))
     assert found[-1] == parts[1]
-    assert ["finishReason" in piece["candidates"][0] for piece in pieces] == [False] * (len(pieces) - 1) + [
-        True
-    ]
+    last = ["finishReason" in piece["candidates"][0] for piece in pieces]
+    assert last == [False] * (len(pieces) - 1) + [True]
 
 
 def test_an_embedding_is_a_unit_vector_of_the_words() -> None:
