@@ -49,9 +49,10 @@ class Ledger:
             self._next[source] = offset + 1
         return True
 
-    def hold(self, source: Source) -> None:
-        """Nothing more of `source` counts until the assignment changes: an event was given up."""
-        self._held.add(source)
+    def hold(self, source: Source, assignment: int) -> None:
+        """Nothing more of `source` counts in this assignment: an event was given up."""
+        if assignment == self.assignment:
+            self._held.add(source)
 
     def is_held(self, source: Source) -> bool:
         """Whether `hold` was called in this assignment."""

@@ -103,6 +103,8 @@ class Shell:
         try:
             await self._hold_the_lease()
             admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
+            if assignment != parts.ledger.assignment:
+                raise Abandoned("the partitions went elsewhere")
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
                 return
@@ -111,7 +113,7 @@ class Shell:
             await self._process(arrived)
         except Abandoned as error:
             log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
-            parts.ledger.hold(source)
+            parts.ledger.hold(source, assignment)
         except NotRegistered as error:
             fail_stop(ExitCode.REFUSED, str(error))
         except Exception as error:
@@ -128,7 +130,7 @@ class Shell:
                 frames=frames,
             )
         except BaseException:
-            parts.ledger.hold(source)
+            parts.ledger.hold(source, assignment)
             raise
         else:
             parts.ledger.finish(source, message.offset, assignment)

@@ -39,12 +39,15 @@ def test_after_a_given_up_event_nothing_of_its_source_counts_until_the_assignmen
     ledger.begin(ONE, 0)
     ledger.begin(OTHER, 0)
     ledger.finish(ONE, 0, ledger.assignment)
-    ledger.hold(ONE)
+    ledger.hold(ONE, ledger.assignment)
     assert not ledger.finish(ONE, 1, ledger.assignment)
     assert ledger.finish(OTHER, 0, ledger.assignment)
     assert dict(ledger.committable()) == {ONE: 1, OTHER: 1}
+    before = ledger.assignment
     ledger.forget()
     assert not ledger.is_held(ONE)
+    ledger.hold(ONE, before)
+    assert not ledger.is_held(ONE), "it was given up in an earlier assignment"
 
 
 @given(some.lists(some.integers(0, 50), max_size=40))

@@ -346,6 +346,19 @@ def test_a_registry_that_is_away_gives_up_the_event_at_a_stop(
     assert read_mark(scene.mark_file) is None
 
 
+def test_an_event_whose_partition_went_elsewhere_meanwhile_is_given_up(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def committed(source: Source) -> int | None:
+        scene.ledger.forget()
+        return None
+
+    monkeypatch.setattr(scene.log, "committed", committed)
+    source = scene.half(LEFT, "id1", 1)
+    assert scene.table == {}
+    assert not scene.ledger.is_held(source), "in the new assignment it is read again"
+
+
 def test_a_worker_without_a_lease_does_not_start_an_event(scene: Scene) -> None:
     scene.lease._renewed -= 100
     scene.app.should_stop = True
