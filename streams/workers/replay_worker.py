@@ -34,6 +34,7 @@ from streams.workers.flights import (
 )
 from streams.workers.guards import Guards
 from streams.workers.intake import Intake, Ticket
+from streams.workers.lookout import Lookout
 from streams.workers.offsets import Source
 from streams.workers.outage import Outage
 from streams.workers.publisher import WAIT_FOR_EVER, Publisher
@@ -46,7 +47,6 @@ MOST_IN_HAND = 32
 after they are resumed."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
-SAY_EVERY = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,6 @@ class ReplayWorker:
     ) -> None:
         self._codec = codec
         self._execute = execute
-        self._controls = controls
         self._guards = guards
         self._bounds = bounds
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
@@ -88,16 +87,15 @@ class ReplayWorker:
         self._flights: dict[str, Flight] = {}
         self._stopping = False
         self._fault = ""
-        self._paused = False
         self._committed_at = 0.0
         self._commits_taken = True
-        self._said: dict[str, float] = {}
         self._model = Outage("what replays need", on_change=_gauge("model"))
         self._registry = Outage("the schema registry", on_change=_gauge("registry"))
         producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
         encoder = Encoder(STAGE, codec, topics())
-        self._publisher = Publisher(STAGE, producer, encoder, self._events.put)
-        self._replies = Replies(self._publisher, guards)
+        publisher = Publisher(STAGE, producer, encoder, self._events.put)
+        self._replies = Replies(publisher, guards)
+        self._lookout = Lookout(controls, publisher, STAGE, bounds.hang_seconds)
         self._intake = Intake(
             kafka, STAGE, (REQUESTS, RETRY), guards.deaths.load, self._release, **consumer_overrides
         )
@@ -118,10 +116,12 @@ class ReplayWorker:
             self._intake.hold(self._must_hold())
             if (ticket := self._intake.next(POLL_SECONDS)) is not None:
                 self._waiting.append(ticket)
-            self._look_around()
+            self._lookout.look(self._flights.values())
+            if (hanging := self._lookout.hanging(self._flights.values())) is not None:
+                self._own_fault(*hanging)
         self._drain(lambda _: True)
         self._intake.close()
-        self._controls.close()
+        self._lookout.close()
         if self._fault:
             fail_stop(ExitCode.OWN_FAULT, self._fault)
         log.info("stopped", stage=STAGE, runs_left=len(self._flights))
@@ -132,7 +132,7 @@ class ReplayWorker:
     def _is_ready(self) -> bool:
         return (
             not self._stopping
-            and not self._paused
+            and not self._lookout.paused
             and not self._model.ongoing
             and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
@@ -302,43 +302,6 @@ class ReplayWorker:
     def _note_in_work(self) -> None:
         self._guards.suspects.in_work(self._in_work())
         metrics.IN_FLIGHT.set(len(self._flights))
-
-    # looking around
-
-    def _look_around(self) -> None:
-        """What does not come with a record: the operator's word, a broker that is away, runs that hang."""
-        self._listen()
-        if (seconds := self._publisher.waiting_seconds) > SAY_EVERY / 2:
-            self._say("broker", "results wait for the broker, nothing is lost", seconds=round(seconds))
-        now = time.monotonic()
-        for flight in self._flights.values():
-            limit = 2 * flight.asked.request.budget.max_seconds + self._bounds.hang_seconds
-            if flight.stage == "running" and flight.wanted and now - flight.running_since > limit:
-                self._own_fault(flight, TimeoutError(f"the run has not ended after {limit:.0f} s"))
-        oldest = min((flight.began for flight in self._flights.values()), default=now)
-        metrics.UNCOMMITTED_SECONDS.set(now - oldest)
-
-    def _listen(self) -> None:
-        control = self._controls.refresh()
-        if self._paused and not control.paused:
-            log.info("replays go on", stage=STAGE)
-            self._said.pop("paused")
-        self._paused = control.paused
-        metrics.PAUSED.set(control.paused)
-        if control.paused:
-            self._say(
-                "paused",
-                "replays are paused: what runs ends, nothing new begins until `opoi replay resume`",
-                since=control.at.isoformat() if control.at else "",
-                reason=control.reason,
-                in_flight=len(self._flights),
-            )
-
-    def _say(self, about: str, what: str, **details: object) -> None:
-        now = time.monotonic()
-        if now - self._said.get(about, float("-inf")) >= SAY_EVERY:
-            self._said[about] = now
-            log.warning(what, stage=STAGE, **details)
 
 
 def _gauge(what: str) -> Callable[[bool], None]:
