@@ -135,7 +135,8 @@ class Watch:
             found = log_ends(self._admin, wanted, BROKER_SECONDS)
             ends = {(one.topic, one.partition): end for one, end in found.items()}
         except KafkaException:
-            # a broker that is away has something to come
+            # after a broker's restart an admin client keeps asking with the leader epoch that it knew
+            self._admin = make_admin(self._settings.kafka)
             return 1
         return sum(
             max(0, end - landed.get((physical[topic], partition), 0))
