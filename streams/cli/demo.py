@@ -2,6 +2,8 @@
 
 import dataclasses
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -34,7 +36,8 @@ def demo(
     begun = time.monotonic()
     with progress() as shown:
         settings = stack.up(home, shown).settings
-        result = _run(settings, decisions, seed if seed is not None else int(time.time()), timeout, shown)
+        with _one_line_errors():
+            result = _run(settings, decisions, seed if seed is not None else int(time.time()), timeout, shown)
     result["seconds"] = round(time.monotonic() - begun, 1)
     if as_json:
         echo_json(result)

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
-from sinks.clickhouse import ClickHouse
+from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.named_queries import named_query
 from sinks.tables import tables
 from streams.demo.feed import Sent
@@ -91,12 +91,21 @@ class Watch:
     def until_done(
         self, sent: Sent, timeout: float, told: Callable[[Standing], None]
     ) -> tuple[Standing, bool]:
-        """Looks until nothing is under way any more, or `timeout` seconds have passed."""
+        """Looks until nothing is under way any more, or `timeout` seconds have passed.
+
+        Raises ClickHouseAway where it is away at the end of them.
+        """
         give_up = time.monotonic() + timeout
         stable = 0
         before: Standing | None = None
         while True:
-            now = self.look(sent)
+            try:
+                now = self.look(sent)
+            except ClickHouseAway:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(POLL_SECONDS)
+                continue
             told(now)
             whole = now.arrived == (len(sent.decisions), len(set(sent.verdicts)))
             quiet = not now.working and not now.behind and not any(one.unanswered for one in now.stages)
@@ -130,9 +139,8 @@ class Watch:
         for name, partition, after in self._rows(_landed()):
             landed[name, partition] = after
         physical = {self._settings.kafka.physical(name): name for name in tables()}
-        wanted = self._partitions(physical)
         try:
-            found = log_ends(self._admin, wanted, BROKER_SECONDS)
+            found = log_ends(self._admin, self._partitions(physical), BROKER_SECONDS)
             ends = {(one.topic, one.partition): end for one, end in found.items()}
         except KafkaException:
             # after a broker's restart an admin client keeps asking with the leader epoch that it knew
