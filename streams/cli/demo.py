@@ -50,6 +50,20 @@ def demo(
         )
 
 
+@contextmanager
+def _one_line_errors() -> Iterator[None]:
+    """What can go away while the demo runs, as one line."""
+    from agent.local.production import PlatformAway
+    from agent.ports import ModelError
+    from sinks.clickhouse import ClickHouseAway
+    from streams.kafka_clients import DeliveryFailed
+
+    try:
+        yield
+    except (PlatformAway, ModelError, ClickHouseAway, DeliveryFailed) as error:
+        raise UserError(f"the demo cannot go on: {error}; see `opoi status`", exit_code=LOST) from error
+
+
 def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, object]:
     from agent.local.production import Production
     from agent.model import GeminiModel
