@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,9 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import NewTopic
 
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
+from streams.kafka_clients import make_admin
+from streams.local.home import Home
+from streams.local.supervise import Supervisor
 from streams.settings import Settings, load_settings
 from tests.running_stack import environment, free_base
 
@@ -124,3 +129,36 @@ def test_no_row_carries_an_oracle(result: dict[str, Any], settings: Settings) ->
     marked = "arrayExists(turn -> arrayExists(part -> part.is_oracle, turn.parts), turns)"
     assert count(settings, f"SELECT count() FROM training_examples WHERE {marked}") == 0
     assert count(settings, f"SELECT count() FROM traces WHERE arm = 'opoi' AND NOT {marked}") == 0
+
+
+def test_the_doctor_names_each_of_five_faults(
+    result: dict[str, Any], folder: Path, settings: Settings
+) -> None:
+    assert result["complete"]
+    supervisor = Supervisor(Home(folder))
+    for name in ("join", "ads"):
+        supervisor.stop_process(name)
+    admin = make_admin(settings.kafka)
+    admin.create_topics([NewTopic("wrong.alerts", 3, 1)])["wrong.alerts"].result(30)
+    with socket.socket() as squatter:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        squatter.bind(("127.0.0.1", settings.local.ads_port))
+        squatter.listen()
+        environment_of_faults = {
+            **environment(folder),
+            "OPOI_KAFKA__TOPIC_NAMES": '{"opoi.alerts": "wrong.alerts"}',
+            "OPOI_CLICKHOUSE__DATABASE": "nowhere",
+        }
+        command = [sys.executable, "-m", "streams.cli.main", "doctor", "--json"]
+        found = subprocess.run(command, env=environment_of_faults, capture_output=True, text=True)
+    assert found.returncode == 3
+    faults = {(one["check"], one["message"]) for one in json.loads(found.stdout) if one["outcome"] == "fault"}
+
+    def named(check: str, *words: str) -> bool:
+        return any(one == check and all(word in message for word in words) for one, message in faults)
+
+    assert named("ports", f"port {settings.local.ads_port} of ads is held by"), faults
+    assert named("topics", "wrong.alerts", "3"), faults
+    assert named("registry", "wrong.alerts"), faults
+    assert named("clickhouse", "migrations are missing"), faults
+    assert named("workers", "join is stopped"), faults
