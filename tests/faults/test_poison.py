@@ -62,6 +62,19 @@ def test_a_record_that_kills_the_process_ends_as_a_dead_letter(
     assert not list(folders.deaths.glob("*.json")), "what was dealt with is forgotten"
 
 
+def test_a_record_on_which_the_step_hangs_ends_as_a_dead_letter(make_bed: MakeBed) -> None:
+    bed = make_bed(partitions=1)
+    bed.send(LEFT, "hangs", 1, "sleep:600")
+    bed.send(LEFT, "good", 2)
+    bed.flush()
+    worker = Worker(bed, "1", more=["--settings", json.dumps({"watchdog_seconds": 2})])
+    with running(worker):
+        finish(bed, worker)
+    assert worker.exits == [70] * 3
+    assert "a step has run for" in worker.log.read_text()
+    assert outcomes(bed) == {"hangs": {"dead/killed_the_process"}, "good": {"emitted/paired"}}
+
+
 @pytest.mark.timeout(300)
 def test_a_record_during_which_the_process_is_killed_ten_times_is_processed(make_bed: MakeBed) -> None:
     bed = make_bed(partitions=1)
