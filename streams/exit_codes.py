@@ -28,6 +28,8 @@ class ExitCode(IntEnum):
     """No offset was committed for too long although records wait; stacks are in the log."""
     BREAKER = 74
     """Most records were refused: a bad deploy, not bad records."""
+    DEAD_LETTER_REFUSED = 75
+    """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
 
 
 def fail_stop(code: ExitCode, event: str, /, **details: Any) -> NoReturn:

@@ -27,8 +27,6 @@ from streams.workers.batch_feed import Feed, FeedBroken
 from streams.workers.offsets import Source
 
 STAGE = "sink"
-DEAD_LETTERS_REFUSED = 75
-"""Exit code: ClickHouse refuses a dead letter. It cannot become one again, so the sink stops."""
 
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
@@ -169,7 +167,7 @@ class Sink:
         sink_metrics.REFUSED.labels(entry.table.name).inc()
         if entry.arrived.topic == DEAD_LETTERS:
             raise SinkStopped(
-                DEAD_LETTERS_REFUSED,
+                ExitCode.DEAD_LETTER_REFUSED,
                 f"ClickHouse refuses the dead letter {_place(entry.arrived)}, which cannot become one again: "
                 f"{reason}; mend table {entry.table.name} and start again",
             )

@@ -11,6 +11,7 @@ from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import DEAD_LETTERS, tables
+from streams.exit_codes import ExitCode
 from streams.kafka_clients import DeliveryFailed
 from streams.processors.breaker import Breaker
 from streams.workers import batch_sink
@@ -170,7 +171,7 @@ def test_a_refused_dead_letter_stops_the_sink(world: World) -> None:
     world.store.refuses = lambda row: True
     with pytest.raises(SinkStopped, match=r"refuses the dead letter opoi.dead-letters\[0\]@4") as stopped:
         world.run([[arrived(DEAD_LETTERS, 4, b"x", headers=dead_letter())]])
-    assert stopped.value.code == batch_sink.DEAD_LETTERS_REFUSED
+    assert stopped.value.code == ExitCode.DEAD_LETTER_REFUSED
     assert (world.letters.sent, world.feed.committed) == ([], {})
 
 
