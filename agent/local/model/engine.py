@@ -15,7 +15,7 @@ from agent.local.model.vocabulary import END, FIRST, KIND, SIZE, STOP
 
 _STOP = FIRST[STOP]
 _END = FIRST[END]
-NEGLIGIBLE = 5e-5
+NEGLIGIBLE = 5e-4
 """Part of a gradient that is left out: it is most of the work and none of the effect."""
 
 
@@ -41,16 +41,18 @@ def add_rows(
 
 
 @compiled
-def log_normalizer(logits: np.ndarray, low: int, high: int, allowed: np.ndarray) -> float:
-    """log of the sum of exp over the allowed tokens."""
+def log_normalizer(logits: np.ndarray, low: int, high: int, allowed: np.ndarray, shares: np.ndarray) -> float:
+    """log of the sum of exp over the allowed tokens; `shares` takes each token's part of the sum."""
     top = -1e30
     for y in range(low, high):
         if allowed[y] and logits[y] > top:
             top = float(logits[y])
     total = 0.0
     for y in range(low, high):
-        if allowed[y]:
-            total += math.exp(logits[y] - top)
+        shares[y] = math.exp(logits[y] - top) if allowed[y] else 0.0
+        total += shares[y]
+    for y in range(low, high):
+        shares[y] /= total
     return top + math.log(total)
 
 
@@ -86,6 +88,7 @@ def fit(
     places = np.empty(SIZE, np.int64)
     slopes = np.empty(SIZE, np.float64)
     allowed = np.zeros(SIZE, np.bool_)
+    shares = np.empty(SIZE, np.float64)
     loss, fitted = 0.0, 0
     for trace in order:
         begin = first_token[first_turn[trace]]
@@ -107,12 +110,12 @@ def fit(
                             history, start, n, state, depth, columns[turn], steering[trace], rows
                         )
                         add_rows(rows, count, low, high, base, own, overlay, logits)
-                        normal = log_normalizer(logits, low, high, allowed)
+                        normal = log_normalizer(logits, low, high, allowed, shares)
                         loss += normal - logits[target]
                         square = 0.0
                         moved = 0
                         for y in range(low, high):
-                            slope = math.exp(logits[y] - normal) if allowed[y] else 0.0
+                            slope = shares[y]
                             if y == target:
                                 slope -= 1.0
                             if abs(slope) > NEGLIGIBLE:
@@ -175,6 +178,7 @@ def score(
     rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
     logits = np.empty(SIZE, np.float32)
     allowed = np.zeros(SIZE, np.bool_)
+    shares = np.empty(SIZE, np.float64)
     everything = np.ones(SIZE, np.bool_)
     for trace in range(len(first_turn) - 1):
         begin = first_token[first_turn[trace]]
@@ -192,7 +196,7 @@ def score(
                 if not fits:
                     low, high = 0, SIZE
                 add_rows(rows, count, low, high, base, own, overlay, logits)
-                normal = log_normalizer(logits, low, high, allowed if fits else everything)
+                normal = log_normalizer(logits, low, high, allowed if fits else everything, shares)
                 scores[begin + n] = min(0.0, logits[target] - normal)
                 expected[begin + n] = fits
                 state, sentences, since_stop = step(state, target, sentences, since_stop)
@@ -291,6 +295,7 @@ def sample(
     rows = np.empty(MAXIMUM_ACTIVE + 8, np.int64)
     logits = np.empty(SIZE, np.float32)
     allowed = np.zeros(SIZE, np.bool_)
+    shares = np.empty(SIZE, np.float64)
     start = n
     state, sentences, since_stop = opening, 0, 0
     while n < len(history):
@@ -301,7 +306,7 @@ def sample(
         depth = sentences if state == ARGUING else turns
         count = active_rows(history, start, n, state, depth, columns, steering, rows)
         add_rows(rows, count, low, high, base, own, overlay, logits)
-        normal = log_normalizer(logits, low, high, allowed)
+        normal = log_normalizer(logits, low, high, allowed, shares)
         left = allowed.copy()
         for i in range(others.shape[1]):
             best = _best(logits, low, high, left)
