@@ -6,7 +6,7 @@ one function. A feature is a small tuple of integers, hashed to a row.
 
 import numpy as np
 
-from agent.local.model.buckets import COLUMN, COLUMNS
+from agent.local.model.buckets import COLUMN, COLUMNS, LEVELS
 from agent.local.model.compiled import compiled
 from agent.local.model.grammar import ARGUING, CHOOSING, CITING, NAMING
 from agent.local.model.vocabulary import CITED, FIRST, ID, KIND, POINTER, POINTERS, SHORT_WINDOWS, SIZE
@@ -50,6 +50,15 @@ def _hash(keys: np.ndarray, count: int) -> None:
 
 
 @compiled
+def _level(columns: np.ndarray, window: int) -> int:
+    """Cost and return of a window in one: 1 is worst, 17 best, 0 not known."""
+    cost, returned = int(columns[_CPA[window]]), int(columns[_ROAS[window]])
+    if cost == 0 or returned == 0:
+        return 0
+    return LEVELS - min(cost, LEVELS) + min(returned, LEVELS)
+
+
+@compiled
 def active_rows(
     history: np.ndarray,
     start: int,
@@ -88,6 +97,13 @@ def active_rows(
         if columns[_CPA[j]] or columns[_ROAS[j]]:
             rows[count] = _key(6, j, columns[_CPA[j]], columns[_ROAS[j]], slot)
             count += 1
+    for j in range(3):
+        level = _level(columns, j)
+        if level:
+            rows[count] = _key(20, j, steering[2], level, slot)
+            count += 1
+    rows[count] = _key(21, steering[2], _level(columns, 0), _level(columns, 2), slot)
+    count += 1
     rows[count] = _key(7, columns[_PHASE], columns[_STATUS], columns[_KNOWN], slot)
     count += 1
 

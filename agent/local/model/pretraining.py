@@ -25,7 +25,7 @@ log = structlog.get_logger()
 class Recipe:
     """How the base is made; a part of the cache's name."""
 
-    traces: int = 10_000
+    traces: int = 14_000
     epochs: int = 2
     rate: float = 0.25
     seed: int = 20261122

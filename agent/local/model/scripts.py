@@ -116,7 +116,7 @@ def _draw_note(scene: Scene, dice: random.Random) -> Note:
     """A note as an expert's verdict makes one: mostly something that some window carries."""
     supported = [action for action in ACTIONS if any(_supports(scene, w, action) for w in ("1d", "3d", "7d"))]
     action = dice.choice(supported) if supported and dice.random() < 0.7 else dice.choice(ACTIONS)
-    window = dice.choices((None, "yesterday", "last_3d", "last_7d"), (4, 4, 1, 1))[0]
+    window = dice.choices((None, "yesterday", "last_3d", "last_7d"), (5, 4, 1, 1))[0]
     metric = dice.choices((None, *METRICS), (4, 2, 2, 0.3, 0.3, 0.3))[0]
     return Note(
         noted=True,

@@ -54,7 +54,8 @@ def draw_scenes(count: int, random: np.random.Generator) -> list[Scene]:
     """Scenes whose windows agree in part: yesterday moves more than the week."""
     columns = np.zeros((count, len(COLUMNS)), np.int16)
     week = random.normal(0.0, 0.34, count)
-    day = 0.7 * week + random.normal(0.0, 0.30, count)
+    shock = np.where(random.random(count) < 0.3, 0.65, 0.28)  # now and then a day breaks with its week
+    day = 0.7 * week + shock * random.normal(0.0, 1.0, count)
     three = 0.5 * week + 0.4 * day + random.normal(0.0, 0.12, count)
     daily = np.exp(random.normal(2.8, 0.7, count))
     for window, quality, days in (("1d", day, 1), ("3d", three, 3), ("7d", week, 7)):
