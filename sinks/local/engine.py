@@ -121,8 +121,9 @@ class Engine:
             file.write(inline.data)
             file.flush()
             source = f"FROM INFILE '/proc/self/fd/{file.fileno()}' COMPRESSION 'none'"
-            statement = f"{inline.statement} {source} {inline.settings} FORMAT {inline.format}"
-            result = _engine(handle.query, statement)
+            # a part may end in a line comment
+            parts = (inline.statement, source, inline.settings, f"FORMAT {inline.format}")
+            result = _engine(handle.query, "\n".join(part for part in parts if part))
         written, size = result.rows_written(), result.bytes_written()
         return Answer(
             body=b"",

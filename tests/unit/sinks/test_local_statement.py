@@ -26,7 +26,7 @@ from sinks.local.statement import split
         (b"INSERT INTO t -- FORMAT CSV\n FORMAT TSV\nx", "INSERT INTO t -- FORMAT CSV", "TSV", b"x"),
         (
             b"INSERT INTO t SETTINGS a = 'FORMAT' FORMAT TSV\nx",
-            "INSERT INTO t SETTINGS a = 'FORMAT'",
+            "INSERT INTO t|SETTINGS a = 'FORMAT'",
             "TSV",
             b"x",
         ),
@@ -42,7 +42,9 @@ from sinks.local.statement import split
 def test_inline_data(text: bytes, statement: str, data_format: str, data: bytes) -> None:
     found = split(text)
     assert found is not None
-    assert (found.statement, found.format, bytes(found.data)) == (statement, data_format, data)
+    head, _, settings = statement.partition("|")
+    assert (found.statement, found.settings) == (head, settings)
+    assert (found.format, bytes(found.data)) == (data_format, data)
 
 
 @pytest.mark.parametrize(
