@@ -284,3 +284,10 @@ def test_the_client_settings_that_are_sent_by_default_are_understood(front: Fron
         assert client.server_version.count(".") == 3
         assert str(client.server_tz) == "UTC"
         assert client.query("SELECT toUInt64(getSetting('max_threads'))").result_rows == [(1,)]
+
+
+def test_settings_and_comments_of_an_insert_stay_where_they_belong(front: Front) -> None:
+    ask(front, "CREATE TABLE default.placed (a UInt8) ENGINE = Memory")
+    for head in ("SETTINGS max_insert_threads = 1 ", "-- a comment\n"):
+        ask(front, f"INSERT INTO default.placed {head}FORMAT CSV\n1\n")
+    assert ask(front, "SELECT count() FROM default.placed").read() == b"2\n"
