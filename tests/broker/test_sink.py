@@ -167,6 +167,7 @@ def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
 
 
 @pytest.mark.faults
+@pytest.mark.timeout(700)
 def test_workers_that_are_killed_lose_nothing_and_double_nothing(pipe: Pipe) -> None:
     """Two workers, killed and stopped in turn while records come in."""
     for name in ("1", "2"):
@@ -199,9 +200,9 @@ def test_workers_that_are_killed_lose_nothing_and_double_nothing(pipe: Pipe) -> 
         found.pop(DEAD_LETTERS)
         return found == good
 
-    until(120, landed, pipe)
+    until(300, landed, pipe)
     until(
-        60,
+        180,
         lambda: pipe.store.query("SELECT count() FROM dead_letters").result_rows == [(spoiled.total(),)],
         pipe,
     )
