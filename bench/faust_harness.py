@@ -10,20 +10,37 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench.faust_stage import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Half, kafka, specs
 from streams.steps.common import DISPOSITIONS
 
 PARTITIONS = 8
+COORDINATOR_MOVES = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
 Place = tuple[str, int, int]
+
+
+def _patiently(ask: Callable[[], list[TopicPartition]], seconds: float = 60) -> list[TopicPartition]:
+    """A fresh broker has no coordinator yet for a group that was never there."""
+    give_up = time.monotonic() + seconds
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in COORDINATOR_MOVES or time.monotonic() > give_up:
+                raise
+            time.sleep(0.2)
 
 
 @dataclass
@@ -120,7 +137,7 @@ class Bed:
                 for topic in (LEFT, RIGHT, f"opoi.retry.{self.stage}", f"opoi.ticks.{self.stage}")
                 for partition in range(self.partitions)
             ]
-            found = consumer.committed(wanted, timeout=20)
+            found = _patiently(lambda: consumer.committed(wanted, timeout=20))
             return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
         finally:
             consumer.close()

@@ -127,7 +127,8 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_bytes(make_bed: MakeBe
         "good": {"emitted/paired"},
     }
     letters = {
-        headers["orig.traceparent"].decode()[3:]: (key, value) for key, value, headers in bed.read(DEAD_LETTERS)
+        headers["orig.traceparent"].decode()[3:]: (key, value)
+        for key, value, headers in bed.read(DEAD_LETTERS)
     }
     letters.setdefault("astray", sent["astray"])
     assert letters == sent
