@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.faust_harness import Bed, Report, Worker, running, wait_until_drained
 from bench.faust_stage import LEFT, RIGHT
 
-CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog"}
+CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog", 76: "expelled"}
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class ConfluentRegistry:
 
     def __init__(self, settings: RegistrySettings) -> None:
         self._url = settings.url
-        self.client = SchemaRegistryClient({**settings.client_config(), "timeout": 5, "max.retries": 1})
+        self.client = SchemaRegistryClient({**settings.client_config(), "max.retries": 1})
         weakref.finalize(self, self.client.close)
 
     def schema_of(self, schema_id: int) -> dict[str, Any]:

@@ -30,6 +30,8 @@ class ExitCode(IntEnum):
     """Most records were refused: a bad deploy, not bad records."""
     DEAD_LETTER_REFUSED = 75
     """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
+    EXPELLED = 76
+    """The group gave the worker's partitions away while it stood still; its unsent work stays unsent."""
 
 
 def fail_stop(code: ExitCode, event: str, /, **details: Any) -> NoReturn:

@@ -156,7 +156,11 @@ def test_client_configurations_hold_secrets_in_the_clear() -> None:
     assert kafka.physical("agent.decisions") == "prod.agent.decisions"
     assert kafka.physical("expert.verdicts") == "expert.verdicts"
     registry = RegistrySettings(url="http://r:1/", username="user", password=SecretStr("hidden"))
-    assert registry.client_config() == {"url": "http://r:1", "basic.auth.user.info": "user:hidden"}
+    assert registry.client_config() == {
+        "url": "http://r:1",
+        "timeout": 5,
+        "basic.auth.user.info": "user:hidden",
+    }
     assert "hidden" not in repr(kafka) + repr(registry)
 
 

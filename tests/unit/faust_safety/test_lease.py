@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from streams.exit_codes import ExitCode
 from streams.faust_safety import lease
-from streams.faust_safety.lease import Lease, do_heartbeat, lease_of
+from streams.faust_safety.lease import Lease, do_heartbeat, lease_of, reset_generation, send_produce_req
 
 
 @pytest.fixture
@@ -49,3 +50,51 @@ def test_only_an_answered_heartbeat_renews_it(
 def test_a_group_has_one_lease(clock: Any) -> None:
     assert lease_of("one", 8.0) is lease_of("one", 8.0)
     assert lease_of("one", 8.0) is not lease_of("other", 8.0)
+
+
+def member(generation: int = 3, closing: bool = False) -> Any:
+    return SimpleNamespace(
+        group_id="group", generation=generation, _closing=SimpleNamespace(done=lambda: closing)
+    )
+
+
+@pytest.mark.parametrize(
+    ("waited", "generation", "closing", "ends"),
+    [(9.0, 3, False, True), (7.0, 3, False, False), (9.0, -1, False, False), (9.0, 3, True, False)],
+    ids=["stood still", "lease holds", "was never a member", "is leaving"],
+)
+def test_a_worker_that_the_group_forgot_ends(
+    clock: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    waited: float,
+    generation: int,
+    closing: bool,
+    ends: bool,
+) -> None:
+    happened: list[Any] = []
+    monkeypatch.setattr(lease, "fail_stop", lambda code, _: happened.append(code))
+    monkeypatch.setattr(lease, "_reset_generation", lambda _: happened.append("reset"))
+    lease_of("group", 8.0)
+    clock.now += waited
+    reset_generation(member(generation, closing))
+    assert happened == ([ExitCode.EXPELLED] if ends else []) + ["reset"]
+
+
+def test_a_batch_leaves_only_under_a_lease(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+
+    async def send(_: Any, node: int, batches: Any) -> None:
+        sent.append((node, batches))
+
+    async def scene() -> None:
+        held = lease_of("group", 8.0)
+        clock.now += 9.0
+        leaving = asyncio.create_task(send_produce_req(None, 1, {}))
+        await asyncio.sleep(3 * lease.POLL)
+        assert sent == []
+        held.renew()
+        await leaving
+        assert sent == [(1, {})]
+
+    monkeypatch.setattr(lease, "_send_produce_req", send)
+    asyncio.run(scene())
