@@ -16,7 +16,7 @@ from streams.settings import Settings
 
 @dataclass(frozen=True)
 class RunningStack:
-    """A stack that runs without workers; `env` leads a subprocess to it."""
+    """A stack that runs; `env` leads a subprocess to it."""
 
     home: Home
     settings: Settings
@@ -43,10 +43,10 @@ def free_base() -> int:
 
 
 @contextmanager
-def running_stack(folder: Path) -> Iterator[RunningStack]:
+def running_stack(folder: Path, *, workers: bool = False) -> Iterator[RunningStack]:
     """A stack on `folder`, stopped at the end."""
     home = Home(folder)
-    started = stack.up(home, Lines(), workers=False, port_base=free_base())
+    started = stack.up(home, Lines(), workers=workers, port_base=free_base())
     try:
         yield RunningStack(home, started.settings)
     finally:

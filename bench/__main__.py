@@ -1,0 +1,78 @@
+"""Runs every benchmark and keeps what they print, dated: `python -m bench [NAME ...] [--write PAGE]`.
+
+A benchmark that misses its target exits with 3; the page says so and the run goes on.
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import psutil
+
+BENCHMARKS: dict[str, tuple[str, ...]] = {
+    "codec": (),
+    "local_model": (),
+    "stack": (),
+    "request_latency": (),
+    "pending_state": (),
+    "replay_worker": (),
+    "faust_throughput": (),
+    "faust_recovery": (),
+    "faust_rebalance": (),
+}
+"""Module and its arguments, the quick ones first."""
+
+
+def run(name: str, arguments: tuple[str, ...]) -> str:
+    """Runs one benchmark, prints what it prints, and returns it as a section of the page."""
+    command = [sys.executable, "-m", f"bench.{name}", *arguments]
+    print(f"== {name}", flush=True)
+    begun = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        print(line, end="", flush=True)
+        lines.append(line)
+    code = process.wait()
+    ended = "" if code == 0 else f", **exit code {code}**"
+    shown = " ".join(("python -m", f"bench.{name}", *arguments))
+    return (
+        f"## {name}\n\n`{shown}`, {time.monotonic() - begun:.0f} s{ended}\n\n```text\n{''.join(lines)}```\n"
+    )
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    memory = psutil.virtual_memory().total / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, "
+        f"load average {load:.1f} before"
+    )
+
+
+def main() -> None:
+    """Prints all tables; exit code 3 where one missed its target."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="all of them where none is named")
+    parser.add_argument("--write", type=Path, help="the page to write")
+    given = parser.parse_args()
+    head = (
+        f"# Benchmarks\n\nopoi {version('opoi')}, {datetime.now(UTC):%Y-%m-%d}, {machine()}. "
+        "Written by `make bench`; absolute figures are this machine's, ratios hold elsewhere too.\n"
+    )
+    sections = [run(name, BENCHMARKS[name]) for name in given.names or BENCHMARKS]
+    if given.write is not None:
+        given.write.write_text("\n".join([head, *sections]))
+    raise SystemExit(3 if any("**exit code" in each for each in sections) else 0)
+
+
+if __name__ == "__main__":
+    main()
