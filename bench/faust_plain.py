@@ -19,12 +19,14 @@ RAW: dict[str, Any] = {
 }
 
 
-def run_plain(step: PairStep, codec: PlainCodec, kafka: KafkaSettings, folder: Path) -> NoReturn:
+def run_plain(
+    step: PairStep, codec: PlainCodec, kafka: KafkaSettings, folder: Path, store: str = "rocksdb://"
+) -> NoReturn:
     """Runs the agent until the process is told to stop."""
     app = faust.App(
         f"opoi-{step.stage}",
         broker=f"kafka://{kafka.bootstrap_servers}",
-        store="rocksdb://",
+        store=store,
         datadir=str(folder),
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -7,7 +7,6 @@ output, so that what was lost can be counted from outside.
 import argparse
 import ctypes
 import json
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -204,7 +203,7 @@ def main() -> None:
     parser.add_argument("--name", default="1")
     parser.add_argument("--expire", type=float)
     parser.add_argument("--settings", default="{}", help="worker settings as JSON")
-    parser.add_argument("--plain", action="store_true", help="the same agent on Faust as it is")
+    parser.add_argument("--plain", metavar="STORE", help="the same agent on Faust as it is, with this store")
     given = parser.parse_args()
     expire = timedelta(seconds=given.expire) if given.expire is not None else None
     step = PairStep(given.stage, expire)
@@ -212,7 +211,7 @@ def main() -> None:
     if given.plain:
         from bench.faust_plain import run_plain
 
-        run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name)
+        run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name, given.plain)
         return
     from streams.processors.keeper import Folders, keep
     from streams.processors.settings import WorkerSettings
@@ -221,6 +220,7 @@ def main() -> None:
 
     def work() -> None:
         from streams.processors.run import Surroundings, run_keyed
+        from streams.settings import LogSettings
 
         run_keyed(
             step,
@@ -229,7 +229,7 @@ def main() -> None:
                 kafka(given.bootstrap, given.stage),
                 given.home,
                 worker,
-                log_level=os.environ.get("OPOI_BENCH_LOG", "info"),
+                log=LogSettings(format="json"),
                 topics=specs(given.stage),
             ),
         )

@@ -28,7 +28,7 @@ def measure(bootstrap: str, folder: Path, pairs: int, size: int, *, plain: bool)
         bed.send("left", f"id{number}", number, text)
         bed.send("right", f"id{number}", number, text)
     bed.flush()
-    worker = Worker(bed, "1", unsafe="all" if plain else "", more=["--plain"] if plain else [])
+    worker = Worker(bed, "1", unsafe="all" if plain else "", more=["--plain", "rocksdb://"] if plain else [])
     with running(worker):
         points: list[tuple[float, int]] = []
         total = 2 * pairs

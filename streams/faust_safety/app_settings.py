@@ -1,7 +1,5 @@
 """The settings of Faust that are not a matter of taste: each was chosen against a measured loss."""
 
-import logging
-import time
 from pathlib import Path
 from typing import Any
 
@@ -57,30 +55,3 @@ def table_options() -> dict[str, Any]:
         "block_cache_size": 16 * MIB,
         "max_open_files": 64,
     }
-
-
-class RateLimit(logging.Filter):
-    """Lets `burst` lines of one kind through in `seconds`, then says how many it held back.
-
-    A broker that is away makes aiokafka log a hundred lines a second.
-    """
-
-    def __init__(self, burst: int = 5, seconds: float = 30.0) -> None:
-        super().__init__()
-        self._burst = burst
-        self._seconds = seconds
-        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether `record` is written."""
-        kind = (record.pathname, record.lineno)
-        started, count = self._kinds.get(kind, (0.0, 0))
-        now = time.monotonic()
-        if count == 0 or now - started > self._seconds:
-            held = count - self._burst
-            if held > 0:
-                record.msg = f"{record.msg} ({held} more like this in the {self._seconds:.0f} s before)"
-            self._kinds[kind] = (now, 1)
-            return True
-        self._kinds[kind] = (started, count + 1)
-        return count < self._burst

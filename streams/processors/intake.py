@@ -52,6 +52,6 @@ def contract_topic(arrived: Arrival, sources: tuple[str, ...]) -> str:
         raise Poison(
             "unknown_topic",
             f"header dlq.topic is {named!r}; this stage reads {', '.join(sources)}: "
-            "send it again with `opoi dlq redrive`",
+            "send the record again to the topic that it came from",
         )
     return named

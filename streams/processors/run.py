@@ -16,7 +16,7 @@ from schemas.catalog import TopicSpec
 from schemas.catalog import topics as catalog_topics
 from schemas.record import Record
 from schemas.settings import KafkaSettings
-from streams import metrics
+from streams import logs, metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.faust_safety.app_settings import LEASE_SECONDS
 from streams.faust_safety.commits import keep_ledger
@@ -26,7 +26,6 @@ from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.preflight import Broker, NotReady, Topics, wait_until_ready
 from streams.faust_safety.watchdog import Pulse, Watchdog
 from streams.faust_safety.witness import BrokerWitness
-from streams.processors import logs
 from streams.processors.app import Application, build, changelog_of, group_of
 from streams.processors.breaker import Breaker
 from streams.processors.intake import RETRY, TICKS
@@ -36,6 +35,7 @@ from streams.processors.outputs import Encoder, RecordCodec
 from streams.processors.settings import WorkerSettings
 from streams.processors.shell import Parts, Shell, Stage
 from streams.processors.stages import Clock, Keyed, Stateless
+from streams.settings import LogSettings
 from streams.steps.contract import KeyedStep, StatelessStep
 
 State = TypeVar("State", bound=Record)
@@ -50,7 +50,7 @@ class Surroundings:
     kafka: KafkaSettings
     home: Path
     worker: WorkerSettings = field(default_factory=WorkerSettings)
-    log_level: str = "info"
+    log: LogSettings = field(default_factory=LogSettings)
     metrics_address: tuple[str, int] | None = None
     topics: Mapping[str, TopicSpec] = field(default_factory=catalog_topics)
 
@@ -109,7 +109,7 @@ class _Base:
 def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> _Base:
     folders = Folders(around.home, stage, around.worker.name)
     folders.worker.mkdir(parents=True, exist_ok=True)
-    logs.configure(around.log_level, stage=stage, worker=around.worker.name)
+    logs.configure(around.log, stage=stage, worker=around.worker.name)
     _serve_metrics(stage, folders, around)
     if folders.tripped.exists():
         _pause(folders, around)

@@ -34,7 +34,7 @@ def surroundings(settings: Settings, codec: Codec | None = None) -> Surroundings
         kafka=settings.kafka,
         home=settings.home,
         worker=settings.worker,
-        log_level=settings.log.level,
+        log=settings.log,
         metrics_address=(settings.metrics.host, port) if port is not None else None,
     )
 

@@ -12,11 +12,10 @@ from schemas.catalog import topics
 from schemas.codec import Codec, SubjectNames
 from schemas.errors import BrokerAway
 from schemas.registry import ConfluentRegistry
-from streams import metrics
+from streams import logs, metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.processors.keeper import Folders, exits
 from streams.settings import Settings
-from streams.workers import logs
 from streams.workers.controls import Controls
 from streams.workers.flights import Execute
 from streams.workers.guards import Guards

@@ -3,7 +3,6 @@
 python -m streams.workers.sink
 """
 
-import logging
 import signal
 import sys
 import time
@@ -19,10 +18,11 @@ from schemas.registry import ConfluentRegistry
 from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
+from streams import logs
 from streams.kafka_clients import CheckedProducer, make_admin, make_consumer
 from streams.processors.breaker import Breaker
 from streams.processors.keeper import Folders
-from streams.settings import LogSettings, Settings, load_settings
+from streams.settings import Settings, load_settings
 from streams.workers.batch import Batch
 from streams.workers.batch_feed import Feed
 from streams.workers.batch_intake import BatchIntake
@@ -79,7 +79,7 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
 
 def run(settings: Settings) -> None:
     """Runs one worker until SIGTERM or SIGINT. Exits with a code of its own where the sink stops."""
-    _configure_logs(settings.log)
+    logs.configure(settings.log, stage=STAGE, worker=settings.worker.name)
     folders = Folders(settings.home, STAGE, settings.worker.name)
     folders.worker.mkdir(parents=True, exist_ok=True)
     if folders.tripped.exists():
@@ -110,25 +110,6 @@ def run(settings: Settings) -> None:
         log.critical("the sink stops", exit_code=stopped.code, error=str(stopped))
         sys.exit(stopped.code)
     log.info("the sink ended in order")
-
-
-def _configure_logs(settings: LogSettings) -> None:
-    """Lines on stderr: stdout belongs to commands."""
-    as_json = settings.format == "json"
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(default=str)
-            if as_json
-            else structlog.dev.ConsoleRenderer(colors=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, settings.level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    # its errors reach us as exceptions, which are told once and in words
-    logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 
 if __name__ == "__main__":

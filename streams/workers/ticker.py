@@ -20,12 +20,13 @@ from schemas.errors import NotRegistered, RegistryAway
 from schemas.records import EndOffset, Tick
 from schemas.registry import ConfluentRegistry
 from schemas.settings import KafkaSettings
+from streams import logs
 from streams.exit_codes import ExitCode, fail_stop
 from streams.kafka_clients import CheckedProducer, DeliveryFailed, log_ends, make_admin
 from streams.settings import Settings
 from streams.steps.join import Join
 from streams.steps.trigger import Trigger
-from streams.workers import logs, metrics
+from streams.workers import metrics
 from streams.workers.readiness import TopicsMissing, wait_for_topics
 
 BROKER_SECONDS = 10.0

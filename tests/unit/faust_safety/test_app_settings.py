@@ -1,13 +1,12 @@
 """Settings of Faust that must not move, and the partitioner."""
 
-import logging
 from pathlib import Path
 
 import pytest
 from aiokafka.partitioner import DefaultPartitioner, murmur2
 
 from streams.faust_safety import app_settings
-from streams.faust_safety.app_settings import RateLimit, app_options
+from streams.faust_safety.app_settings import app_options
 
 # from Kafka's own tests: clients/src/test/java/org/apache/kafka/common/utils/UtilsTest.java
 KAFKA_MURMUR2 = {
@@ -45,19 +44,3 @@ def test_the_settings_that_prevent_losses() -> None:
 
 def test_a_lease_ends_before_the_session() -> None:
     assert app_settings.LEASE_SECONDS < app_settings.SESSION_SECONDS
-
-
-def record(line: int) -> logging.LogRecord:
-    return logging.LogRecord("aiokafka", logging.ERROR, "/a.py", line, "away %s", (1,), None)
-
-
-def test_a_flood_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 1000.0
-    monkeypatch.setattr(app_settings.time, "monotonic", lambda: now)
-    limit = RateLimit(burst=3, seconds=30)
-    assert [limit.filter(record(1)) for _ in range(100)] == [True] * 3 + [False] * 97
-    assert limit.filter(record(2)), "another kind of line is not held back"
-    now += 31
-    late = record(1)
-    assert limit.filter(late)
-    assert late.getMessage() == "away 1 (97 more like this in the 30 s before)"

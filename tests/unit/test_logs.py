@@ -1,0 +1,30 @@
+"""What a worker says: one line an event, floods of the libraries cut."""
+
+import logging
+
+import pytest
+
+from streams import logs
+from streams.logs import RateLimit
+
+
+def record(line: int) -> logging.LogRecord:
+    return logging.LogRecord("aiokafka", logging.ERROR, "/a.py", line, "away %s", (1,), None)
+
+
+def test_a_flood_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    limit = RateLimit(burst=3, seconds=30)
+    assert [limit.filter(record(1)) for _ in range(100)] == [True] * 3 + [False] * 97
+    assert limit.filter(record(2)), "another kind of line is not held back"
+    now += 31
+    late = record(1)
+    assert limit.filter(late)
+    assert late.getMessage() == "away 1 (97 more like this in the 30 s before)"
+
+
+def test_our_own_lines_are_never_held_back() -> None:
+    limit = RateLimit(burst=1, seconds=30)
+    ours = logging.LogRecord("streams.x", logging.ERROR, "/a.py", 1, "x", (), None)
+    assert [limit.filter(ours) for _ in range(10)] == [True] * 10
