@@ -1,5 +1,7 @@
 """Ends a worker that hangs: no commit of a partition for too long although records wait in it.
 
+A backlog is read partition by partition, so one may stand still while others get on: it has longer.
+
 It runs in a thread of its own, so that a blocked event loop does not silence it, and asks the broker
 itself. A worker that waits on purpose (registry away, broker away, table being restored) is left alone.
 """
@@ -18,6 +20,9 @@ from streams.faust_safety.ledger import Source
 from streams.faust_safety.witness import Witness, WitnessAway
 
 log = structlog.get_logger(__name__)
+
+PATIENCE_WITH_ONE = 5
+"""How many times the limit a partition may stand still while others of the worker get on."""
 
 
 @dataclass
@@ -47,6 +52,8 @@ class Watchdog:
     end: Callable[..., None] = fail_stop
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
     _restored: int = field(default=0, init=False)
+    _got_on: float = field(default=0.0, init=False)
+    """When any partition was last seen to get on."""
 
     def start(self) -> None:
         """Watches from now on, in a daemon thread."""
@@ -72,9 +79,11 @@ class Watchdog:
         for source in sorted(self.pulse.sources):
             committed = self.witness.committed(source)
             known, since = before.get(source, (committed, now))
+            if committed != known:
+                self._got_on = now
             if committed != known or not self._is_behind(source, committed):
                 since = now
-            elif now - since > self.limit:
+            elif now - since > self._allowed(now):
                 if self._a_record_waits(source, committed):
                     self._end_it(source, now - since)
                 since = now
@@ -90,6 +99,10 @@ class Watchdog:
                 "the record counts as the cause",
             )
 
+    def _allowed(self, now: float) -> float:
+        others_get_on = now - self._got_on <= self.limit
+        return self.limit * PATIENCE_WITH_ONE if others_get_on else self.limit
+
     def _is_behind(self, source: Source, committed: int | None) -> bool:
         first, end = self.witness.bounds(source)
         return max(first, committed or 0) < end
@@ -104,7 +117,8 @@ class Watchdog:
         self.end(
             ExitCode.WATCHDOG,
             f"no offset of {source.topic}-{source.partition} was committed for {seconds:.0f} s although "
-            f"records wait, allowed are {self.limit:.0f} s; stopping, the stacks are above",
+            f"records wait, allowed are {self.limit:.0f} s ({self.limit * PATIENCE_WITH_ONE:.0f} s while "
+            "other partitions get on); stopping, the stacks are above",
         )
 
     def _dump(self) -> None:
