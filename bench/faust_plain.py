@@ -6,7 +6,7 @@ from typing import Any, NoReturn, cast
 
 import faust
 
-from bench.faust_stage import LEFT, RIGHT, PairState, PairStep, PlainCodec
+from bench.faust_pairs import LEFT, RIGHT, PairState, PairStep, PlainCodec
 from schemas.settings import KafkaSettings
 from streams.processors.intake import from_milliseconds
 from streams.steps.contract import Coordinates, Event

@@ -13,9 +13,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.faust_harness import Bed, Worker, wait_until_drained
-from bench.faust_recovery import HEADER, Result, _broker
-from bench.faust_stage import LEFT, RIGHT
+from bench.faust_harness import Bed, own_broker
+from bench.faust_pairs import LEFT, RIGHT
+from bench.faust_recovery import HEADER, Result
+from bench.faust_workers import Worker, wait_until_drained
 
 SPREAD = 3000
 """Halves that wait to be fed in random order."""
@@ -116,7 +117,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
-        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        bootstrap = given.bootstrap or own_broker(stack, folder, given.port)
         print(f"repairs left out: {given.unsafe or 'none'}")
         print(HEADER)
         lost = 0

@@ -14,8 +14,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.faust_harness import Bed, Report, Worker, running, wait_until_drained
-from bench.faust_stage import LEFT, RIGHT
+from bench.faust_harness import Bed, Report, own_broker
+from bench.faust_pairs import LEFT, RIGHT
+from bench.faust_workers import Worker, running, wait_until_drained
 
 CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog", 76: "expelled"}
 
@@ -107,7 +108,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
-        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        bootstrap = given.bootstrap or own_broker(stack, folder, given.port)
         print("Faust as it is shipped" if given.plain else f"repairs left out: {given.unsafe or 'none'}")
         print(HEADER)
         lost = 0
@@ -124,12 +125,6 @@ def main() -> None:
             print(result.row(), flush=True)
             lost += result.losses
     raise SystemExit(3 if lost else 0)
-
-
-def _broker(stack: ExitStack, folder: Path, port: int) -> str:
-    from streams.local.kafka import Broker
-
-    return stack.enter_context(Broker(folder / "kafka", port, port + 1)).bootstrap
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.faust_harness import Bed, Worker, running
-from bench.faust_recovery import _broker
+from bench.faust_harness import Bed, own_broker
+from bench.faust_workers import Worker, running
 
 TARGET = 0.8
 
@@ -55,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
-        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        bootstrap = given.bootstrap or own_broker(stack, folder, given.port)
         print(f"{'turn':>4} {'plain /s':>9} {'safe /s':>9} {'ratio':>6}")
         ratios = []
         for turn in range(given.turns):

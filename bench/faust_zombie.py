@@ -9,10 +9,10 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.faust_harness import Bed, Report, Worker, running, wait_until_drained
+from bench.faust_harness import Bed, Report, own_broker
+from bench.faust_pairs import LEFT, RIGHT
 from bench.faust_rebalance import FREEZE_SECONDS
-from bench.faust_recovery import _broker
-from bench.faust_stage import LEFT, RIGHT
+from bench.faust_workers import Worker, running, wait_until_drained
 from streams.processors.keeper import Folders
 from streams.processors.marks import read_mark
 
@@ -58,7 +58,7 @@ def main() -> None:
     given = parser.parse_args()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
-        bootstrap = given.bootstrap or _broker(stack, folder, given.port)
+        bootstrap = given.bootstrap or own_broker(stack, folder, given.port)
         print(f"repairs left out: {given.unsafe or 'none'}")
         print(f"{'turn':>4} {'fed':>6} {'lost':>5} {'unpaired':>9} {'stale':>6}")
         stale = 0

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.faust_harness import Bed, Worker, running, wait_until_drained
-from bench.faust_stage import DEAD_LETTERS, LEFT, PAIRS
+from bench.faust_harness import Bed
+from bench.faust_pairs import DEAD_LETTERS, LEFT, PAIRS
+from bench.faust_workers import Worker, running, wait_until_drained
 from streams.processors.keeper import Folders, exits
 from streams.processors.marks import read_mark
 from streams.steps.common import DISPOSITIONS, REJECTIONS

@@ -9,8 +9,9 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from bench.faust_harness import Bed, Worker, running, wait_until_drained
-from bench.faust_stage import LEFT, PAIRS, RIGHT
+from bench.faust_harness import Bed
+from bench.faust_pairs import LEFT, PAIRS, RIGHT
+from bench.faust_workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 MakeBed = Callable[..., Bed]

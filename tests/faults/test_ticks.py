@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bench.faust_harness import Bed, Worker, running, wait_until_drained
-from bench.faust_stage import LEFT, PAIRS, RIGHT
+from bench.faust_harness import Bed
+from bench.faust_pairs import LEFT, PAIRS, RIGHT
+from bench.faust_workers import Worker, running, wait_until_drained
 from schemas.records import EndOffset, Tick
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bench.faust_stage import PAIRS, Pair, PlainCodec, specs
+from bench.faust_pairs import PAIRS, Pair, PlainCodec, specs
 from schemas.records import Disposition, Rejection
 from streams.processors.outputs import BrokenStep, Encoder, check_disposition
 from streams.steps.common import DISPOSITIONS, REJECTIONS

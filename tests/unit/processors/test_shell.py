@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiokafka.partitioner import murmur2
 
-from bench.faust_stage import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
+from bench.faust_pairs import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
 from schemas.errors import RegistryAway
 from schemas.record import Record
 from schemas.records import Disposition, EndOffset, Tick
