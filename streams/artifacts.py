@@ -31,7 +31,8 @@ class ArtifactsAway(RegistryAway):
 
 def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]) -> None:
     """Puts artifacts on the topic, acknowledged; doing it again changes nothing. Raises DeliveryFailed."""
-    producer = CheckedProducer(settings)
+    # a fresh broker is still electing when the first artifact comes, and librdkafka would say so on stderr
+    producer = CheckedProducer(settings, log_level=3)
     for artifact in artifacts:
         producer.send(TOPIC, artifact.artifact_id, codec.encode(TOPIC, artifact))
     producer.flush()

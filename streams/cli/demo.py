@@ -82,7 +82,8 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
         text = f"{len(sent.decisions)}/{decisions} decisions, {len(sent.verdicts)} verdicts"
         if standing is not None:
             answered = [f"{one.stage} {one.inputs - one.unanswered}/{one.inputs}" for one in standing.stages]
-            text += f" | {' | '.join(answered)} | under way {standing.working}, not landed {standing.behind}"
+            rest = f"under way {standing.working}, not landed {standing.behind}"
+            text = " | ".join([text, *answered, rest])
         shown.working(text)
         if time.monotonic() - last > LINE_EVERY_SECONDS:
             last = time.monotonic()
