@@ -57,7 +57,7 @@ def soak(
         feeder.join()
         if not any(worker.runs for worker in fleet):
             fleet[0].start()
-        drained = wait_until_drained(bed, fleet, 120)
+        drained = wait_until_drained(bed, fleet, 240)
     finally:
         enough.set()
         for worker in fleet:

@@ -109,12 +109,20 @@ def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str 
         if artifact.archive:
             progress.working(f"unpacking {artifact.title}")
             with tarfile.open(files[0]) as archive:
-                archive.extractall(ready, filter="data")
+                _unpack(archive, ready)
         else:
             for file in files:
                 file.rename(ready / file.name)
         ready.rename(folder)
     progress.line(f"fetched {artifact.title}: {size / MEGABYTE:.0f} MB in {time.monotonic() - begun:.0f} s")
+
+
+def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
+    """Unpacks an archive whose digest is known."""
+    if hasattr(tarfile, "data_filter"):
+        archive.extractall(folder, filter="data")
+    else:  # Python before 3.11.4, which Debian 12 still has
+        archive.extractall(folder)
 
 
 def _download(artifact: Artifact, repository: Path, progress: Progress, maven_url: str | None) -> list[Path]:
