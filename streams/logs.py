@@ -9,14 +9,14 @@ import structlog
 
 from streams.settings import LogSettings
 
+OURS = ("opoi", "streams", "agent", "sinks", "schemas", "bench", "__main__")
 LIBRARIES = {
-    "aiokafka": logging.WARNING,
     "faust": logging.INFO,
     "mode": logging.INFO,
     # its errors reach us as exceptions, which are told once and in words
     "clickhouse_connect": logging.CRITICAL,
 }
-"""The least level that is written of each; below it they cost a worker a twentieth of its time."""
+"""The least level that is written of each; of all others warnings, for the rest is nobody's news."""
 
 
 def configure(settings: LogSettings, **fixed: Any) -> None:
@@ -52,8 +52,10 @@ def configure(settings: LogSettings, **fixed: Any) -> None:
     )
     handler.addFilter(RateLimit())
     wanted = getattr(logging, settings.level.upper())
-    logging.basicConfig(level=wanted, handlers=[handler], force=True)
+    logging.basicConfig(level=max(wanted, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(wanted)
     for library, least in LIBRARIES.items():
         logging.getLogger(library).setLevel(max(wanted, least))
 
@@ -84,7 +86,7 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether `record` is written."""
-        if record.name.partition(".")[0] not in LIBRARIES:
+        if record.name.partition(".")[0] in OURS:
             return True
         kind = (record.pathname, record.lineno)
         started, count = self._kinds.get(kind, (0.0, 0))

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from sinks import metrics
 from streams.workers.batch import Arrived
+from streams.workers.commits import Commits
 from streams.workers.offsets import Source
 
 _TAKE = 500
@@ -39,6 +40,7 @@ class Feed:
         self._consumer = consumer
         self._logical = logical
         self._on_assigned = on_assigned
+        self._commits = Commits(consumer)
         self._newly: list[TopicPartition] = []
         self._uncommitted: dict[Source, int] = {}
         self._held = False
@@ -93,14 +95,19 @@ class Feed:
         if not wanted:
             return
         try:
-            answers = self._consumer.commit(offsets=wanted, asynchronous=False) or []
+            answers = self._commits.commit(wanted)
         except KafkaException as error:
             # tried again with the next batch; what is read twice until then is one in the views
             self._say("offsets cannot be committed now", str(error))
             return
+        if answers is None:
+            self._say("a commit has no answer yet", "offsets are committed with a later batch")
+            return
         for each in answers:
-            if each.error is None:
-                self._uncommitted.pop(Source(each.topic, each.partition), None)
+            source = Source(each.topic, each.partition)
+            # the answer may be to an earlier request
+            if each.error is None and self._uncommitted.get(source) == each.offset:
+                del self._uncommitted[source]
         metrics.COMMITTED.set_to_current_time()
 
     def close(self) -> None:

@@ -13,6 +13,7 @@ from streams import metrics
 from streams.kafka_clients import make_consumer
 from streams.processors.intake import Arrival, from_milliseconds
 from streams.steps.contract import Coordinates
+from streams.workers.commits import Commits
 from streams.workers.offsets import Offsets, PartitionOffsets, Position, Source
 
 # a worker that does not poll for so long is dead; it polls all the time, also while it is full
@@ -80,6 +81,8 @@ class Intake:
         self._paused: set[Source] = set()
         self._said = float("-inf")
         self._consumer: Consumer = make_consumer(kafka, f"opoi-{stage}", **{**_CONFIG, **overrides})
+        self._commits = Commits(self._consumer)
+        self._asked: dict[Source, Position] = {}
         self._consumer.subscribe(
             list(self._logical), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -114,18 +117,22 @@ class Intake:
 
     def commit(self) -> bool:
         """Commits what is done, and waits for the answer; False where the broker did not take it."""
-        due = self._offsets.due()
-        if not due:
+        if not self._commits.under_way:
+            self._asked = self._offsets.due()
+        if not self._asked:
             return True
-        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in due.items()]
+        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in self._asked.items()]
         try:
-            answers = self._consumer.commit(offsets=wanted, asynchronous=False) or []
+            answers = self._commits.commit(wanted)
         except KafkaException as error:
             self._say("offsets cannot be committed now, they are tried again", error=str(error))
             return False
+        if answers is None:
+            self._say("a commit of offsets has no answer yet")
+            return False
         taken = {Source(each.topic, each.partition) for each in answers if each.error is None}
-        self._offsets.committed({source: at for source, at in due.items() if source in taken})
-        return len(taken) == len(due)
+        self._offsets.committed({source: at for source, at in self._asked.items() if source in taken})
+        return len(taken) == len(self._asked)
 
     def close(self) -> None:
         """Leaves the group; `release` is called for what was held."""

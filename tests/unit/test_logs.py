@@ -28,3 +28,34 @@ def test_our_own_lines_are_never_held_back() -> None:
     limit = RateLimit(burst=1, seconds=30)
     ours = logging.LogRecord("streams.x", logging.ERROR, "/a.py", 1, "x", (), None)
     assert [limit.filter(ours) for _ in range(10)] == [True] * 10
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_written(capsys: pytest.CaptureFixture[str], form: Literal["text", "json"]) -> None:
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    try:
+        configure(LogSettings(format=form), stage="join")
+        structlog.get_logger("streams.x").info("it begins", count=3)
+        structlog.get_logger("streams.x").debug("not for everyone")
+        logging.getLogger("httpx2").info("nobody's news")
+        logging.getLogger("httpx2").warning("a warning")
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+    first, second = capsys.readouterr().err.splitlines()
+    if form == "json":
+        said = json.loads(first)
+        assert (said["event"], said["stage"], said["count"], said["level"]) == (
+            "it begins",
+            "join",
+            3,
+            "info",
+        )
+        assert json.loads(second)["event"] == "a warning"
+    else:
+        assert "it begins" in first
+        assert "stage=join" in first
+        assert "a warning" in second

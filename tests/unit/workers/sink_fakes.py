@@ -157,4 +157,5 @@ class FakeConsumer:
 
 class _Answer:
     def __init__(self, at: TopicPartition, refused: bool) -> None:
-        self.topic, self.partition, self.error = at.topic, at.partition, "stale" if refused else None
+        self.topic, self.partition, self.offset = at.topic, at.partition, at.offset
+        self.error = "stale" if refused else None
