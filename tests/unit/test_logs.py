@@ -1,11 +1,15 @@
 """What a worker says: one line an event, floods of the libraries cut."""
 
+import json
 import logging
+from typing import Literal
 
 import pytest
+import structlog
 
 from streams import logs
-from streams.logs import RateLimit
+from streams.logs import RateLimit, configure
+from streams.settings import LogSettings
 
 
 def record(line: int) -> logging.LogRecord:
