@@ -16,14 +16,20 @@ from schemas.records import Effect, IntendedWrite
 
 
 class RemoteToolBox:
-    """A tool box behind a `tools_url`. `client` carries the run's token."""
+    """A tool box behind a `tools_url`, opened with the run's `token`."""
 
     def __init__(
-        self, spec: AgentSpec, declarations: Sequence[Mapping[str, Any]], url: str, client: httpx2.Client
+        self,
+        spec: AgentSpec,
+        declarations: Sequence[Mapping[str, Any]],
+        url: str,
+        token: str,
+        client: httpx2.Client,
     ) -> None:
         self._spec = spec
         self._declarations = declarations
         self._url = url
+        self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
         self._client = client
         self._intended: list[IntendedWrite] = []
         self._count = 0
@@ -55,9 +61,7 @@ class RemoteToolBox:
             call_id = f"c{self._count}"
         asked = ToolRequest(call_id=call_id, tool=tool, arguments=dict(arguments))
         try:
-            response = self._client.post(
-                self._url, content=asked.model_dump_json(), headers={"Content-Type": "application/json"}
-            )
+            response = self._client.post(self._url, content=asked.model_dump_json(), headers=self._headers)
             response.raise_for_status()
             part = ToolAnswerPart.model_validate_json(response.content)
         except (httpx2.HTTPError, ValidationError) as error:

@@ -27,6 +27,7 @@ log = structlog.get_logger(__name__)
 
 KEEP_SECONDS = 600.0
 """How long a run that has ended is kept at least."""
+TOOL_SECONDS = 60.0
 MOST_RUNS = 256
 """Runs under way at once; more are refused with 429."""
 
@@ -45,6 +46,8 @@ class AgentService:
     def __init__(self, agent: AgentDefinition, model: Model) -> None:
         self._agent = agent
         self._model = model
+        # one for all runs: making a client reads the trust store, a tenth of a second
+        self._client = httpx2.Client(timeout=TOOL_SECONDS, limits=httpx2.Limits(max_connections=MOST_RUNS))
         self._runs: dict[str, _Kept] = {}
         self._lock = threading.Lock()
 
@@ -132,31 +135,29 @@ class AgentService:
             max_output_tokens=budget.max_output_tokens,
             max_seconds=budget.max_seconds,
         )
-        with _client(asked, budget.max_seconds) as client:
-            tools = RemoteToolBox(self._agent.spec, self._agent.declarations, asked.tools_url, client)
-            model = _Cancellable(self._model, kept.cancelled)
-            try:
-                run = Runtime(model, limits).run(
-                    self._agent,
-                    with_oracle_part(asked.decision.question, asked.oracle),
-                    tools,
-                    model_name=asked.decision.model,
-                    config=config,
-                    run_id=str(asked.seed),
-                )
-            except ModelError as error:
-                return _failed(asked, f"model_away: {error}")
+        try:
+            run = Runtime(_Cancellable(self._model, kept.cancelled), limits).run(
+                self._agent,
+                with_oracle_part(asked.decision.question, asked.oracle),
+                self._tools(asked),
+                model_name=asked.decision.model,
+                config=config,
+                run_id=str(asked.seed),
+            )
+        except ModelError as error:
+            return _failed(asked, f"model_away: {error}")
         return _told(asked, run)
+
+    def _tools(self, asked: RunRequest) -> RemoteToolBox:
+        return RemoteToolBox(
+            self._agent.spec, self._agent.declarations, asked.tools_url, asked.tools_token, self._client
+        )
 
     def _call_back(self, asked: RunRequest, status: RunStatus) -> None:
         assert asked.callback_url is not None
         try:
-            with _client(asked, 10.0) as client:
-                client.post(
-                    asked.callback_url,
-                    content=status.model_dump_json(),
-                    headers={"Content-Type": "application/json"},
-                )
+            headers = {"Content-Type": "application/json", "Authorization": f"Bearer {asked.tools_token}"}
+            self._client.post(asked.callback_url, content=status.model_dump_json(), headers=headers)
         except httpx2.HTTPError as error:
             # the status is there to be polled
             log.info("the callback was not heard", run_id=asked.run_id, error=type(error).__name__)
@@ -174,12 +175,6 @@ class _Cancellable:
         if self._cancelled.is_set():
             raise ModelError("the run was cancelled")
         return self._model.generate(request)
-
-
-def _client(asked: RunRequest, seconds: float) -> httpx2.Client:
-    return httpx2.Client(
-        headers={"Authorization": f"Bearer {asked.tools_token}"}, timeout=httpx2.Timeout(min(seconds, 60.0))
-    )
 
 
 def _standing(run_id: str, kept: _Kept) -> RunStatus:

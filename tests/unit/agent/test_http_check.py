@@ -1,0 +1,53 @@
+"""`opoi agent check`: the reference agent keeps every clause; each broken one is told by its clause."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from agent.http.check.canary import canary
+from agent.http.check.clauses import CLAUSES, Finding, check
+from agent.http.check.probe import Agent
+from agent.http.client import AgentClient
+from agent.http.contract import RunBudget
+from agent.http.serving import serving
+from agent.http.tools_endpoint import ToolsEndpoint
+from agent.local.sample import media_buyer_sample
+from agent.media_buyer.definition import media_buyer
+from tests.unit.agent.broken_agents import VARIANTS, Broken
+
+SECONDS = 5.0
+
+
+def findings(made: Callable[[str], Broken]) -> dict[str, Finding]:
+    """What the check says of an agent whose platform is the canary."""
+    with canary(0) as watched, serving(made(watched.url).app()) as server:
+        client, endpoint = AgentClient(server.url), ToolsEndpoint()
+        try:
+            budget = RunBudget(max_turns=8, max_output_tokens=10_000, max_seconds=SECONDS)
+            agent = Agent(media_buyer(), media_buyer_sample("m"), client, endpoint, budget)
+            return {one.clause: one for one in check(agent, watched)}
+        finally:
+            endpoint.close()
+            client.close()
+
+
+def test_the_reference_agent_keeps_every_clause_within_30_seconds() -> None:
+    begun = time.monotonic()
+    found = findings(Broken)
+    assert {name: one.outcome for name, one in found.items()} == dict.fromkeys(CLAUSES, "kept"), found
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
+def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
+    found = findings(variant)
+    broken = [name for name, one in found.items() if one.outcome == "broken"]
+    assert variant.clause in broken, found
+    if "runs" not in broken:
+        # an agent that gives no trace at all breaks more than one clause
+        assert broken == [variant.clause], found
+
+
+def test_every_clause_has_an_agent_that_breaks_it() -> None:
+    assert {variant.clause for variant in VARIANTS} == set(CLAUSES)
