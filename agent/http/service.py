@@ -63,6 +63,10 @@ class AgentService:
             exception_handlers={Refused: refusal},
         )
 
+    def close(self) -> None:
+        """Ends its connections; runs under way fail."""
+        self._client.close()
+
     async def _start(self, request: Request) -> Response:
         asked = await read(request, RunRequest)
         status = await run_in_threadpool(self._started, asked)

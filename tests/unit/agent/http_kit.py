@@ -69,15 +69,17 @@ class NoModel:
 @contextmanager
 def media_buyer_service(model: Model) -> Iterator[str]:
     """The reference implementation's address."""
-    with at(AgentService(media_buyer(), model).app()) as url:
+    with at(AgentService(media_buyer(), model)) as url:
         yield url
 
 
 @contextmanager
-def at(app: ASGIApp) -> Iterator[str]:
-    """The address of an application."""
-    with serving(app) as server:
+def at(agent: ASGIApp | AgentService) -> Iterator[str]:
+    """The address of an agent."""
+    with serving(agent.app() if isinstance(agent, AgentService) else agent) as server:
         yield server.url
+    if isinstance(agent, AgentService):
+        agent.close()
 
 
 def replay_at(

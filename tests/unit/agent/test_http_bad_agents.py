@@ -49,7 +49,7 @@ ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 01234567
 def test_an_agent_that_lies_is_not_believed(
     decision: AgentDecision, variant: type[Broken], status: str, reason: str
 ) -> None:
-    with at(variant().app()) as url:
+    with at(variant()) as url:
         trace = replay_at(url, decision)
     assert trace.status == status
     assert (trace.reason or "").startswith(reason), trace.reason
@@ -57,7 +57,7 @@ def test_an_agent_that_lies_is_not_believed(
 
 
 def test_what_opoi_saw_is_on_the_trace_of_a_liar(decision: AgentDecision) -> None:
-    with at(OtherWrite().app()) as url:
+    with at(OtherWrite()) as url:
         trace = replay_at(url, decision)
     assert [(one.tool, json.loads(one.arguments_json)) for one in trace.intended_writes] == [
         ("set_daily_budget", {"campaign_id": CAMPAIGN, "daily_budget": 12000})
@@ -66,14 +66,14 @@ def test_what_opoi_saw_is_on_the_trace_of_a_liar(decision: AgentDecision) -> Non
 
 
 def test_a_misplaced_oracle_is_not_believed(decision: AgentDecision) -> None:
-    with at(OracleFirst().app()) as url:
+    with at(OracleFirst()) as url:
         trace = replay_at(url, decision, replay_request(decision, "opoi", oracle=ORACLE))
     assert trace.reason == "oracle_misplaced: the oracle is marked at part 0, asked for was part 1"
 
 
 def test_an_agent_that_takes_more_turns_than_it_has_is_exhausted(decision: AgentDecision) -> None:
     budget = Budget(max_turns=1, max_output_tokens=10_000, max_seconds=20)
-    with at(IgnoresTurns().app()) as url:
+    with at(IgnoresTurns()) as url:
         trace = replay_at(url, decision, replay_request(decision, budget=budget))
     assert (trace.status, trace.reason) == ("exhausted", "max_turns: the model took 3 turns of 1")
 
@@ -81,7 +81,7 @@ def test_an_agent_that_takes_more_turns_than_it_has_is_exhausted(decision: Agent
 def test_an_agent_that_hangs_is_cancelled_at_its_budget(decision: AgentDecision) -> None:
     agent = NeverEnds()
     begun = time.monotonic()
-    with at(agent.app()) as url:
+    with at(agent) as url:
         trace = replay_at(url, decision, replay_request(decision, budget=SHORT))
     assert (trace.status, trace.reason) == ("exhausted", "max_seconds: the agent did not end within 1 s")
     assert time.monotonic() - begun < 5
@@ -215,6 +215,7 @@ def test_a_callback_ends_a_run_that_is_never_polled_to_its_end(decision: AgentDe
 
     with at(wrapped) as url:
         trace: AgentTrace = replay_at(url, decision)
+    agent.close()
     assert trace.status == "completed"
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import pytest
 
@@ -10,22 +11,23 @@ from agent.http.check.clauses import CLAUSES, Finding, check
 from agent.http.check.probe import Agent
 from agent.http.client import AgentClient
 from agent.http.contract import RunBudget
-from agent.http.serving import serving
 from agent.http.tools_endpoint import ToolsEndpoint
 from agent.local.sample import media_buyer_sample
 from agent.media_buyer.definition import media_buyer
 from tests.unit.agent.broken_agents import VARIANTS, Broken
+from tests.unit.agent.http_kit import at
 
-SECONDS = 5.0
+SECONDS = 3.0
+SAMPLE = cache(media_buyer_sample)
 
 
 def findings(made: Callable[[str], Broken]) -> dict[str, Finding]:
     """What the check says of an agent whose platform is the canary."""
-    with canary(0) as watched, serving(made(watched.url).app()) as server:
-        client, endpoint = AgentClient(server.url), ToolsEndpoint()
+    with canary(0) as watched, at(made(watched.url)) as url:
+        client, endpoint = AgentClient(url), ToolsEndpoint()
         try:
             budget = RunBudget(max_turns=8, max_output_tokens=10_000, max_seconds=SECONDS)
-            agent = Agent(media_buyer(), media_buyer_sample("m"), client, endpoint, budget)
+            agent = Agent(media_buyer(), SAMPLE("m"), client, endpoint, budget)
             return {one.clause: one for one in check(agent, watched)}
         finally:
             endpoint.close()
@@ -44,9 +46,8 @@ def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
     found = findings(variant)
     broken = [name for name, one in found.items() if one.outcome == "broken"]
     assert variant.clause in broken, found
-    if "runs" not in broken:
-        # an agent that gives no trace at all breaks more than one clause
-        assert broken == [variant.clause], found
+    # what follows from it may be broken too; an agent that gives no trace at all breaks `runs` first
+    assert broken[0] in (variant.clause, "runs"), found
 
 
 def test_every_clause_has_an_agent_that_breaks_it() -> None:
