@@ -216,7 +216,11 @@ def _decision(trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -
     decided = Action(name=action.name, target=action.target, arguments_json=canonical_json(arguments))
     write = spec.expected_write(decided, arguments)
     expected = [(write[0], canonical_json(write[1]))] if write else []
-    written = [(one.tool, one.arguments_json) for one in intended(exchanges)]
+    written = [
+        (one.call.tool or "", one.call.arguments_json or "{}")
+        for one in exchanges
+        if one.response.effect == "write"
+    ]
     if set(written) != set(expected):
         raise Breach(
             "writes_differ",
