@@ -1,6 +1,6 @@
 """Sends decisions of the support-refund agent and the expert's verdicts.
 
-`python -m examples.support_refund.feed`. It needs a running stack, the agent registered (`opoi agent register`) and served.
+`python -m examples.support_refund.feed`: it needs a running stack, and the agent registered and served.
 """
 
 import argparse
