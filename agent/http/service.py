@@ -93,8 +93,8 @@ class AgentService:
                 if known.body_hash != body_hash:
                     raise Refused(409, "run_conflict", f"run {asked.run_id!r} was started with another body")
                 return _standing(asked.run_id, known)
-            if self._skew(asked):
-                raise Refused(409, "version_skew", self._skew(asked))
+            if skew := self._skew(asked):
+                raise Refused(409, "version_skew", skew)
             if sum(one.trace is None for one in self._runs.values()) >= MOST_RUNS:
                 raise Refused(429, "busy", f"{MOST_RUNS} runs are under way", retry_after=1.0)
             kept = self._runs[asked.run_id] = _Kept(body_hash)
