@@ -46,7 +46,12 @@ class AgentClient:
     def __init__(self, url: str, token: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._client = httpx2.Client(
-            headers={"Authorization": f"Bearer {token}"} if token else None,
+            # as bytes, so that a token of any characters is the agent's to refuse; never packed, since a
+            # packed answer of bounded length has none unpacked
+            headers={
+                b"Accept-Encoding": b"identity",
+                **({b"Authorization": f"Bearer {token}".encode()} if token else {}),
+            },
             limits=httpx2.Limits(max_connections=MOST_CONNECTIONS),
             follow_redirects=False,
         )

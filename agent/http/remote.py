@@ -49,6 +49,10 @@ class RemoteAgents:
             now,
         )
 
+    def listen(self) -> None:
+        """Start the tools endpoint now rather than with the first run. Raises CannotListen."""
+        self._tools.listen()
+
     def close(self) -> None:
         """Ends the tools endpoint and all connections."""
         self._tools.close()
@@ -62,7 +66,7 @@ class RemoteAgents:
             if endpoint not in self._clients:
                 known = self._endpoints.get(agent)
                 # a token goes to the address that it was set for, and to no other
-                token = known.token if known and known.url == endpoint else None
+                token = known.token if known and known.url == endpoint.rstrip("/") else None
                 self._clients[endpoint] = AgentClient(endpoint, token.get_secret_value() if token else None)
             return self._clients[endpoint]
 

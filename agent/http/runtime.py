@@ -134,7 +134,8 @@ class HttpRuntime:
             except Breach as breach:
                 status, reason = breach.status, f"{breach.code}: {breach}"
             else:
-                status = ended.status
+                # `cancelled` is opoi's own word: a newer verdict took the run's place
+                status = "failed" if ended.status == "cancelled" else ended.status
                 reason = None if status == "completed" else ended.reason or "the agent gave no reason"
         known = usage.model_copy(update={"tool_calls": len(exchanges)})
         if self.price is not None:

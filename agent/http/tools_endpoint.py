@@ -126,16 +126,21 @@ class ToolsEndpoint:
     @contextmanager
     def session(self, run_id: str, tools: ToolBox, now: datetime, limits: Limits) -> Iterator[Session]:
         """A run's tools, until the block ends; then its token is good for nothing."""
+        self.listen()
         made = Session(run_id, tools, now, limits)
         with self._lock:
-            if self._server is None:
-                self._server = Server(self.app(), *self._address, name="tools-endpoint")
             self._sessions[run_id] = made
         try:
             yield made
         finally:
             with self._lock:
                 del self._sessions[run_id]
+
+    def listen(self) -> None:
+        """Start the server, where it was not started. Raises CannotListen."""
+        with self._lock:
+            if self._server is None:
+                self._server = Server(self.app(), *self._address, name="tools-endpoint")
 
     def tools_url(self, session: Session) -> str:
         """Where the session's tools are called."""

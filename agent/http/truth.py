@@ -177,10 +177,14 @@ class _Ledger:
         return found
 
 
+# of JSON text that an agent made up: no JSON, numbers that it cannot carry, nested beyond reason
+_NO_JSON = (ValueError, RecursionError)
+
+
 def _request(call: Part) -> tuple[str | None, str]:
     try:
         return call.tool, canonical(call.arguments_json or "{}")
-    except ValueError as error:
+    except _NO_JSON as error:
         raise Breach("contract", f"the arguments of a call of {call.tool!r} are no JSON: {error}") from error
 
 
@@ -189,12 +193,15 @@ def _same_json(one: str | None, other: str | None) -> bool:
         return True
     try:
         return one is not None and other is not None and bool(json.loads(one) == json.loads(other))
-    except ValueError:
+    except _NO_JSON:
         return False
 
 
 def _check_budget(request: RunRequest, trace: RunTrace) -> None:
     budget = request.budget
+    below = [name for name, value in trace.usage if isinstance(value, int) and value < 0]
+    if below:
+        raise Breach("contract", f"usage.{below[0]} is below 0")
     conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
     model_turns = max(trace.usage.model_calls, sum(turn.role == "model" for turn in trace.turns))
     if model_turns > budget.max_turns:
@@ -213,9 +220,14 @@ def _decision(trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -
     if action is None:
         raise Breach("no_decision", "the run is completed but has no action", "invalid")
     arguments = _arguments(action, spec)
-    decided = Action(name=action.name, target=action.target, arguments_json=canonical_json(arguments))
-    write = spec.expected_write(decided, arguments)
-    expected = [(write[0], canonical_json(write[1]))] if write else []
+    try:
+        decided = Action(name=action.name, target=action.target, arguments_json=canonical_json(arguments))
+        write = spec.expected_write(decided, arguments)
+        expected = [(write[0], canonical_json(write[1]))] if write else []
+    except ValueError as error:
+        raise Breach(
+            "no_decision", f"the action's arguments have no canonical form: {error}", "invalid"
+        ) from error
     written = [
         (one.call.tool or "", one.call.arguments_json or "{}")
         for one in exchanges
@@ -236,7 +248,7 @@ def _arguments(action: Action, spec: AgentSpec) -> dict[str, object]:
         raise Breach("no_decision", f"action {action.name!r} is none of {', '.join(spec.actions)}", "invalid")
     try:
         arguments = json.loads(action.arguments_json)
-    except ValueError as error:
+    except _NO_JSON as error:
         raise Breach("no_decision", f"the action's arguments are no JSON: {error}", "invalid") from error
     if not isinstance(arguments, dict) or arguments.keys() != known.arguments.keys():
         raise Breach(

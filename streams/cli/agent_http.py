@@ -1,15 +1,18 @@
 """`opoi agent serve` and `opoi agent check`: agents over HTTP."""
 
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agent.http.check.sample import Sample
-from agent.run import AgentDefinition
 from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, echo_line, table
 from streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from agent.http.check.sample import Sample
+    from agent.run import AgentDefinition
 
 REFERENCE = "media_buyer"
 BREACH = 3
@@ -34,15 +37,16 @@ def serve(
     settings = load_settings()
     definition = _definition(agent)
     model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
-    try:
-        server = Server(AgentService(definition, model).app(), host, port, name="agent")
-    except CannotListen as error:
-        raise UserError(f"{error}; take another with --port", exit_code=1) from error
-    typer.echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
-    try:
-        server.wait()
-    except KeyboardInterrupt:
-        server.close()
+    with closing(AgentService(definition, model)) as service:
+        try:
+            server = Server(service.app(), host, port, name="agent")
+        except CannotListen as error:
+            raise UserError(f"{error}; take another with --port", exit_code=1) from error
+        typer.echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            server.close()
 
 
 def check(
@@ -53,10 +57,6 @@ def check(
             help="Its AgentSpec, beside prompt.md, toolset.json and sample.yaml; absent: media_buyer's."
         ),
     ] = None,
-    token: Annotated[
-        str | None,
-        typer.Option(envvar="OPOI_AGENT_TOKEN", help="Bearer token, where the agent asks for one."),
-    ] = None,
     canary_port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Where the agent's platform points during the check.")
     ] = None,
@@ -65,14 +65,13 @@ def check(
 ) -> None:
     """Prove that an agent over HTTP keeps the contract; exit code 3 where it does not.
 
+    A token that the agent asks for is taken from OPOI_REPLAY__ENDPOINTS, where that names the agent and URL.
     Example usage: opoi agent check http://127.0.0.1:18210 --spec my_agent/spec.yaml
     """
-    from contextlib import ExitStack
-
     from agent.http.check.canary import canary
     from agent.http.check.clauses import check as findings_of
     from agent.http.check.probe import Agent
-    from agent.http.client import AgentAway, AgentClient
+    from agent.http.client import AgentAway, AgentClient, AgentRefused
     from agent.http.contract import RUNS, RunBudget
     from agent.http.serving import CannotListen
     from agent.http.tools_endpoint import ToolsEndpoint
@@ -81,17 +80,20 @@ def check(
     settings = load_settings()
     replay = settings.replay
     budget = RunBudget(max_turns=MOST_TURNS, max_output_tokens=MOST_OUTPUT_TOKENS, max_seconds=seconds)
-    client = AgentClient(_address(url), token)
     try:
-        client.send("GET", RUNS, REACH_SECONDS)
         with ExitStack() as stack:
-            watched = stack.enter_context(canary(canary_port)) if canary_port else None
-            endpoint = ToolsEndpoint(replay.tools_host, replay.tools_port or 0, replay.tools_url)
-            stack.callback(endpoint.close)
             definition, sample = _checked(spec, settings)
+            client = stack.enter_context(
+                closing(AgentClient(_address(url), _token(settings, definition.spec.name, url)))
+            )
+            client.send("GET", RUNS, REACH_SECONDS)
+            watched = stack.enter_context(canary(canary_port)) if canary_port else None
+            endpoint = stack.enter_context(
+                closing(ToolsEndpoint(replay.tools_host, replay.tools_port or 0, replay.tools_url))
+            )
             agent = Agent(definition, sample, client, endpoint, budget)
             findings = list(findings_of(agent, watched))
-    except (SpecError, CannotListen) as error:
+    except (SpecError, CannotListen, AgentRefused) as error:
         raise UserError(str(error)) from error
     except AgentAway as error:
         raise UserError(f"{error}: is it served there?", exit_code=1) from error
@@ -112,7 +114,14 @@ def _address(url: str) -> str:
     return url
 
 
-def _definition(agent: str) -> AgentDefinition:
+def _token(settings: Settings, name: str, url: str) -> str | None:
+    known = settings.replay.endpoints.get(name)
+    if known is None or known.token is None or known.url != url.rstrip("/"):
+        return None
+    return known.token.get_secret_value()
+
+
+def _definition(agent: str) -> "AgentDefinition":
     from agent.definition import read_definition
     from agent.media_buyer.definition import media_buyer
     from agent.spec import SpecError
@@ -125,7 +134,7 @@ def _definition(agent: str) -> AgentDefinition:
         raise UserError(str(error)) from error
 
 
-def _checked(spec: Path | None, settings: Settings) -> tuple[AgentDefinition, Sample]:
+def _checked(spec: Path | None, settings: Settings) -> "tuple[AgentDefinition, Sample]":
     """The agent under check and its sample. Raises SpecError."""
     from agent.http.check.sample import read_sample
 

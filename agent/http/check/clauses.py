@@ -13,7 +13,7 @@ from agent.http.truth import intended, misses
 from agent.ports import ModelError
 
 Outcome = Literal["kept", "broken", "not shown"]
-SHORT = RunBudget(max_turns=1, max_output_tokens=100_000, max_seconds=15.0)
+ONE_TURN = {"max_turns": 1}
 SLOW_TOOL_SECONDS = 0.75
 SLOW = RunBudget(max_turns=24, max_output_tokens=100_000, max_seconds=1.0)
 GRACE_SECONDS = 3.0
@@ -56,7 +56,7 @@ def check(agent: Agent, canary: Canary | None = None) -> Iterator[Finding]:
             pool.submit(run, agent),
             pool.submit(run, agent, hinted=True),
             pool.submit(run, agent, dry=True),
-            pool.submit(run, agent, budget=SHORT),
+            pool.submit(run, agent, budget=agent.budget.model_copy(update=ONE_TURN)),
             pool.submit(run, agent, budget=SLOW, tool_seconds=SLOW_TOOL_SECONDS, grace=GRACE_SECONDS),
         ]
         plain, hinted, dry, short, slow = (one.result() for one in started)

@@ -193,7 +193,7 @@ class IgnoresTime(Broken):
     clause = "max_seconds"
 
     def _trace(self, asked: RunRequest, kept: Any) -> RunTrace:
-        if asked.budget.max_seconds < 10:
+        if asked.budget.max_seconds < 2:
             kept.cancelled.wait(30)
         return super()._trace(asked, kept)
 
