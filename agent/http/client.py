@@ -23,6 +23,10 @@ class AgentAway(ModelAway):
     """The agent cannot be reached, answers 5xx or rejects our token: wait and start the run again."""
 
 
+class RunAway(AgentAway):
+    """The agent says that what a run needs is away, and that it is over."""
+
+
 class AgentRefused(Exception):
     """The agent does not take this run, or what it answers breaks the contract; `code` names which."""
 
@@ -113,6 +117,9 @@ class AgentClient:
             raise QuotaExceeded(
                 f"the agent at {self.url} has no room: {_said(found)}", retry_after=_delay(found.headers)
             )
+        problem = _problem(found)
+        if found.status == 503 and problem is not None and problem.code == "away":
+            raise RunAway(f"what the agent at {self.url} needs is away: {_said(found)}")
         if found.status >= 500 or found.status in (401, 403):
             raise AgentAway(f"the agent at {self.url} answers {found.status}: {_said(found)}")
         return found

@@ -173,7 +173,7 @@ class Problem(ContractModel):
 
     code: str
     """`invalid`, `unauthorized`, `unknown_run`, `run_conflict`, `call_conflict`, `version_skew`,
-    `too_many_calls`, `too_large` or `busy`."""
+    `too_many_calls`, `too_large`, `busy` or `away`."""
     message: str
     """What was wrong, in one line."""
 

@@ -96,7 +96,16 @@ def _status() -> dict[str, Any]:
         "operationId": "runStatus",
         "summary": "How a run stands. Kept for at least its budget's seconds after it ended.",
         "security": [{}, {"agent": []}],
-        "responses": {**_ok("It runs, or it has ended.", RunStatus), **_problems(("404", "No such run."))},
+        "responses": {
+            **_ok("It runs, or it has ended.", RunStatus),
+            **_problems(
+                ("404", "No such run."),
+                (
+                    "503",
+                    "With code `away`: what it needs is away, so it is over; start another later.",
+                ),
+            ),
+        },
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from agent.http.client import AgentAway, AgentClient, AgentRefused
+from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
 from agent.http.tools_endpoint import Exchange, Session, ToolsEndpoint
 from agent.http.truth import Breach, Verified, intended, misses, verify
@@ -107,6 +107,8 @@ class HttpRuntime:
         while True:
             try:
                 return self.client.status(run_id, end - time.monotonic())
+            except RunAway:
+                raise
             except AgentAway:
                 if time.monotonic() >= end:
                     return before
@@ -142,17 +144,17 @@ class HttpRuntime:
             cost = {"cost_micros": self.price.of(known), "cost_currency": self.price.currency}
             known = known.model_copy(update=cost)
         return Run(
-            status,
-            reason,
-            verified.turns,
-            verified.decision,
-            known,
-            attempts,
-            misses(exchanges),
-            intended(exchanges),
-            started_at,
-            self.now(),
-            verified.sub_agent_runs,
+            status=status,
+            reason=reason,
+            turns=verified.turns,
+            sub_agent_runs=verified.sub_agent_runs,
+            decision=verified.decision,
+            usage=known,
+            attempts=attempts,
+            misses=misses(exchanges),
+            intended_writes=intended(exchanges),
+            started_at=started_at,
+            finished_at=self.now(),
         )
 
 

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import traceback
 from dataclasses import dataclass, field
 
 import httpx2
@@ -36,6 +37,8 @@ MOST_RUNS = 256
 class _Kept:
     body_hash: str
     trace: RunTrace | None = None
+    away: str = ""
+    """Why the run could not be made, where what it needs was away."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     forget_at: float | None = None
 
@@ -122,13 +125,20 @@ class AgentService:
     def _run(self, asked: RunRequest, kept: _Kept) -> None:
         try:
             trace = self._trace(asked, kept)
-        except Exception as error:
-            log.exception("a run failed by a fault of the service", run_id=asked.run_id)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and says so
+            # neither its text nor its frames' values: they may hold prompts and tokens
+            frame = traceback.extract_tb(error.__traceback__)[-1]
+            log.error(
+                "a run failed by a fault of the service",
+                run_id=asked.run_id,
+                error=type(error).__name__,
+                at=f"{frame.filename}:{frame.lineno}",
+            )
             trace = _failed(asked, f"service: {type(error).__name__}")
         with self._lock:
             kept.trace = trace
             kept.forget_at = time.monotonic() + max(KEEP_SECONDS, asked.budget.max_seconds)
-        if asked.callback_url is not None and not kept.cancelled.is_set():
+        if asked.callback_url is not None and not kept.away and not kept.cancelled.is_set():
             self._call_back(asked, _standing(asked.run_id, kept))
 
     def _trace(self, asked: RunRequest, kept: _Kept) -> RunTrace:
@@ -149,7 +159,8 @@ class AgentService:
                 run_id=str(asked.seed),
             )
         except ModelError as error:
-            return _failed(asked, f"model_away: {error}")
+            kept.away = f"{type(error).__name__}: {error}"
+            return _failed(asked, "away")
         return _told(asked, run)
 
     def _tools(self, asked: RunRequest) -> RemoteToolBox:
@@ -182,6 +193,8 @@ class _Cancellable:
 
 
 def _standing(run_id: str, kept: _Kept) -> RunStatus:
+    if kept.away:
+        raise Refused(503, "away", kept.away)
     trace = kept.trace
     return RunStatus(run_id=run_id, state="ended" if trace else "running", trace=trace)
 

@@ -150,8 +150,7 @@ class _Ledger:
         if seen is None:
             # an error that the agent made up itself told its model nothing of the world
             own_error = claimed.response_json is None and claimed.error is not None
-            of_sub_agent = call.tool in self._sub_agents and self._spec.effect(call.tool or "") is None
-            if own_error or of_sub_agent:
+            if own_error or self._is_of_sub_agent(call.tool or ""):
                 return claimed
             raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
         response = seen.response
@@ -166,6 +165,12 @@ class _Ledger:
                 "tool_answer_differs", f"an answer of {call.tool!r} is not the one that it was given"
             )
         return response.model_copy(update={"call_id": claimed.call_id})
+
+    def _is_of_sub_agent(self, tool: str) -> bool:
+        """Whether a sub-agent whose run is in the trace answers the tool, and not a platform."""
+        known = self._spec.tools.get(tool)
+        name = tool if known is None else getattr(known, "sub_agent", None)
+        return name in self._sub_agents
 
     def _taken(self, call: Part) -> Exchange | None:
         wanted = _request(call)

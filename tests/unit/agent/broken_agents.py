@@ -15,7 +15,13 @@ from agent.http.remote_tools import RemoteToolBox
 from agent.http.service import AgentService
 from agent.media_buyer.definition import media_buyer
 from agent.ports import ModelReply, ModelRequest, ToolAnswer
+from schemas.identity import canonical_json
 from schemas.records import Part, Turn
+
+
+def raised(budget: int) -> int:
+    """What the rule makes of a daily budget."""
+    return round(budget * 1.2)
 
 
 class RuleModel:
@@ -31,10 +37,12 @@ class RuleModel:
         if len(request.contents) > 3:
             return says(text("Done."))
         hints = [part.text or "" for part in first if part.is_oracle]
-        if hints and "hold" in hints[0]:
+        node = request.contents[2].turn.parts[1].response_json
+        if node is None or (hints and "hold" in hints[0]):
             return says(decision_text("hold", campaign))
-        decided = decision_text("scale_up", campaign, daily_budget=12000)
-        return says(decided, call("set_daily_budget", campaign_id=campaign, daily_budget=12000))
+        budget = raised(int(json.loads(node)["daily_budget"]))
+        decided = decision_text("scale_up", campaign, daily_budget=budget)
+        return says(decided, call("set_daily_budget", campaign_id=campaign, daily_budget=budget))
 
 
 class Broken(AgentService):
@@ -95,7 +103,7 @@ class OwnAnswers(Broken):
 
     def _tools(self, asked: RunRequest) -> RemoteToolBox:
         made = super()._tools(asked)
-        made.call = lambda *_: ToolAnswer('{"data": [{"spend": "1.00"}]}')  # type: ignore[method-assign]
+        made.call = lambda *_: ToolAnswer('{"data": [{"spend": "1.00"}], "daily_budget": "9000"}')  # type: ignore[method-assign]
         return made
 
 
@@ -162,9 +170,9 @@ class OtherWrite(Broken):
     def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
         if trace.action is None or trace.action.name != "scale_up":
             return trace
-        return trace.model_copy(
-            update={"action": trace.action.model_copy(update={"arguments_json": '{"daily_budget":100}'})}
-        )
+        more = json.loads(trace.action.arguments_json)["daily_budget"] + 1
+        action = trace.action.model_copy(update={"arguments_json": canonical_json({"daily_budget": more})})
+        return trace.model_copy(update={"action": action})
 
 
 class RunsAgain(Broken):

@@ -27,8 +27,9 @@ from tests.unit.agent.broken_agents import (
     OtherQuestion,
     OtherWrite,
     OwnAnswers,
+    raised,
 )
-from tests.unit.agent.conftest import CAMPAIGN
+from tests.unit.agent.conftest import CAMPAIGN, CAMPAIGN_NODE
 from tests.unit.agent.http_kit import at, replay_at, replay_request
 
 SHORT = Budget(max_turns=8, max_output_tokens=10_000, max_seconds=1)
@@ -60,7 +61,10 @@ def test_what_opoi_saw_is_on_the_trace_of_a_liar(decision: AgentDecision) -> Non
     with at(OtherWrite()) as url:
         trace = replay_at(url, decision)
     assert [(one.tool, json.loads(one.arguments_json)) for one in trace.intended_writes] == [
-        ("set_daily_budget", {"campaign_id": CAMPAIGN, "daily_budget": 12000})
+        (
+            "set_daily_budget",
+            {"campaign_id": CAMPAIGN, "daily_budget": raised(int(CAMPAIGN_NODE["daily_budget"]))},
+        )
     ]
     assert trace.usage.tool_calls == 3
 

@@ -6,6 +6,7 @@ from agent.fakes import call, decision_text, says
 from agent.http.client import AgentAway
 from agent.media_buyer.definition import media_buyer
 from agent.oracle import nonce, render
+from agent.ports import ModelAway
 from agent.replay import execute
 from schemas.records import Action, AgentDecision, AgentTrace, ExpertVerdict
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
@@ -85,3 +86,23 @@ def test_another_version_than_is_served_says_so(decision: AgentDecision) -> None
     assert trace.reason is not None
     assert trace.reason.startswith("version_skew: the agent answers 409")
     assert "agent_version" in trace.reason
+
+
+def test_a_fault_of_the_service_is_a_failed_run_and_leaks_nothing(
+    decision: AgentDecision, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with media_buyer_service(scripted(RuntimeError("sesame"))) as url:
+        trace = replay_at(url, decision)
+    assert (trace.status, trace.reason) == ("failed", "service: RuntimeError")
+    said = "".join(capsys.readouterr())
+    assert "a run failed by a fault of the service" in said
+    for secret in ("sesame", "tools_token", media_buyer().system_prompt[:40]):
+        assert secret not in said
+
+
+def test_a_service_whose_model_is_away_is_away(decision: AgentDecision) -> None:
+    with (
+        media_buyer_service(scripted(ModelAway("no answer"))) as url,
+        pytest.raises(AgentAway, match="needs is away: away: ModelAway: no answer"),
+    ):
+        replay_at(url, decision)
