@@ -56,9 +56,9 @@ def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], 
             f"asked for decision {request.decision.decision_id!r}, got run {trace.run_id!r} "
             f"of decision {trace.decision_id!r}",
         )
-    _check_question(request, trace)
+    question = _checked_question(request, trace)
     ledger = _Ledger(list(exchanges), spec, {run.name for run in trace.sub_agent_runs})
-    turns = ledger.answered(trace.turns)
+    turns = (question, *ledger.answered(trace.turns)[1:])
     runs = tuple(run.model_copy(update={"turns": ledger.answered(run.turns)}) for run in trace.sub_agent_runs)
     ledger.check_all_told()
     _check_budget(request, trace)
@@ -75,8 +75,8 @@ def with_oracle_part(question: Turn, oracle: OraclePart | None) -> Turn:
     return question.model_copy(update={"parts": parts})
 
 
-def _check_question(request: RunRequest, trace: RunTrace) -> None:
-    """The first turn is the question with the oracle where asked for; the oracle is nowhere else."""
+def _checked_question(request: RunRequest, trace: RunTrace) -> Turn:
+    """The first turn: the question with the oracle where asked for; the oracle is nowhere else."""
     if not trace.turns:
         raise Breach("no_turns", "the trace has no turns")
     others = [*trace.turns[1:], *(turn for run in trace.sub_agent_runs for turn in run.turns)]
@@ -92,7 +92,7 @@ def _check_question(request: RunRequest, trace: RunTrace) -> None:
         raise Breach("oracle_misplaced", "the oracle's text stands in a later turn too")
     wanted = with_oracle_part(request.decision.question, request.oracle)
     if _seen(trace.turns[0]) == _seen(wanted):
-        return
+        return wanted
     marks = [part.is_oracle for part in trace.turns[0].parts]
     if marks != [part.is_oracle for part in wanted.parts]:
         asked = _places([part.is_oracle for part in wanted.parts])
@@ -150,7 +150,9 @@ class _Ledger:
         if seen is None:
             # an error that the agent made up itself told its model nothing of the world
             own_error = claimed.response_json is None and claimed.error is not None
-            if own_error or self._is_of_sub_agent(call.tool or ""):
+            if own_error:
+                return claimed.model_copy(update={"answered_by": "error"})
+            if self._is_of_sub_agent(call.tool or ""):
                 return claimed
             raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
         response = seen.response

@@ -234,3 +234,39 @@ def test_the_agents_token_goes_to_its_address(decision: AgentDecision) -> None:
         replay_at(url, decision, token="secret")
         replay_at(url, decision)
     assert seen == ["Bearer secret", ""]
+
+
+def test_each_try_is_a_run_of_its_own_that_draws_alike(decision: AgentDecision) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def start(request: Request) -> Response:
+        seen.append(await request.json())
+        return JSONResponse({"code": "busy", "message": "no"}, 503)
+
+    with at(answering(start)) as url:
+        for _ in range(2):
+            with pytest.raises(AgentAway):
+                replay_at(url, decision)
+    one, other = seen
+    assert one["seed"] == other["seed"]
+    assert one["decision"] == other["decision"]
+    assert {one["run_id"], one["tools_token"]}.isdisjoint({other["run_id"], other["tools_token"]})
+
+
+def test_the_agent_is_told_of_the_decision_and_of_nothing_else(decision: AgentDecision) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def start(request: Request) -> Response:
+        seen.append(await request.json())
+        return JSONResponse({"code": "invalid", "message": "no"}, 400)
+
+    request = replay_request(decision, "opoi", oracle=ORACLE, verdict_id="the-verdict")
+    with at(answering(start)) as url:
+        replay_at(url, decision, request)
+    [body] = seen
+    assert body["oracle"] == {"text": ORACLE, "turn": 0, "part": 1}
+    assert body["decision"]["question"]["parts"][0]["text"] == decision.turns[0].parts[0].text
+    assert len(body["decision"]["question"]["parts"]) == 1
+    without_oracle = json.dumps({**body, "oracle": None})
+    for unknown in ("the-verdict", decision.rationale, "opoi", ORACLE[:20]):
+        assert unknown not in without_oracle

@@ -12,7 +12,7 @@ from agent.http.runtime import split_question
 from agent.http.tools_endpoint import Exchange
 from agent.http.truth import Breach, verify, with_oracle_part
 from agent.media_buyer.definition import media_buyer
-from schemas.records import Action, Part, Turn, Usage
+from schemas.records import Action, Part, SubAgentRun, Turn, Usage
 
 SPEC = media_buyer().spec
 QUESTION = Turn(role="user", parts=(Part(kind="text", text="Decide."),))
@@ -59,6 +59,36 @@ def test_an_error_of_the_agents_own_in_place_of_an_answer_is_its_own() -> None:
     turns = asked_and_answered(response_json=None, error="timed out")
     [part] = verify(request(), trace(*turns), [SEEN], SPEC).turns[2].parts
     assert (part.response_json, part.error, part.request_hash) == (None, "timed out", "h")
+
+
+def test_an_error_that_nobody_saw_is_the_agents_own_and_says_so() -> None:
+    call = Part(kind="function_call", tool="rocket", arguments_json="{}")
+    claimed = Part(kind="function_response", tool="rocket", error="no such tool", answered_by="snapshot")
+    more = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(claimed,)))
+    found = verify(request(), trace(*asked_and_answered(), *more), [SEEN], SPEC)
+    assert (found.turns[4].parts[0].answered_by, found.turns[4].parts[0].error) == ("error", "no such tool")
+
+
+def test_the_first_turn_is_the_question_whatever_the_agent_adds_to_it() -> None:
+    padded = QUESTION.model_copy(update={"finish_reason": "STOP"})
+    told = trace(*asked_and_answered()).model_copy(update={"turns": (padded, *asked_and_answered())})
+    assert verify(request(), told, [SEEN], SPEC).turns[0] == QUESTION
+
+
+def test_a_sub_agents_calls_are_held_against_what_was_seen_too() -> None:
+    run = SubAgentRun(run_id="s1", name="analyst", turns=asked_and_answered())
+    ask = Part(kind="function_call", tool="analyst", arguments_json="{}")
+    finding = Part(kind="function_response", tool="analyst", response_json='"fine"')
+    turns = (Turn(role="model", parts=(ask,)), Turn(role="user", parts=(finding,)))
+    found = verify(request(), trace(*turns, sub_agent_runs=(run,)), [SEEN], SPEC)
+    assert found.sub_agent_runs[0].turns[1].parts[0].request_hash == "h"
+    assert found.turns[2].parts[0] == finding
+    with pytest.raises(Breach) as caught:
+        verify(request(), trace(*turns, sub_agent_runs=(run,)), [], SPEC)
+    assert caught.value.code == "tool_call_bypassed"
+    with pytest.raises(Breach) as caught:
+        verify(request(), trace(*turns), [SEEN], SPEC)
+    assert caught.value.code == "tool_call_bypassed", "a sub-agent whose run is not told is no sub-agent"
 
 
 DEEP = "[" * 100_000
