@@ -14,6 +14,7 @@ from agent.ports import ModelError
 
 Outcome = Literal["kept", "broken", "not shown"]
 ONE_TURN = {"max_turns": 1}
+ONE_TOKEN = {"max_output_tokens": 1}
 SLOW_TOOL_SECONDS = 0.75
 SLOW = RunBudget(max_turns=24, max_output_tokens=100_000, max_seconds=1.0)
 GRACE_SECONDS = 3.0
@@ -40,6 +41,7 @@ class Evidence:
     hinted: Seen
     dry: Seen
     short: Seen
+    terse: Seen
     slow: Seen
     canary: Canary | None
 
@@ -51,16 +53,17 @@ class Evidence:
 
 def check(agent: Agent, canary: Canary | None = None) -> Iterator[Finding]:
     """Every clause, in order; the canary is looked at last."""
-    with ThreadPoolExecutor(5, thread_name_prefix="check") as pool:
+    with ThreadPoolExecutor(6, thread_name_prefix="check") as pool:
         started = [
             pool.submit(run, agent),
             pool.submit(run, agent, hinted=True),
             pool.submit(run, agent, dry=True),
             pool.submit(run, agent, budget=agent.budget.model_copy(update=ONE_TURN)),
+            pool.submit(run, agent, budget=agent.budget.model_copy(update=ONE_TOKEN)),
             pool.submit(run, agent, budget=SLOW, tool_seconds=SLOW_TOOL_SECONDS, grace=GRACE_SECONDS),
         ]
-        plain, hinted, dry, short, slow = (one.result() for one in started)
-    evidence = Evidence(agent, plain, hinted, dry, short, slow, canary)
+        plain, hinted, dry, short, terse, slow = (one.result() for one in started)
+    evidence = Evidence(agent, plain, hinted, dry, short, terse, slow, canary)
     for name, judge in CLAUSES.items():
         outcome, seen = judge(evidence)
         yield Finding(name, outcome, seen)
@@ -195,6 +198,19 @@ def _max_turns(evidence: Evidence) -> Judged:
     return "kept", f"with 1 model turn allowed it ended as {short.trace.status}"
 
 
+def _max_output_tokens(evidence: Evidence) -> Judged:
+    trace = evidence.terse.trace
+    if trace is None:
+        return "broken", evidence.terse.fault or "the run gave no trace"
+    if trace.status == "exhausted":
+        return "kept", "with 1 generated token allowed it ended as exhausted"
+    if trace.usage.output_tokens is None and trace.usage.thought_tokens is None:
+        return "not shown", "the agent counts no tokens"
+    used = (trace.usage.output_tokens or 0) + (trace.usage.thought_tokens or 0)
+    outcome: Outcome = "broken" if used > 1 else "kept"
+    return outcome, f"with 1 generated token allowed it took {used} and ended as {trace.status}"
+
+
 def _max_seconds(evidence: Evidence) -> Judged:
     slow = evidence.slow
     if slow.trace is None:
@@ -253,6 +269,7 @@ CLAUSES: dict[str, Callable[[Evidence], Judged]] = {
     "writes": _writes,
     "idempotence": _idempotence,
     "max_turns": _max_turns,
+    "max_output_tokens": _max_output_tokens,
     "max_seconds": _max_seconds,
     "errors": _errors,
     "cancel": _cancel,

@@ -195,6 +195,16 @@ class IgnoresTurns(Broken):
         return super()._trace(asked.model_copy(update={"budget": free}), kept)
 
 
+class IgnoresTokens(Broken):
+    """Writes as much as it likes."""
+
+    clause = "max_output_tokens"
+
+    def _trace(self, asked: RunRequest, kept: Any) -> RunTrace:
+        free = asked.budget.model_copy(update={"max_output_tokens": 100_000})
+        return super()._trace(asked.model_copy(update={"budget": free}), kept)
+
+
 class IgnoresTime(Broken):
     """Takes as long as it likes."""
 
@@ -245,8 +255,8 @@ class NeverEnds(Broken):
 
 VARIANTS: tuple[type[Broken], ...] = (
     OracleFirst, OracleRepeated, OtherQuestion, OwnAnswers, HiddenCall, AlteredAnswer, InventsOnMiss,
-    WritesPastOpoi, OtherWrite, RunsAgain, IgnoresTurns, IgnoresTime, AnotherDecision, AnyVersion, NoCancel,
-    NeverEnds,
+    WritesPastOpoi, OtherWrite, RunsAgain, IgnoresTurns, IgnoresTokens, IgnoresTime, AnotherDecision,
+    AnyVersion, NoCancel, NeverEnds,
 )  # fmt: skip
 """Each breaks one clause."""
 
