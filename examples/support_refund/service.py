@@ -5,6 +5,7 @@ Every tool of a run is called at the run's own `tools_url`; there is no other wa
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import sys
@@ -173,10 +174,9 @@ class Run:
 
     def _call_back(self) -> None:
         if self.request.get("callback_url") and not self.cancelled.is_set():
-            try:
+            # where nobody listens any more the status was polled, or will be
+            with contextlib.suppress(OSError, ValueError):
                 self._post(self.request["callback_url"], self.status())
-            except (OSError, ValueError):
-                sys.stderr.write(f"run {self.request['run_id']}: the callback was not heard\n")
 
     def _post(self, url: str, body: dict[str, Any]) -> Any:
         headers = {

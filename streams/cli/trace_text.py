@@ -67,7 +67,8 @@ def _conversation(turns: Sequence[Row], full: bool, indent: str) -> Iterator[str
         yield f"{indent}{number:>3} {turn['role']}{note}"
         for part in turn["parts"]:
             label, text = _part(part)
-            yield from _indented(label, _shown(text, full), f"{indent}    ")
+            # the oracle is short, and what the run is judged by
+            yield from _indented(label, _shown(text, full or part["is_oracle"]), f"{indent}    ")
 
 
 def _part(part: Row) -> tuple[str, str]:
