@@ -8,7 +8,7 @@ from datetime import datetime
 
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
-from agent.http.tools_endpoint import Exchange, Session, ToolsEndpoint
+from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
 from agent.http.truth import Breach, Verified, intended, misses, verify
 from agent.ports import GenerationConfig, ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run
@@ -50,7 +50,7 @@ class HttpRuntime:
         started_at = self.now()
         # each try has an id of its own: the truth about an earlier one is gone with its session
         with self.endpoint.session(
-            f"{run_id}.{secrets.token_hex(4)}", tools, self.decided_at, self.limits
+            f"{run_id}.{secrets.token_hex(4)}", SpecTools(tools, agent.spec), self.decided_at, self.limits
         ) as session:
             request = self._request(session, question, model_name, turn_seed(run_id, 0))
             ended = self._ended(session, request)

@@ -7,10 +7,11 @@ run, whatever the agent says afterwards.
 import hmac
 import secrets
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -22,10 +23,11 @@ from agent.calls import WriteUnknown, answer_call
 from agent.http.contract import RunStatus, ToolList, ToolRequest
 from agent.http.exchange import Refused, answer, bearer, read, refusal
 from agent.http.serving import Server
-from agent.ports import ToolBox
+from agent.ports import ToolAnswer, ToolBox
 from agent.run import Limits
+from agent.spec import AgentSpec
 from schemas.identity import canonical_json
-from schemas.records import Part
+from schemas.records import Effect, IntendedWrite, Part
 
 CALLS_PER_TURN = 32
 """Tool calls of a run for each model turn that its budget allows."""
@@ -37,6 +39,36 @@ class Exchange:
 
     call: Part
     response: Part
+
+
+@dataclass(frozen=True, slots=True)
+class SpecTools:
+    """A run's tools, every one that the AgentSpec knows: those that only a sub-agent is told of too."""
+
+    inner: ToolBox
+    spec: AgentSpec
+
+    @property
+    def declarations(self) -> Sequence[Mapping[str, Any]]:
+        """The main agent's."""
+        return self.inner.declarations
+
+    @property
+    def intended_writes(self) -> Sequence[IntendedWrite]:
+        """Writes that were simulated, in order."""
+        return self.inner.intended_writes
+
+    def effect(self, tool: str) -> Effect | None:
+        """As the spec says; None where it does not know the tool."""
+        return self.spec.effect(tool)
+
+    def request_hash(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        """Canonical hash of the request. Raises ToolError."""
+        return self.inner.request_hash(tool, arguments)
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
+        """What the inner tools answer. Raises ToolError, ToolMiss."""
+        return self.inner.call(tool, arguments)
 
 
 @dataclass

@@ -11,10 +11,10 @@ from agent.http.check.sample import Sample, decision_of
 from agent.http.client import AgentClient, AgentRefused
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.remote import context_of
-from agent.http.tools_endpoint import Exchange, Session, ToolsEndpoint
+from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
 from agent.http.truth import Breach, verify
 from agent.oracle import nonce, render
-from agent.ports import ModelError, ToolAnswer
+from agent.ports import ModelError, ToolAnswer, ToolBox
 from agent.run import AgentDefinition, Limits
 from schemas.records import Action, AgentDecision, ExpertVerdict, TargetAgent
 
@@ -51,7 +51,7 @@ class Agent:
 class SlowTools:
     """Tools that take their time."""
 
-    inner: AsOfToolBox
+    inner: ToolBox
     seconds: float
 
     def __getattr__(self, name: str) -> Any:
@@ -68,10 +68,11 @@ def decision(agent: Agent) -> AgentDecision:
     return decision_of(agent.definition, agent.sample, f"check-{secrets.token_hex(4)}")
 
 
-def tools(agent: Agent, decided: AgentDecision, *, dry: bool = False) -> AsOfToolBox:
+def tools(agent: Agent, decided: AgentDecision, *, dry: bool = False) -> SpecTools:
     """What a replay of `decided` has for tools; `dry`: none of their answers."""
     spec = agent.definition.spec
-    return AsOfToolBox(spec, agent.definition.declarations, () if dry else as_of_steps(spec, decided))
+    steps = () if dry else as_of_steps(spec, decided)
+    return SpecTools(AsOfToolBox(spec, agent.definition.declarations, steps), spec)
 
 
 def oracle(agent: Agent) -> OraclePart:

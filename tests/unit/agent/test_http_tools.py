@@ -12,7 +12,7 @@ import pytest
 
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.http.exchange import MOST_BYTES
-from agent.http.tools_endpoint import CALLS_PER_TURN, Session, ToolsEndpoint
+from agent.http.tools_endpoint import CALLS_PER_TURN, Session, SpecTools, ToolsEndpoint
 from agent.media_buyer.definition import media_buyer
 from agent.run import Limits
 from schemas.records import AgentDecision
@@ -65,7 +65,19 @@ def test_a_call_is_answered_as_of_the_decision(endpoint: ToolsEndpoint, session:
 def test_declarations_and_the_clock_are_the_decisions(endpoint: ToolsEndpoint, session: Session) -> None:
     status, listed = ask(endpoint.tools_url(session), session.token)
     assert (status, datetime.fromisoformat(listed["now"])) == (200, NOW)
-    assert [one["name"] for one in listed["declarations"]] == list(media_buyer().spec.tools)
+    assert [one["name"] for one in listed["declarations"]] == [
+        one["name"] for one in media_buyer().declarations
+    ]
+
+
+def test_a_tool_that_only_a_sub_agent_is_told_of_is_answered_too(
+    endpoint: ToolsEndpoint, decision: AgentDecision
+) -> None:
+    spec = media_buyer().spec
+    tools = SpecTools(AsOfToolBox(spec, (), as_of_steps(spec, decision)), spec)
+    with endpoint.session("r-1", tools, NOW, Limits()) as session:
+        _, part = ask(endpoint.tools_url(session), session.token, GET_CAMPAIGN)
+    assert part["answered_by"] == "recording"
 
 
 def test_writes_are_simulated_and_kept(endpoint: ToolsEndpoint, session: Session) -> None:
