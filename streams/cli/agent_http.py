@@ -71,7 +71,7 @@ def check(
     from agent.http.check.canary import canary
     from agent.http.check.clauses import check as findings_of
     from agent.http.check.probe import Agent
-    from agent.http.client import AgentAway, AgentClient, AgentRefused
+    from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
     from agent.http.contract import RUNS, RunBudget
     from agent.http.serving import CannotListen
     from agent.http.tools_endpoint import ToolsEndpoint
@@ -95,6 +95,8 @@ def check(
             findings = list(findings_of(agent, watched))
     except (SpecError, CannotListen, AgentRefused) as error:
         raise UserError(str(error)) from error
+    except RunAway as error:
+        raise UserError(f"{error}; check again when it is back", exit_code=1) from error
     except AgentAway as error:
         raise UserError(f"{error}: is it served there?", exit_code=1) from error
     if as_json:

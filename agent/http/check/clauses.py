@@ -52,7 +52,7 @@ class Evidence:
 
 
 def check(agent: Agent, canary: Canary | None = None) -> Iterator[Finding]:
-    """Every clause, in order; the canary is looked at last."""
+    """Every clause, in order; the canary is looked at last. Raises RunAway."""
     with ThreadPoolExecutor(6, thread_name_prefix="check") as pool:
         started = [
             pool.submit(run, agent),

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.http.check.sample import Sample, decision_of
-from agent.http.client import AgentClient, AgentRefused
+from agent.http.client import AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.remote import context_of
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
@@ -139,7 +139,10 @@ def run(
 
 
 def ended(client: AgentClient, asked: RunRequest, seconds: float) -> tuple[RunTrace | None, str | None]:
-    """The trace of a run, or why there is none within `seconds`."""
+    """The trace of a run, or why there is none within `seconds`.
+
+    Raises RunAway, which says nothing about whether the agent keeps the contract.
+    """
     end = time.monotonic() + seconds
     try:
         status = client.start(asked, seconds)
@@ -151,6 +154,8 @@ def ended(client: AgentClient, asked: RunRequest, seconds: float) -> tuple[RunTr
             status = client.status(asked.run_id, seconds)
     except AgentRefused as error:
         return None, f"{error.code}: {error}"
+    except RunAway:
+        raise
     except ModelError as error:
         return None, str(error)
     return status.trace, None

@@ -6,14 +6,16 @@ from functools import cache
 
 import pytest
 
+from agent.fakes import ScriptedModel
 from agent.http.check.canary import canary
 from agent.http.check.clauses import CLAUSES, Finding, check
 from agent.http.check.probe import Agent
-from agent.http.client import AgentClient
+from agent.http.client import AgentClient, RunAway
 from agent.http.contract import RunBudget
 from agent.http.tools_endpoint import ToolsEndpoint
 from agent.local.sample import media_buyer_sample
 from agent.media_buyer.definition import media_buyer
+from agent.ports import ModelAway
 from tests.unit.agent.broken_agents import VARIANTS, Broken
 from tests.unit.agent.http_kit import at
 
@@ -52,3 +54,13 @@ def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
 
 def test_every_clause_has_an_agent_that_breaks_it() -> None:
     assert {variant.clause for variant in VARIANTS} == set(CLAUSES)
+
+
+def test_an_agent_whose_model_is_away_is_neither_kept_nor_broken() -> None:
+    class Away(Broken):
+        def __init__(self, platform: str) -> None:
+            super().__init__(platform)
+            self._model = ScriptedModel([ModelAway("no answer")] * 20)
+
+    with pytest.raises(RunAway, match="needs is away"):
+        findings(Away)
