@@ -39,6 +39,7 @@ check: setup ## Lint, types, import contracts, generated files
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m schemas.generate --check
 	@$(BIN)/python -m sinks.generate --check
+	@$(BIN)/python -m agent.http.openapi --check
 	@$(BIN)/opoi schemas check
 
 bench: setup ## Every benchmark; writes docs/benchmarks.md

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.oracle import with_oracle
 from agent.ports import GenerationConfig, Model
-from agent.run import AgentDefinition, Limits, Price, Run
+from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run
 from agent.runtime import Runtime, utc_now
 from agent.spec import AgentSpec, SpecError
 from schemas.identity import sha256
@@ -39,6 +39,24 @@ class Artifacts(Protocol):
         """The bytes with this sha256; None where they are not known."""
 
 
+class Remote(Protocol):
+    """The agents that are served elsewhere."""
+
+    def endpoint(self, target: TargetAgent, spec: AgentSpec) -> str | None:
+        """Where the agent is served; None: the runtime of this process runs it."""
+
+    def runtime(
+        self,
+        endpoint: str,
+        target: TargetAgent,
+        decision: AgentDecision,
+        limits: Limits,
+        price: Price | None,
+        now: Callable[[], datetime],
+    ) -> AgentRuntime:
+        """What runs the decision's agent there."""
+
+
 class _NotRun(Exception):
     """A replay that cannot be run as asked; a code and words, which end up in the trace."""
 
@@ -53,6 +71,7 @@ class _Outcome:
     reason: str | None
     usage: Usage
     run: Run | None = None
+    endpoint: str | None = None
 
 
 def execute(
@@ -63,21 +82,24 @@ def execute(
     *,
     price: Price | None = None,
     now: Callable[[], datetime] = utc_now,
+    remote: Remote | None = None,
 ) -> AgentTrace:
     """Run `request`. `decision` is the decoded record that the request embeds.
 
     Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
     request that cannot be run is a trace with status `failed` and a reason that begins with one of
     `unsupported_arm`, `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `artifact_missing`,
-    `artifact_broken`, `config_broken`, `decision_broken`; past its deadline it is `exhausted`.
+    `artifact_broken`, `config_broken`, `decision_broken`; past its deadline it is `exhausted`. The target of
+    the trace names the endpoint where the agent ran.
     """
     started_at = now()
     try:
         if started_at >= request.deadline_at:
             raise _NotRun("exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
         agent = target_agent(request.target, artifacts)
-        run = _run(request, decision, agent, model, price, now)
-        outcome = _Outcome(run.status, run.reason, run.usage, run)
+        endpoint = remote.endpoint(request.target, agent.spec) if remote else request.target.endpoint
+        run = _run(request, decision, agent, model, price, now, endpoint, remote)
+        outcome = _Outcome(run.status, run.reason, run.usage, run, endpoint)
     except _NotRun as error:
         outcome = _Outcome(error.status, str(error), Usage())
     return _trace(request, outcome, started_at, now())
@@ -119,34 +141,43 @@ def _run(
     model: Model,
     price: Price | None,
     now: Callable[[], datetime],
+    endpoint: str | None,
+    remote: Remote | None,
 ) -> Run:
     if request.arm not in SUPPORTED_ARMS:
         raise _NotRun("failed", f"unsupported_arm: {request.arm!r} is none of {', '.join(SUPPORTED_ARMS)}")
-    if request.target.endpoint is not None:
-        raise _NotRun(
-            "failed", f"unsupported_endpoint: {request.target.endpoint!r} cannot be replayed from here"
-        )
-    try:
-        config = GenerationConfig.model_validate_json(request.target.generation_config_json)
-    except ValidationError as error:
-        raise _NotRun(
-            "failed", f"config_broken: {error.error_count()} faults in the generation config"
-        ) from error
     limits = Limits(
         max_turns=request.budget.max_turns,
         max_output_tokens=request.budget.max_output_tokens,
         max_seconds=min(request.budget.max_seconds, (request.deadline_at - now()).total_seconds()),
         max_cost_micros=request.budget.max_cost_micros,
     )
-    tools = AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
-    return Runtime(model, limits, price, now).run(
+    runtime: AgentRuntime = Runtime(model, limits, price, now)
+    config = GenerationConfig()
+    if endpoint is None:
+        config = _config(request.target)
+    elif remote is None:
+        raise _NotRun("failed", f"unsupported_endpoint: {endpoint!r} cannot be replayed from here")
+    else:
+        # its generation config is the agent's own business
+        runtime = remote.runtime(endpoint, request.target, decision, limits, price, now)
+    return runtime.run(
         agent,
         _question(request, decision),
-        tools,
+        AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision)),
         model_name=request.target.model,
         config=config,
         run_id=request.replay_id,
     )
+
+
+def _config(target: TargetAgent) -> GenerationConfig:
+    try:
+        return GenerationConfig.model_validate_json(target.generation_config_json)
+    except ValidationError as error:
+        raise _NotRun(
+            "failed", f"config_broken: {error.error_count()} faults in the generation config"
+        ) from error
 
 
 def _question(request: ReplayRequest, decision: AgentDecision) -> Turn:
@@ -181,10 +212,11 @@ def _trace(
         arm=request.arm,
         strength=request.strength,
         sample=request.sample,
-        target=request.target,
+        target=request.target.model_copy(update={"endpoint": outcome.endpoint or request.target.endpoint}),
         status=outcome.status,
         reason=outcome.reason,
         turns=run.turns if run else (),
+        sub_agent_runs=run.sub_agent_runs if run else (),
         action=action,
         rationale=decided.rationale if decided else None,
         misses=run.misses if run else 0,

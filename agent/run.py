@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from agent.decision import Decision
+from agent.ports import GenerationConfig, ToolBox
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
-from schemas.records import IntendedWrite, TraceStatus, Turn, Usage
+from schemas.records import IntendedWrite, SubAgentRun, TraceStatus, Turn, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +76,23 @@ class Run:
     intended_writes: tuple[IntendedWrite, ...]
     started_at: datetime
     finished_at: datetime
+    sub_agent_runs: tuple[SubAgentRun, ...] = ()
+
+
+class AgentRuntime(Protocol):
+    """What runs an agent: the loop in this process, or the agent's own service."""
+
+    def run(
+        self,
+        agent: AgentDefinition,
+        question: Turn,
+        tools: ToolBox,
+        *,
+        model_name: str,
+        config: GenerationConfig,
+        run_id: str,
+    ) -> Run:
+        """Let the agent answer `question`; seeds follow from `run_id`.
+
+        Raises ModelAway and QuotaExceeded, where nothing was found out about the agent.
+        """

@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
-from schemas.settings import Absent, HttpUrl, SettingsModel
+from schemas.settings import Absent, HttpUrl, Port, SettingsModel
 
 
 class ModelSettings(SettingsModel):
@@ -43,6 +43,15 @@ class AdsSettings(SettingsModel):
     """Version of the Marketing API."""
 
 
+class EndpointSettings(SettingsModel):
+    """An agent that is served over HTTP."""
+
+    url: HttpUrl
+    """Its address; runs are started at /v1/runs below it."""
+    token: Annotated[SecretStr | None, Absent] = None
+    """Bearer token that the agent asks for, where it does."""
+
+
 class ReplaySettings(SettingsModel):
     """Bounds of the replay worker, and the secret of its oracles."""
 
@@ -62,3 +71,11 @@ class ReplaySettings(SettingsModel):
     """Money for all runs of one agent and UTC day, US cents."""
     oracle_secret: SecretStr = SecretStr("opoi-local")
     """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""
+    endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
+    """Agents over HTTP by name, as JSON; goes before the endpoint of an AgentSpec."""
+    tools_host: str = "127.0.0.1"
+    """Address on which agents over HTTP call their tools while a replay runs."""
+    tools_port: Annotated[Port | None, Absent] = None
+    """Its port; absent: a free one."""
+    tools_url: Annotated[HttpUrl | None, Absent] = None
+    """How agents reach that address, where it is another one: a service's name, a proxy."""

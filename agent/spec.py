@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from schemas.identity import canonical_json, sha256
 from schemas.records import Action, Effect
+from schemas.settings import HttpUrl
 
 
 class SpecError(ValueError):
@@ -173,6 +174,9 @@ class AgentSpec(SpecModel):
     """Segment of a decision; `{name}` is that field of its input."""
     snapshot: tuple[SnapshotCall, ...] = ()
     terms: Terms = Terms()
+    endpoint: HttpUrl | None = Field(default=None, exclude_if=lambda url: url is None)
+    """Where the agent serves opoi's HTTP contract; absent: the runtime of opoi runs it. A worker's setting
+    `replay.endpoints` goes before it."""
 
     @model_validator(mode="after")
     def _tools_exist(self) -> "AgentSpec":

@@ -28,7 +28,14 @@ Long = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 class Record(BaseModel):
     """One Avro record as Python. Sub-classes are generated from `schemas/avsc`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_bytes="base64", val_json_bytes="base64")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        # a log-probability may be -inf, which JSON has no number for; the text is read back
+        ser_json_inf_nan="strings",
+    )
 
     schema_name: ClassVar[str]
 

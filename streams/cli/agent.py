@@ -7,11 +7,14 @@ from typing import Annotated
 import typer
 
 from schemas.records import Artifact
+from streams.cli.agent_http import check, serve
 from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, one_line_errors, table
 from streams.settings import load_settings
 
-app = typer.Typer(help="Register agents, show their prompts.", no_args_is_help=True)
+app = typer.Typer(help="Register agents, show their prompts, serve and check them.", no_args_is_help=True)
+app.command()(serve)
+app.command()(check)
 
 
 @app.command()

@@ -52,7 +52,13 @@ def _shown(settings: BaseModel, path: tuple[str, ...]) -> Any:
         value = getattr(value, name)
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
-    return value if value is None or isinstance(value, (bool, int, float, dict)) else str(value)
+    if isinstance(value, dict):
+        # a model's own dump masks its secrets
+        return {
+            name: one.model_dump(mode="json") if isinstance(one, BaseModel) else one
+            for name, one in value.items()
+        }
+    return value if value is None or isinstance(value, (bool, int, float)) else str(value)
 
 
 def _text(value: Any) -> str:

@@ -35,8 +35,8 @@ COMMANDS = {
     "schemas": Lazy("streams.cli.schemas:app", "Register, check and show the schemas of records.", PIPELINE),
     "migrate": Lazy("streams.cli.migrate:app", "Make the tables and views in ClickHouse.", PIPELINE),
     "sql": Lazy("streams.cli.sql:sql", "Ask ClickHouse: named queries, or your own.", PIPELINE),
-    "agent": Lazy("streams.cli.agent:app", "Register agents, show their prompts.", PIPELINE),
-    "replay": Lazy("streams.cli.replay:app", "Pause replays, let them go on.", PIPELINE),
+    "agent": Lazy("streams.cli.agent:app", "Register agents, serve and check them.", PIPELINE),
+    "replay": Lazy("streams.cli.replay:app", "Show a replay; pause replays, let them go on.", PIPELINE),
     "config": Lazy("streams.cli.config:app", "Show the effective settings.", OTHER),
 }
 

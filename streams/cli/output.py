@@ -1,10 +1,13 @@
 """How commands print: plain tables for people, JSON for machines, errors of the wire in one line."""
 
+import base64
 import dataclasses
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Annotated, Any
+from uuid import UUID
 
 import typer
 
@@ -51,4 +54,11 @@ def one_line_errors() -> Iterator[None]:
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
+    if isinstance(value, datetime):
+        # without a zone it is UTC: so ClickHouse's client gives it
+        return value.isoformat(timespec="milliseconds") + ("" if value.tzinfo else "Z")
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
     raise TypeError(f"{type(value).__name__} is not JSON")

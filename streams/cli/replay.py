@@ -1,4 +1,4 @@
-"""`opoi replay`: pause replays, let them go on, see what waits."""
+"""`opoi replay`: show one, pause replays, let them go on, see what waits."""
 
 from typing import Annotated
 
@@ -11,7 +11,48 @@ from streams.settings import load_settings
 
 STAGE = "replay"
 
-app = typer.Typer(help="Pause replays, let them go on, see what waits.", no_args_is_help=True)
+TRACE = "SELECT * FROM traces WHERE replay_id = {replay_id:String} LIMIT 1"
+REQUEST = "SELECT decision_id, requested_at FROM replay_requests WHERE replay_id = {replay_id:String} LIMIT 1"
+
+app = typer.Typer(help="Show a replay; pause replays, let them go on, see what waits.", no_args_is_help=True)
+
+
+@app.command()
+def show(
+    replay_id: Annotated[str, typer.Argument(help="Id of the replay, as `opoi sql decision` lists it.")],
+    full: Annotated[bool, typer.Option("--full", help="Cut no text.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one replay: turns, tool calls and what answered them, action, cost, where the oracle was.
+
+    Example usage: opoi replay show 6f2c0a31-8a3e-5e0c-9a55-0d5b1f5f7a10
+    """
+    from sinks.clickhouse import ClickHouse
+    from streams.cli.migrate import one_line_errors as clickhouse_errors
+    from streams.cli.trace_text import lines
+
+    server = ClickHouse(load_settings().clickhouse)
+    with clickhouse_errors():
+        found = server.query(TRACE, {"replay_id": replay_id}, readonly=2)
+        asked = server.query(REQUEST, {"replay_id": replay_id}, readonly=2).result_rows
+    if not found.result_rows:
+        if not asked:
+            raise UserError(
+                f"there is no replay {replay_id!r}; `opoi sql decision --param decision_id=...` lists those "
+                "of a decision",
+                exit_code=1,
+            )
+        raise UserError(
+            f"replay {replay_id} of decision {asked[0][0]} was asked for at {asked[0][1]:%Y-%m-%d %H:%M} UTC "
+            "and has no trace yet: `opoi replay status`",
+            exit_code=1,
+        )
+    trace = dict(zip(found.column_names, found.result_rows[0], strict=True))
+    if as_json:
+        echo_json(trace)
+    else:
+        for line in lines(trace, full=full):
+            typer.echo(line)
 
 
 @app.command()

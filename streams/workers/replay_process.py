@@ -33,14 +33,25 @@ def codec_of(settings: Settings) -> Codec:
 
 
 def agent_of(settings: Settings, codec: Codec) -> Execute:
-    """What runs a replay: the agent's own code on the settings' model."""
+    """What runs a replay: the runtime on the settings' model, or the agent's own service."""
+    from agent.http.remote import RemoteAgents
+    from agent.http.serving import CannotListen
     from agent.model import GeminiModel
     from agent.replay import execute
     from streams.artifacts import ArtifactStore
 
     model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
     store = ArtifactStore(settings.kafka, codec)
-    return lambda request, decision: execute(request, decision, store, model)
+    remote = RemoteAgents(settings.replay)
+    if settings.replay.tools_port is not None:
+        # taken by somebody else, it is a fault of the settings and not of the first record
+        try:
+            remote.listen()
+        except CannotListen as error:
+            fail_stop(
+                ExitCode.REFUSED, f"{error}; set OPOI_REPLAY__TOOLS_PORT to a free port, or leave it out"
+            )
+    return lambda request, decision: execute(request, decision, store, model, remote=remote)
 
 
 def work_until_stopped(

@@ -78,6 +78,8 @@ def test_config_show_tells_values_origins_and_no_secrets(
     monkeypatch.chdir(tmp_path)
     Path(".env").write_text("OPOI_KAFKA__PARTITIONS=8\n")
     monkeypatch.setenv("OPOI_MODEL__API_KEY", "not-to-be-seen")
+    endpoint = {"url": "http://agent:1", "token": "not-to-be-seen"}
+    monkeypatch.setenv("OPOI_REPLAY__ENDPOINTS", json.dumps({"mine": endpoint}))
     code, out, _ = opoi(monkeypatch, capsys, "config", "show", "--json")
     shown = json.loads(out)
     assert code == 0
@@ -87,6 +89,7 @@ def test_config_show_tells_values_origins_and_no_secrets(
         "environment",
     )
     assert shown["OPOI_REGISTRY__URL"]["from"] == "default"
+    assert shown["OPOI_REPLAY__ENDPOINTS"]["value"]["mine"] == {"url": "http://agent:1", "token": MASK}
     assert "not-to-be-seen" not in out
     _, lines, _ = opoi(monkeypatch, capsys, "config", "show")
     assert "OPOI_KAFKA__PARTITIONS=8  # .env" in lines.splitlines()

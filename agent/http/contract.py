@@ -1,0 +1,182 @@
+"""The HTTP contract between opoi and an agent, version 1.
+
+opoi starts a run at the agent, the agent calls all of its tools at the run's `tools_url`, and the run ends
+in a trace whose turns have the shape of the records. `openapi.yaml` beside this file is made from it.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from schemas.record import Timestamp
+from schemas.records import Action, Part, SubAgentRun, TraceStatus, Turn, Usage
+
+VERSION = "1.0.0"
+RUNS = "/v1/runs"
+OPENAPI = "/v1/openapi.json"
+
+Identity = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:-]+$")]
+"""An id as it may stand in a path."""
+
+
+class ContractModel(BaseModel):
+    """Part of the contract: immutable, an unknown field is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        ser_json_bytes="base64",
+        val_json_bytes="base64",
+        ser_json_inf_nan="strings",
+        protected_namespaces=(),
+    )
+
+
+class OraclePart(ContractModel):
+    """One text part to be put into the first user turn, as it stands and nowhere else."""
+
+    text: str
+    """Its text, byte for byte."""
+    turn: Literal[0] = 0
+    """The turn that it belongs to: the first."""
+    part: Annotated[int, Field(ge=0)]
+    """Its index among that turn's parts; the parts before it are the question's."""
+
+
+class DecisionContext(ContractModel):
+    """The decision that is run again. `decided_at` is the run's only clock."""
+
+    agent: str
+    """Name of the agent, as its AgentSpec has it."""
+    agent_version: str
+    """Version that is to run."""
+    account_id: str
+    """Account that the decision is about."""
+    decision_id: str
+    """The decision."""
+    decided_at: Timestamp
+    """What the clock says during the run."""
+    account_time_zone: str
+    """IANA name; relative dates resolve in it."""
+    currency: str
+    """ISO 4217 code."""
+    attribution_setting: str | None = None
+    """Attribution setting of the account's metrics, where it has one."""
+    model: str
+    """Model that is to run."""
+    generation_config: dict[str, JsonValue] = {}
+    """How it generates, in the agent's own terms."""
+    prompt_id: str
+    """sha256 of the system prompt that is to run."""
+    toolset_id: str
+    """sha256 of the tool declarations that are to run."""
+    spec_id: str
+    """sha256 of the AgentSpec."""
+    input: JsonValue
+    """What the agent was asked, as data."""
+    question: Turn
+    """The first user turn as it was; the oracle is not in it."""
+
+
+class RunBudget(ContractModel):
+    """Bounds of one run; a run that reaches one ends as `exhausted`."""
+
+    max_turns: Annotated[int, Field(ge=1)]
+    """Calls of the model."""
+    max_output_tokens: Annotated[int, Field(ge=1)]
+    """Generated tokens over all calls, thought included."""
+    max_seconds: Annotated[float, Field(gt=0)]
+    """Wall-clock seconds from the answer to the start."""
+
+
+class RunRequest(ContractModel):
+    """`POST /v1/runs`. The same body again is the same run; another body under its id is refused (409)."""
+
+    run_id: Identity
+    """The run."""
+    decision: DecisionContext
+    """What is run again."""
+    oracle: OraclePart | None = None
+    """The one further part of the first user turn; null: a run without."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    """Seed of everything that is drawn."""
+    budget: RunBudget
+    """Bounds."""
+    tools_url: str
+    """Where every tool of the run is called: GET for declarations, POST for a call."""
+    tools_token: str
+    """Bearer token for `tools_url` and `callback_url`, good for this run and until it ends."""
+    callback_url: str | None = None
+    """Where the agent may POST the RunStatus when the run has ended, so that nobody need poll."""
+
+
+class RunTrace(ContractModel):
+    """What a run gave, in the shape of the AgentTrace record."""
+
+    run_id: Identity
+    """The run."""
+    decision_id: str
+    """The decision that was run again."""
+    status: TraceStatus
+    """How it ended."""
+    reason: str | None = None
+    """Why, where not `completed`."""
+    turns: tuple[Turn, ...] = ()
+    """Every turn as the model saw and wrote it, the question first; the oracle's part marked."""
+    sub_agent_runs: tuple[SubAgentRun, ...] = ()
+    """Runs of sub-agents."""
+    action: Action | None = None
+    """What it decided; arguments as canonical JSON."""
+    rationale: str | None = None
+    """Why, in its words."""
+    usage: Usage = Usage()
+    """What it used."""
+    attempts: Annotated[int, Field(ge=0, lt=2**31)] = 1
+    """Requests to the model, repeated ones included."""
+
+
+class RunStatus(ContractModel):
+    """`GET /v1/runs/{run_id}`, and the answer to the start."""
+
+    run_id: Identity
+    """The run."""
+    state: Literal["running", "ended"]
+    """Whether it has ended."""
+    trace: RunTrace | None = None
+    """What it gave; null while it runs."""
+
+
+class ToolRequest(ContractModel):
+    """`POST` to `tools_url`: one tool call. Repeated under its `call_id`, it has the same answer."""
+
+    call_id: Identity
+    """Unique within the run."""
+    tool: str
+    """Name of the tool."""
+    arguments: dict[str, JsonValue] = {}
+    """Its arguments."""
+
+
+class ToolList(ContractModel):
+    """`GET` of `tools_url`."""
+
+    now: datetime
+    """What the clock says during the run: the time of the decision."""
+    declarations: tuple[dict[str, Any], ...]
+    """Name, description and parameters (JSON Schema) of each tool."""
+
+
+class Problem(ContractModel):
+    """The body of every answer that is an error."""
+
+    code: str
+    """`invalid`, `unauthorized`, `unknown_run`, `run_conflict`, `call_conflict`, `version_skew`,
+    `too_many_calls`, `too_large`, `busy` or `away`."""
+    message: str
+    """What was wrong, in one line."""
+
+
+ToolAnswerPart = Part
+"""The answer to a tool call: a `function_response` part, to stand in the next user turn as it is."""

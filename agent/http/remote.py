@@ -1,0 +1,90 @@
+"""The agents over HTTP of a worker: where each is served, one client an address, one tools endpoint."""
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import datetime
+
+from agent.http.client import AgentClient
+from agent.http.runtime import HttpRuntime
+from agent.http.tools_endpoint import ToolsEndpoint
+from agent.run import Limits, Price
+from agent.settings import ReplaySettings
+from agent.spec import AgentSpec
+from schemas.records import AgentDecision, TargetAgent
+
+
+class RemoteAgents:
+    """See `agent.replay.Remote`. Thread-safe."""
+
+    def __init__(self, settings: ReplaySettings) -> None:
+        self._endpoints = settings.endpoints
+        self._tools = ToolsEndpoint(settings.tools_host, settings.tools_port or 0, settings.tools_url)
+        self._clients: dict[str, AgentClient] = {}
+        self._lock = threading.Lock()
+
+    def endpoint(self, target: TargetAgent, spec: AgentSpec) -> str | None:
+        """The request's own, else the worker's setting, else the AgentSpec's."""
+        known = self._endpoints.get(spec.name)
+        return target.endpoint or (known.url if known else spec.endpoint)
+
+    def runtime(
+        self,
+        endpoint: str,
+        target: TargetAgent,
+        decision: AgentDecision,
+        limits: Limits,
+        price: Price | None,
+        now: Callable[[], datetime],
+    ) -> HttpRuntime:
+        """What runs the decision's agent at `endpoint`."""
+        context = context_of(target, decision)
+        return HttpRuntime(
+            self._client(decision.agent, endpoint),
+            self._tools,
+            context,
+            decision.decided_at,
+            limits,
+            price,
+            now,
+        )
+
+    def listen(self) -> None:
+        """Start the tools endpoint now rather than with the first run. Raises CannotListen."""
+        self._tools.listen()
+
+    def close(self) -> None:
+        """Ends the tools endpoint and all connections."""
+        self._tools.close()
+        with self._lock:
+            for client in self._clients.values():
+                client.close()
+            self._clients.clear()
+
+    def _client(self, agent: str, endpoint: str) -> AgentClient:
+        with self._lock:
+            if endpoint not in self._clients:
+                known = self._endpoints.get(agent)
+                # a token goes to the address that it was set for, and to no other
+                token = known.token if known and known.url == endpoint.rstrip("/") else None
+                self._clients[endpoint] = AgentClient(endpoint, token.get_secret_value() if token else None)
+            return self._clients[endpoint]
+
+
+def context_of(target: TargetAgent, decision: AgentDecision) -> dict[str, object]:
+    """What an agent is told of the decision that it runs again."""
+    return {
+        "agent": decision.agent,
+        "agent_version": target.agent_version,
+        "account_id": decision.account_id,
+        "decision_id": decision.decision_id,
+        "decided_at": decision.decided_at,
+        "account_time_zone": decision.account_time_zone,
+        "currency": decision.currency,
+        "attribution_setting": decision.attribution_setting,
+        "generation_config": json.loads(target.generation_config_json),
+        "prompt_id": target.prompt_id,
+        "toolset_id": target.toolset_id,
+        "spec_id": target.spec_id,
+        "input": json.loads(decision.input_json),
+    }

@@ -1,0 +1,168 @@
+"""An agent over HTTP behind the same port as the runtime in this process."""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
+from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
+from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
+from agent.http.truth import Breach, Verified, intended, misses, verify
+from agent.ports import GenerationConfig, ToolBox
+from agent.run import AgentDefinition, Limits, Price, Run
+from agent.runtime import turn_seed, utc_now
+from schemas.records import TraceStatus, Turn, Usage
+
+FIRST_POLL = 0.05
+LONGEST_POLL = 2.0
+AWAY_SECONDS = 20.0
+"""An agent that does not answer about a run for so long is away."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRuntime:
+    """Runs one decision's agent at its own service. `context` is what the agent is told of the decision."""
+
+    client: AgentClient
+    endpoint: ToolsEndpoint
+    context: Mapping[str, object]
+    decided_at: datetime
+    limits: Limits = field(default_factory=Limits)
+    price: Price | None = None
+    now: Callable[[], datetime] = utc_now
+
+    def run(
+        self,
+        agent: AgentDefinition,
+        question: Turn,
+        tools: ToolBox,
+        *,
+        model_name: str,
+        config: GenerationConfig,
+        run_id: str,
+    ) -> Run:
+        """Let the agent answer `question`; see `agent.run.AgentRuntime`.
+
+        Whatever the agent does wrong is a status of the run. Raises AgentAway and QuotaExceeded.
+        """
+        started_at = self.now()
+        # each try has an id of its own: the truth about an earlier one is gone with its session
+        with self.endpoint.session(
+            f"{run_id}.{secrets.token_hex(4)}", SpecTools(tools, agent.spec), self.decided_at, self.limits
+        ) as session:
+            request = self._request(session, question, model_name, turn_seed(run_id, 0))
+            ended = self._ended(session, request)
+        # the session is over, so nothing can be added to what it saw
+        return self._run(agent, request, ended, session.exchanges, started_at)
+
+    def _request(self, session: Session, question: Turn, model_name: str, seed: int) -> RunRequest:
+        plain, oracle = split_question(question)
+        return RunRequest(
+            run_id=session.run_id,
+            decision=DecisionContext.model_validate({**self.context, "model": model_name, "question": plain}),
+            oracle=oracle,
+            seed=seed,
+            budget=RunBudget(
+                max_turns=self.limits.max_turns,
+                max_output_tokens=self.limits.max_output_tokens,
+                max_seconds=self.limits.max_seconds,
+            ),
+            tools_url=self.endpoint.tools_url(session),
+            tools_token=session.token,
+            callback_url=self.endpoint.callback_url(session),
+        )
+
+    def _ended(self, session: Session, request: RunRequest) -> RunTrace | Breach:
+        """What the agent gave, or why it gave nothing."""
+        end = time.monotonic() + self.limits.max_seconds
+        try:
+            status = self.client.start(request, self.limits.max_seconds)
+            wait = FIRST_POLL
+            while status.trace is None:
+                left = end - time.monotonic()
+                if left <= 0:
+                    self.client.cancel(request.run_id)
+                    return Breach(
+                        "max_seconds",
+                        f"the agent did not end within {self.limits.max_seconds:g} s",
+                        "exhausted",
+                    )
+                if session.ended.wait(min(wait, left)) and session.status is not None:
+                    status = session.status
+                    break
+                wait = min(wait * 1.5, LONGEST_POLL)
+                status = self._polled(session.run_id, end, status)
+        except AgentRefused as error:
+            return Breach(error.code, str(error))
+        except AgentAway:
+            self.client.cancel(request.run_id)
+            raise
+        return status.trace if status.trace is not None else Breach("contract", "a run ended without a trace")
+
+    def _polled(self, run_id: str, end: float, before: RunStatus) -> RunStatus:
+        """The run's status; a short silence of the agent is waited out. Raises AgentAway, AgentRefused."""
+        give_up = min(end, time.monotonic() + AWAY_SECONDS)
+        while True:
+            try:
+                return self.client.status(run_id, end - time.monotonic())
+            except RunAway:
+                raise
+            except AgentAway:
+                if time.monotonic() >= end:
+                    return before
+                if time.monotonic() >= give_up:
+                    raise
+                time.sleep(min(1.0, FIRST_POLL * 4))
+
+    def _run(
+        self,
+        agent: AgentDefinition,
+        request: RunRequest,
+        ended: RunTrace | Breach,
+        exchanges: tuple[Exchange, ...],
+        started_at: datetime,
+    ) -> Run:
+        status: TraceStatus
+        verified = Verified((), (), None)
+        usage, attempts, reason = Usage(), 0, None
+        if isinstance(ended, Breach):
+            status, reason = ended.status, f"{ended.code}: {ended}"
+        else:
+            usage, attempts = ended.usage, ended.attempts
+            try:
+                verified = verify(request, ended, exchanges, agent.spec)
+            except Breach as breach:
+                status, reason = breach.status, f"{breach.code}: {breach}"
+            else:
+                # `cancelled` is opoi's own word: a newer verdict took the run's place
+                status = "failed" if ended.status == "cancelled" else ended.status
+                reason = None if status == "completed" else ended.reason or "the agent gave no reason"
+        known = usage.model_copy(update={"tool_calls": len(exchanges)})
+        if self.price is not None:
+            cost = {"cost_micros": self.price.of(known), "cost_currency": self.price.currency}
+            known = known.model_copy(update=cost)
+        return Run(
+            status=status,
+            reason=reason,
+            turns=verified.turns,
+            sub_agent_runs=verified.sub_agent_runs,
+            decision=verified.decision,
+            usage=known,
+            attempts=attempts,
+            misses=misses(exchanges),
+            intended_writes=intended(exchanges),
+            started_at=started_at,
+            finished_at=self.now(),
+        )
+
+
+def split_question(question: Turn) -> tuple[Turn, OraclePart | None]:
+    """The first turn without the oracle's part, and where that stood."""
+    places = [index for index, part in enumerate(question.parts) if part.is_oracle]
+    if not places:
+        return question, None
+    place = places[0]
+    plain = question.model_copy(update={"parts": (*question.parts[:place], *question.parts[place + 1 :])})
+    return plain, OraclePart(text=question.parts[place].text or "", part=place)

@@ -1,0 +1,230 @@
+"""Where an agent over HTTP calls its tools while a run lasts.
+
+Each run has a session with a token of its own; what was asked and answered in it is the truth about the
+run, whatever the agent says afterwards.
+"""
+
+import hmac
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from agent.calls import WriteUnknown, answer_call
+from agent.http.contract import RunStatus, ToolList, ToolRequest
+from agent.http.exchange import Refused, answer, bearer, read, refusal
+from agent.http.serving import Server
+from agent.ports import ToolAnswer, ToolBox
+from agent.run import Limits
+from agent.spec import AgentSpec
+from schemas.identity import canonical_json
+from schemas.records import Effect, IntendedWrite, Part
+
+CALLS_PER_TURN = 32
+"""Tool calls of a run for each model turn that its budget allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One tool call as opoi saw it, and what it answered."""
+
+    call: Part
+    response: Part
+
+
+@dataclass(frozen=True, slots=True)
+class SpecTools:
+    """A run's tools, every one that the AgentSpec knows: those that only a sub-agent is told of too."""
+
+    inner: ToolBox
+    spec: AgentSpec
+
+    @property
+    def declarations(self) -> Sequence[Mapping[str, Any]]:
+        """The main agent's."""
+        return self.inner.declarations
+
+    @property
+    def intended_writes(self) -> Sequence[IntendedWrite]:
+        """Writes that were simulated, in order."""
+        return self.inner.intended_writes
+
+    def effect(self, tool: str) -> Effect | None:
+        """As the spec says; None where it does not know the tool."""
+        return self.spec.effect(tool)
+
+    def request_hash(self, tool: str, arguments: Mapping[str, Any]) -> str:
+        """Canonical hash of the request. Raises ToolError."""
+        return self.inner.request_hash(tool, arguments)
+
+    def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
+        """What the inner tools answer. Raises ToolError, ToolMiss."""
+        return self.inner.call(tool, arguments)
+
+
+@dataclass
+class Session:
+    """The tools of one run, while it lasts. Thread-safe."""
+
+    run_id: str
+    tools: ToolBox
+    now: datetime
+    limits: Limits
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    ended: threading.Event = field(default_factory=threading.Event)
+    """Set when the agent called back."""
+    status: RunStatus | None = None
+    """What it called back with."""
+    _by_id: dict[str, Exchange] = field(default_factory=dict)
+    _under_way: set[str] = field(default_factory=set)
+    _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    @property
+    def exchanges(self) -> tuple[Exchange, ...]:
+        """Every call so far, in the order of the answers."""
+        with self._changed:
+            return tuple(self._by_id.values())
+
+    def call(self, asked: ToolRequest) -> Part:
+        """The answer; a repeated call has the one that it had. Raises Refused."""
+        try:
+            arguments = canonical_json(asked.arguments)
+        except ValueError as error:
+            raise Refused(400, "invalid", f"arguments: {error}") from error
+        call = Part(kind="function_call", call_id=asked.call_id, tool=asked.tool, arguments_json=arguments)
+        with self._changed:
+            self._changed.wait_for(lambda: asked.call_id not in self._under_way)
+            known = self._by_id.get(asked.call_id)
+            if known is not None:
+                return self._again(known, call)
+            most = CALLS_PER_TURN * self.limits.max_turns
+            if len(self._by_id) + len(self._under_way) >= most:
+                raise Refused(429, "too_many_calls", f"the run has made {most} calls, its most")
+            self._under_way.add(asked.call_id)
+        try:
+            response = self._answer(call)
+            with self._changed:
+                self._by_id[asked.call_id] = Exchange(call, response)
+        finally:
+            with self._changed:
+                self._under_way.discard(asked.call_id)
+                self._changed.notify_all()
+        return response
+
+    def _again(self, known: Exchange, call: Part) -> Part:
+        if known.call != call:
+            raise Refused(409, "call_conflict", f"call {call.call_id!r} was made with another request")
+        return known.response
+
+    def _answer(self, call: Part) -> Part:
+        try:
+            return answer_call(
+                self.tools, call, seconds=self.limits.tool_seconds, bytes_=self.limits.max_response_bytes
+            )
+        except WriteUnknown as error:
+            return Part(
+                kind="function_response",
+                call_id=call.call_id,
+                tool=call.tool,
+                effect="write",
+                answered_by="error",
+                error=str(error),
+            )
+
+
+class ToolsEndpoint:
+    """The sessions of this process behind one address. Thread-safe.
+
+    `url` is how agents reach it, where that is not its own address. The server starts with the first
+    session. Raises CannotListen there.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, url: str | None = None) -> None:
+        self._address = host, port
+        self._url = url
+        self._server: Server | None = None
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def session(self, run_id: str, tools: ToolBox, now: datetime, limits: Limits) -> Iterator[Session]:
+        """A run's tools, until the block ends; then its token is good for nothing."""
+        self.listen()
+        made = Session(run_id, tools, now, limits)
+        with self._lock:
+            self._sessions[run_id] = made
+        try:
+            yield made
+        finally:
+            with self._lock:
+                del self._sessions[run_id]
+
+    def listen(self) -> None:
+        """Start the server, where it was not started. Raises CannotListen."""
+        with self._lock:
+            if self._server is None:
+                self._server = Server(self.app(), *self._address, name="tools-endpoint")
+
+    def tools_url(self, session: Session) -> str:
+        """Where the session's tools are called."""
+        assert self._server is not None
+        return f"{self._url or self._server.url}/v1/sessions/{session.run_id}/tools"
+
+    def callback_url(self, session: Session) -> str:
+        """Where the session's agent may say that it has ended."""
+        return self.tools_url(session).removesuffix("tools") + "ended"
+
+    def close(self) -> None:
+        """Ends the server, where it was started."""
+        with self._lock:
+            server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    def app(self) -> Starlette:
+        """The ASGI application."""
+        return Starlette(
+            routes=[
+                Route("/v1/sessions/{run_id}/tools", self._declarations, methods=["GET"]),
+                Route("/v1/sessions/{run_id}/tools", self._call, methods=["POST"]),
+                Route("/v1/sessions/{run_id}/ended", self._ended, methods=["POST"]),
+            ],
+            exception_handlers={Refused: refusal},
+        )
+
+    def _session(self, request: Request) -> Session:
+        """The request's session. Raises Refused, in one way for every reason."""
+        with self._lock:
+            found = self._sessions.get(request.path_params["run_id"])
+        expected = found.token if found else secrets.token_urlsafe(32)
+        if not hmac.compare_digest(bearer(request).encode(), expected.encode()) or found is None:
+            raise Refused(401, "unauthorized", "there is no such run, it has ended, or this is not its token")
+        return found
+
+    async def _declarations(self, request: Request) -> Response:
+        session = self._session(request)
+        declarations = tuple(dict(one) for one in session.tools.declarations)
+        return answer(200, ToolList(now=session.now, declarations=declarations))
+
+    async def _call(self, request: Request) -> Response:
+        session = self._session(request)
+        asked = await read(request, ToolRequest)
+        return answer(200, await run_in_threadpool(session.call, asked))
+
+    async def _ended(self, request: Request) -> Response:
+        session = self._session(request)
+        status = await read(request, RunStatus)
+        if status.run_id != session.run_id or status.state != "ended":
+            raise Refused(400, "invalid", f"this is not the end of run {session.run_id!r}")
+        session.status = status
+        session.ended.set()
+        return Response(status_code=204)

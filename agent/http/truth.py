@@ -1,0 +1,273 @@
+"""What an agent says of its run, held against what opoi saw of it.
+
+The tools endpoint saw every call and gave every answer: those are the truth. What the agent alone can know
+(its words, its order, its sub-agents) is taken from it where it does not contradict that.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from agent.decision import Decision
+from agent.http.contract import OraclePart, RunRequest, RunTrace
+from agent.http.tools_endpoint import Exchange
+from agent.spec import AgentSpec
+from schemas.identity import canonical, canonical_json
+from schemas.records import Action, IntendedWrite, Part, SubAgentRun, TraceStatus, Turn
+
+
+class Breach(Exception):
+    """A trace that cannot be taken; `code` names the clause of the contract, `status` is the run's."""
+
+    def __init__(self, code: str, text: str, status: TraceStatus = "failed") -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A trace with the tools' answers as opoi gave them."""
+
+    turns: tuple[Turn, ...]
+    sub_agent_runs: tuple[SubAgentRun, ...]
+    decision: Decision | None
+
+
+def intended(exchanges: Sequence[Exchange]) -> tuple[IntendedWrite, ...]:
+    """The writes that were simulated, in order."""
+    return tuple(
+        IntendedWrite(tool=one.call.tool or "", arguments_json=one.call.arguments_json or "{}")
+        for one in exchanges
+        if one.response.answered_by == "simulated"
+    )
+
+
+def misses(exchanges: Sequence[Exchange]) -> int:
+    """The calls that nothing recorded could answer."""
+    return sum(one.response.answered_by == "miss" for one in exchanges)
+
+
+def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -> Verified:
+    """The trace with what opoi knows better put right. Raises Breach."""
+    if (trace.run_id, trace.decision_id) != (request.run_id, request.decision.decision_id):
+        raise Breach(
+            "another_run",
+            f"asked for decision {request.decision.decision_id!r}, got run {trace.run_id!r} "
+            f"of decision {trace.decision_id!r}",
+        )
+    question = _checked_question(request, trace)
+    ledger = _Ledger(list(exchanges), spec, {run.name for run in trace.sub_agent_runs})
+    turns = (question, *ledger.answered(trace.turns)[1:])
+    runs = tuple(run.model_copy(update={"turns": ledger.answered(run.turns)}) for run in trace.sub_agent_runs)
+    ledger.check_all_told()
+    _check_budget(request, trace)
+    decision = _decision(trace, exchanges, spec) if trace.status == "completed" else None
+    return Verified(turns, runs, decision)
+
+
+def with_oracle_part(question: Turn, oracle: OraclePart | None) -> Turn:
+    """The first turn that the model must be given."""
+    if oracle is None:
+        return question
+    part = Part(kind="text", text=oracle.text, is_oracle=True)
+    parts = (*question.parts[: oracle.part], part, *question.parts[oracle.part :])
+    return question.model_copy(update={"parts": parts})
+
+
+def _checked_question(request: RunRequest, trace: RunTrace) -> Turn:
+    """The first turn: the question with the oracle where asked for; the oracle is nowhere else."""
+    if not trace.turns:
+        raise Breach("no_turns", "the trace has no turns")
+    others = [*trace.turns[1:], *(turn for run in trace.sub_agent_runs for turn in run.turns)]
+    if any(part.is_oracle for turn in others for part in turn.parts):
+        raise Breach("oracle_misplaced", "a part after the first turn is marked as the oracle")
+    if request.oracle is not None and any(
+        request.oracle.text in text
+        for turn in others
+        for part in turn.parts
+        for text in (part.text, part.arguments_json, part.response_json)
+        if text
+    ):
+        raise Breach("oracle_misplaced", "the oracle's text stands in a later turn too")
+    wanted = with_oracle_part(request.decision.question, request.oracle)
+    if _seen(trace.turns[0]) == _seen(wanted):
+        return wanted
+    marks = [part.is_oracle for part in trace.turns[0].parts]
+    if marks != [part.is_oracle for part in wanted.parts]:
+        asked = _places([part.is_oracle for part in wanted.parts])
+        raise Breach("oracle_misplaced", f"the oracle is marked at {_places(marks)}, asked for was {asked}")
+    raise Breach("question_differs", "the first turn is not the question, byte for byte")
+
+
+def _places(marks: Sequence[bool]) -> str:
+    found = [str(index) for index, mark in enumerate(marks) if mark]
+    return f"part {', '.join(found)}" if found else "no part"
+
+
+def _seen(turn: Turn) -> object:
+    return turn.role, [(part.kind, part.text, part.is_oracle) for part in turn.parts]
+
+
+class _Ledger:
+    """Pairs the calls that the agent tells of with those that opoi saw."""
+
+    def __init__(self, exchanges: list[Exchange], spec: AgentSpec, sub_agents: set[str]) -> None:
+        self._left = exchanges
+        self._spec = spec
+        self._sub_agents = sub_agents
+
+    def answered(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
+        """The conversation with every tool's answer as opoi gave it. Raises Breach."""
+        made: list[Turn] = []
+        calls: list[Part] = []
+        for turn in turns:
+            parts = []
+            for part in turn.parts:
+                if part.kind != "function_response":
+                    parts.append(part)
+                    continue
+                if not calls or calls[0].tool != part.tool:
+                    raise Breach("unpaired_call", f"an answer of {part.tool!r} follows no call of it")
+                parts.append(self._true(calls.pop(0), part))
+            if calls:
+                raise Breach("unpaired_call", f"the call of {calls[0].tool!r} has no answer in the next turn")
+            calls = [part for part in turn.parts if part.kind == "function_call"]
+            made.append(turn.model_copy(update={"parts": tuple(parts)}))
+        return tuple(made)
+
+    def check_all_told(self) -> None:
+        """Every call that opoi saw stands in the trace. Raises Breach."""
+        if self._left:
+            named = sorted({one.call.tool or "" for one in self._left})
+            raise Breach(
+                "tool_call_hidden",
+                f"{len(self._left)} calls of {', '.join(named)} were made but are not in the trace",
+            )
+
+    def _true(self, call: Part, claimed: Part) -> Part:
+        seen = self._taken(call)
+        if seen is None:
+            # an error that the agent made up itself told its model nothing of the world
+            own_error = claimed.response_json is None and claimed.error is not None
+            if own_error:
+                return claimed.model_copy(update={"answered_by": "error"})
+            if self._is_of_sub_agent(call.tool or ""):
+                return claimed
+            raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
+        response = seen.response
+        if claimed.response_json is None and claimed.error is not None:
+            return response.model_copy(
+                update={"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
+            )
+        if not _same_json(claimed.response_json, response.response_json) or (
+            (claimed.error or None) != response.error
+        ):
+            raise Breach(
+                "tool_answer_differs", f"an answer of {call.tool!r} is not the one that it was given"
+            )
+        return response.model_copy(update={"call_id": claimed.call_id})
+
+    def _is_of_sub_agent(self, tool: str) -> bool:
+        """Whether a sub-agent whose run is in the trace answers the tool, and not a platform."""
+        known = self._spec.tools.get(tool)
+        name = tool if known is None else getattr(known, "sub_agent", None)
+        return name in self._sub_agents
+
+    def _taken(self, call: Part) -> Exchange | None:
+        wanted = _request(call)
+        same = [one for one in self._left if _request(one.call) == wanted]
+        # several calls with one request may have had different answers: then the id tells them apart
+        found = next((one for one in same if one.call.call_id == call.call_id), same[0] if same else None)
+        if found is not None:
+            self._left.remove(found)
+        return found
+
+
+# of JSON text that an agent made up: no JSON, numbers that it cannot carry, nested beyond reason
+_NO_JSON = (ValueError, RecursionError)
+
+
+def _request(call: Part) -> tuple[str | None, str]:
+    try:
+        return call.tool, canonical(call.arguments_json or "{}")
+    except _NO_JSON as error:
+        raise Breach("contract", f"the arguments of a call of {call.tool!r} are no JSON: {error}") from error
+
+
+def _same_json(one: str | None, other: str | None) -> bool:
+    if one == other:
+        return True
+    try:
+        return one is not None and other is not None and bool(json.loads(one) == json.loads(other))
+    except _NO_JSON:
+        return False
+
+
+def _check_budget(request: RunRequest, trace: RunTrace) -> None:
+    budget = request.budget
+    below = [name for name, value in trace.usage if isinstance(value, int) and value < 0]
+    if below:
+        raise Breach("contract", f"usage.{below[0]} is below 0")
+    conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
+    model_turns = max(trace.usage.model_calls, sum(turn.role == "model" for turn in trace.turns))
+    if model_turns > budget.max_turns:
+        raise Breach("max_turns", f"the model took {model_turns} turns of {budget.max_turns}", "exhausted")
+    told = (trace.usage.output_tokens or 0) + (trace.usage.thought_tokens or 0)
+    tokens = max(told, sum(len(turn.log_probabilities) for turns in conversations for turn in turns))
+    if tokens > budget.max_output_tokens:
+        raise Breach(
+            "max_output_tokens", f"{tokens} tokens of {budget.max_output_tokens} were generated", "exhausted"
+        )
+
+
+def _decision(trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -> Decision:
+    """The action, valid by the spec, carried out by the writes that opoi saw and by no others."""
+    action = trace.action
+    if action is None:
+        raise Breach("no_decision", "the run is completed but has no action", "invalid")
+    arguments = _arguments(action, spec)
+    try:
+        decided = Action(name=action.name, target=action.target, arguments_json=canonical_json(arguments))
+        write = spec.expected_write(decided, arguments)
+        expected = [(write[0], canonical_json(write[1]))] if write else []
+    except ValueError as error:
+        raise Breach(
+            "no_decision", f"the action's arguments have no canonical form: {error}", "invalid"
+        ) from error
+    written = [
+        (one.call.tool or "", one.call.arguments_json or "{}")
+        for one in exchanges
+        if one.response.effect == "write"
+    ]
+    if set(written) != set(expected):
+        raise Breach(
+            "writes_differ",
+            f"{action.name!r} is carried out by {_named(expected)}, but {_named(written)} was called",
+            "invalid",
+        )
+    return Decision(trace.rationale or "", (), decided, write)
+
+
+def _arguments(action: Action, spec: AgentSpec) -> dict[str, object]:
+    known = spec.actions.get(action.name)
+    if known is None:
+        raise Breach("no_decision", f"action {action.name!r} is none of {', '.join(spec.actions)}", "invalid")
+    try:
+        arguments = json.loads(action.arguments_json)
+    except _NO_JSON as error:
+        raise Breach("no_decision", f"the action's arguments are no JSON: {error}", "invalid") from error
+    if not isinstance(arguments, dict) or arguments.keys() != known.arguments.keys():
+        raise Breach(
+            "no_decision",
+            f"action {action.name!r} takes {sorted(known.arguments)}, not {arguments}",
+            "invalid",
+        )
+    for name, rule in known.arguments.items():
+        if fault := rule.fault(arguments[name]):
+            raise Breach("no_decision", f"argument {name!r} of {action.name!r} {fault}", "invalid")
+    return arguments
+
+
+def _named(calls: Iterable[tuple[str, str]]) -> str:
+    return ", ".join(" ".join(call) for call in calls) or "nothing"

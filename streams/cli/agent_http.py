@@ -1,0 +1,147 @@
+"""`opoi agent serve` and `opoi agent check`: agents over HTTP."""
+
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from streams.cli.errors import UserError
+from streams.cli.output import AsJson, echo_json, echo_line, table
+from streams.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from agent.http.check.sample import Sample
+    from agent.run import AgentDefinition
+
+REFERENCE = "media_buyer"
+BREACH = 3
+MOST_OUTPUT_TOKENS = 100_000
+MOST_TURNS = 24
+REACH_SECONDS = 5.0
+
+
+def serve(
+    agent: Annotated[str, typer.Argument(help="media_buyer, or the AgentSpec of your own agent.")],
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 18210,
+) -> None:
+    """Serve an agent of opoi's own runtime over HTTP: the reference implementation of the contract.
+
+    It runs on the model of the settings. Example usage: opoi agent serve media_buyer --port 18210
+    """
+    from agent.http.service import AgentService
+    from agent.http.serving import CannotListen, Server
+    from agent.model import GeminiModel
+
+    settings = load_settings()
+    definition = _definition(agent)
+    model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
+    with closing(AgentService(definition, model)) as service:
+        try:
+            server = Server(service.app(), host, port, name="agent")
+        except CannotListen as error:
+            raise UserError(f"{error}; take another with --port", exit_code=1) from error
+        typer.echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
+        try:
+            server.wait()
+        except KeyboardInterrupt:
+            server.close()
+
+
+def check(
+    url: Annotated[str, typer.Argument(help="Where the agent is served.")],
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            help="Its AgentSpec, beside prompt.md, toolset.json and sample.yaml; absent: media_buyer's."
+        ),
+    ] = None,
+    canary_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Where the agent's platform points during the check.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest run.")] = 20.0,
+    as_json: AsJson = False,
+) -> None:
+    """Prove that an agent over HTTP keeps the contract; exit code 3 where it does not.
+
+    A token that the agent asks for is taken from OPOI_REPLAY__ENDPOINTS, where that names the agent and URL.
+    Example usage: opoi agent check http://127.0.0.1:18210 --spec my_agent/spec.yaml
+    """
+    from agent.http.check.canary import canary
+    from agent.http.check.clauses import check as findings_of
+    from agent.http.check.probe import Agent
+    from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
+    from agent.http.contract import RUNS, RunBudget
+    from agent.http.serving import CannotListen
+    from agent.http.tools_endpoint import ToolsEndpoint
+    from agent.spec import SpecError
+
+    settings = load_settings()
+    replay = settings.replay
+    budget = RunBudget(max_turns=MOST_TURNS, max_output_tokens=MOST_OUTPUT_TOKENS, max_seconds=seconds)
+    try:
+        with ExitStack() as stack:
+            definition, sample = _checked(spec, settings)
+            client = stack.enter_context(
+                closing(AgentClient(_address(url), _token(settings, definition.spec.name, url)))
+            )
+            client.send("GET", RUNS, REACH_SECONDS)
+            watched = stack.enter_context(canary(canary_port)) if canary_port else None
+            endpoint = stack.enter_context(
+                closing(ToolsEndpoint(replay.tools_host, replay.tools_port or 0, replay.tools_url))
+            )
+            agent = Agent(definition, sample, client, endpoint, budget)
+            findings = list(findings_of(agent, watched))
+    except (SpecError, CannotListen, AgentRefused) as error:
+        raise UserError(str(error)) from error
+    except RunAway as error:
+        raise UserError(f"{error}; check again when it is back", exit_code=1) from error
+    except AgentAway as error:
+        raise UserError(f"{error}: is it served there?", exit_code=1) from error
+    if as_json:
+        echo_json(findings)
+    else:
+        rows = [(one.clause, one.outcome, one.seen) for one in findings]
+        typer.echo(table(("CLAUSE", "OUTCOME", "SEEN"), rows))
+    broken = [one.clause for one in findings if one.outcome == "broken"]
+    if broken:
+        echo_line(f"{url} breaks the contract: {', '.join(broken)}")
+        raise typer.Exit(BREACH)
+
+
+def _address(url: str) -> str:
+    if not url.startswith(("http://", "https://")):
+        raise UserError(f"{url!r} is no address of an agent; it looks like http://127.0.0.1:18210")
+    return url
+
+
+def _token(settings: Settings, name: str, url: str) -> str | None:
+    known = settings.replay.endpoints.get(name)
+    if known is None or known.token is None or known.url != url.rstrip("/"):
+        return None
+    return known.token.get_secret_value()
+
+
+def _definition(agent: str) -> "AgentDefinition":
+    from agent.definition import read_definition
+    from agent.media_buyer.definition import media_buyer
+    from agent.spec import SpecError
+
+    if agent.replace("-", "_") == REFERENCE:
+        return media_buyer()
+    try:
+        return read_definition(Path(agent).parent, Path(agent).name)
+    except SpecError as error:
+        raise UserError(str(error)) from error
+
+
+def _checked(spec: Path | None, settings: Settings) -> "tuple[AgentDefinition, Sample]":
+    """The agent under check and its sample. Raises SpecError."""
+    from agent.http.check.sample import read_sample
+
+    if spec is not None:
+        return _definition(str(spec)), read_sample(spec.parent)
+    from agent.local.sample import media_buyer_sample
+
+    return _definition(REFERENCE), media_buyer_sample(settings.model.name)

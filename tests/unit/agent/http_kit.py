@@ -1,0 +1,99 @@
+"""An agent behind a real local server, and replays of a decision through it."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from starlette.types import ASGIApp
+
+from agent.fakes import ScriptedModel
+from agent.http.remote import RemoteAgents
+from agent.http.service import AgentService
+from agent.http.serving import serving
+from agent.media_buyer.definition import artifacts, media_buyer
+from agent.ports import Model, ModelReply
+from agent.replay import execute
+from agent.settings import EndpointSettings, ReplaySettings
+from schemas.records import AgentDecision, AgentTrace, Budget, ReplayRequest, TargetAgent
+from tests.unit.agent.conftest import DECIDED_AT
+
+CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}
+
+
+class Known:
+    """Artifacts in memory."""
+
+    def __init__(self, contents: Mapping[str, bytes] = CONTENTS) -> None:
+        self._contents = contents
+
+    def content(self, artifact_id: str) -> bytes | None:
+        return self._contents.get(artifact_id)
+
+
+def replay_request(decision: AgentDecision, arm: str = "unhinted", **changes: Any) -> ReplayRequest:
+    """A request for a run of the decision's own agent."""
+    values = {
+        "agent": decision.agent,
+        "account_id": decision.account_id,
+        "decision_id": decision.decision_id,
+        "verdict_id": "v1",
+        "revision": 1,
+        "replay_id": "r-1",
+        "arm": arm,
+        "strength": 0 if arm == "unhinted" else 1,
+        "sample": 0,
+        "target": TargetAgent(
+            agent_version=decision.agent_version,
+            prompt_id=decision.prompt_id,
+            toolset_id=decision.toolset_id,
+            spec_id=decision.spec_id,
+            model="tuned",
+            generation_config_json=decision.generation_config_json,
+        ),
+        "decision": b"\x00",
+        "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=20),
+        "requested_at": datetime.now(UTC),
+        "deadline_at": datetime.now(UTC) + timedelta(hours=1),
+    }
+    return ReplayRequest.model_validate(values | changes)
+
+
+class NoModel:
+    """The worker's own model, which an agent over HTTP must not use."""
+
+    def generate(self, request: object) -> ModelReply:
+        raise AssertionError("the worker's own model was asked")
+
+
+@contextmanager
+def media_buyer_service(model: Model) -> Iterator[str]:
+    """The reference implementation's address."""
+    with at(AgentService(media_buyer(), model)) as url:
+        yield url
+
+
+@contextmanager
+def at(agent: ASGIApp | AgentService) -> Iterator[str]:
+    """The address of an agent."""
+    with serving(agent.app() if isinstance(agent, AgentService) else agent) as server:
+        yield server.url
+    if isinstance(agent, AgentService):
+        agent.close()
+
+
+def replay_at(
+    url: str, decision: AgentDecision, request: ReplayRequest | None = None, token: str | None = None
+) -> AgentTrace:
+    """One replay of the agent at `url`, as the worker runs it."""
+    endpoint = EndpointSettings(url=url, token=token)  # type: ignore[arg-type]
+    remote = RemoteAgents(ReplaySettings(endpoints={decision.agent: endpoint}))
+    try:
+        return execute(request or replay_request(decision), decision, Known(), NoModel(), remote=remote)
+    finally:
+        remote.close()
+
+
+def scripted(*replies: ModelReply | Exception) -> ScriptedModel:
+    """A model that says these in order."""
+    return ScriptedModel(replies)

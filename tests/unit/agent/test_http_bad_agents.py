@@ -1,0 +1,272 @@
+"""What an agent over HTTP does wrong ends in a trace with a status and a reason, within its budget."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from agent.http.client import AgentAway
+from agent.http.exchange import MOST_BYTES
+from agent.ports import QuotaExceeded
+from schemas.records import AgentDecision, AgentTrace, Budget
+from tests.unit.agent.broken_agents import (
+    AlteredAnswer,
+    AnotherDecision,
+    Broken,
+    HiddenCall,
+    IgnoresTurns,
+    NeverEnds,
+    OracleFirst,
+    OtherQuestion,
+    OtherWrite,
+    OwnAnswers,
+    raised,
+)
+from tests.unit.agent.conftest import CAMPAIGN, CAMPAIGN_NODE
+from tests.unit.agent.http_kit import at, replay_at, replay_request
+
+SHORT = Budget(max_turns=8, max_output_tokens=10_000, max_seconds=1)
+ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"
+
+
+@pytest.mark.parametrize(
+    ("variant", "status", "reason"),
+    [
+        (AnotherDecision, "failed", "another_run: asked for decision 'd1'"),
+        (OtherQuestion, "failed", "question_differs: "),
+        (OwnAnswers, "failed", "tool_call_bypassed: an answer of 'get_insights'"),
+        (HiddenCall, "failed", "tool_call_hidden: 1 calls of get_campaign were made"),
+        (AlteredAnswer, "failed", "tool_answer_differs: an answer of 'get_insights'"),
+        (OtherWrite, "invalid", "writes_differ: 'scale_up' is carried out by set_daily_budget"),
+    ],
+)
+def test_an_agent_that_lies_is_not_believed(
+    decision: AgentDecision, variant: type[Broken], status: str, reason: str
+) -> None:
+    with at(variant()) as url:
+        trace = replay_at(url, decision)
+    assert trace.status == status
+    assert (trace.reason or "").startswith(reason), trace.reason
+    assert (trace.action, trace.turns) == (None, ())
+
+
+def test_what_opoi_saw_is_on_the_trace_of_a_liar(decision: AgentDecision) -> None:
+    with at(OtherWrite()) as url:
+        trace = replay_at(url, decision)
+    assert [(one.tool, json.loads(one.arguments_json)) for one in trace.intended_writes] == [
+        (
+            "set_daily_budget",
+            {"campaign_id": CAMPAIGN, "daily_budget": raised(int(CAMPAIGN_NODE["daily_budget"]))},
+        )
+    ]
+    assert trace.usage.tool_calls == 3
+
+
+def test_a_misplaced_oracle_is_not_believed(decision: AgentDecision) -> None:
+    with at(OracleFirst()) as url:
+        trace = replay_at(url, decision, replay_request(decision, "opoi", oracle=ORACLE))
+    assert trace.reason == "oracle_misplaced: the oracle is marked at part 0, asked for was part 1"
+
+
+def test_an_agent_that_takes_more_turns_than_it_has_is_exhausted(decision: AgentDecision) -> None:
+    budget = Budget(max_turns=1, max_output_tokens=10_000, max_seconds=20)
+    with at(IgnoresTurns()) as url:
+        trace = replay_at(url, decision, replay_request(decision, budget=budget))
+    assert (trace.status, trace.reason) == ("exhausted", "max_turns: the model took 3 turns of 1")
+
+
+def test_an_agent_that_hangs_is_cancelled_at_its_budget(decision: AgentDecision) -> None:
+    agent = NeverEnds()
+    begun = time.monotonic()
+    with at(agent) as url:
+        trace = replay_at(url, decision, replay_request(decision, budget=SHORT))
+    assert (trace.status, trace.reason) == ("exhausted", "max_seconds: the agent did not end within 1 s")
+    assert time.monotonic() - begun < 5
+    [kept] = agent._runs.values()
+    assert kept.cancelled.is_set()
+
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def answering(start: Handler, status: Handler | None = None) -> Starlette:
+    """An agent whose every answer is one of these."""
+    return Starlette(
+        routes=[
+            Route("/v1/runs", start, methods=["POST"]),
+            Route("/v1/runs/{run_id}", status or start, methods=["GET"]),
+            Route("/v1/runs/{run_id}", status or start, methods=["DELETE"]),
+        ]
+    )
+
+
+async def running(request: Request) -> Response:
+    run_id = request.path_params.get("run_id") or (await request.json())["run_id"]
+    return JSONResponse({"run_id": run_id, "state": "running"}, 202 if request.method == "POST" else 200)
+
+
+def ended_with(trace: dict[str, Any]) -> Handler:
+    async def status(request: Request) -> Response:
+        run_id = request.path_params["run_id"]
+        body = {"run_id": run_id, "decision_id": "d1", "status": "completed"} | trace
+        return JSONResponse({"run_id": run_id, "state": "ended", "trace": body})
+
+    return status
+
+
+async def junk(_: Request) -> Response:
+    return Response(b"<html>It works!</html>", 200)
+
+
+async def huge(_: Request) -> Response:
+    return Response(b" " * (MOST_BYTES + 1), 200)
+
+
+async def lost(_: Request) -> Response:
+    return JSONResponse({"code": "unknown_run", "message": "no such run"}, 404)
+
+
+async def foreign(_: Request) -> Response:
+    return JSONResponse({"run_id": "somebody-elses", "state": "running"}, 202)
+
+
+async def elsewhere(_: Request) -> Response:
+    return RedirectResponse("http://127.0.0.1:9/steal", 307)
+
+
+async def refusing(_: Request) -> Response:
+    return JSONResponse({"code": "invalid", "message": "I want\nmore fields"}, 422)
+
+
+@pytest.mark.parametrize(
+    ("app", "reason"),
+    [
+        (answering(junk), "contract: the run's status breaks the contract: body: Invalid JSON"),
+        (answering(running, junk), "contract: the run's status breaks the contract"),
+        (answering(huge), f"too_large: the agent's answer has more than {MOST_BYTES} bytes"),
+        (answering(running, lost), "run_lost: the agent no longer knows run"),
+        (answering(foreign), "another_run: asked for run"),
+        (answering(elsewhere), "contract: the agent answers 307"),
+        (answering(refusing), "invalid: the agent answers 422: invalid: I want more fields"),
+        (answering(running, ended_with({})), "no_turns: the trace has no turns"),
+        (answering(running, ended_with({"turns": "none"})), "contract: the run's status breaks the contract"),
+        (
+            answering(running, ended_with({"status": "completed", "extra": 1})),
+            "contract: the run's status breaks the contract: trace.extra",
+        ),
+    ],
+)
+def test_answers_that_break_the_contract_are_a_failed_trace(
+    decision: AgentDecision, app: Starlette, reason: str
+) -> None:
+    with at(app) as url:
+        trace = replay_at(url, decision, replay_request(decision, budget=SHORT))
+    assert trace.status == "failed"
+    assert (trace.reason or "").startswith(reason), trace.reason
+    assert "\n" not in (trace.reason or "")
+
+
+def test_an_agent_that_drips_its_answer_ends_with_its_budget(decision: AgentDecision) -> None:
+    async def drip(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(100):
+            await send({"type": "http.response.body", "body": b" ", "more_body": True})
+            await asyncio.sleep(0.1)
+
+    begun = time.monotonic()
+    with at(drip) as url, pytest.raises(AgentAway, match="did not end its answer within 1 s"):
+        replay_at(url, decision, replay_request(decision, budget=SHORT))
+    assert time.monotonic() - begun < 6
+
+
+@pytest.mark.parametrize("status", [500, 503, 401, 403])
+def test_an_agent_that_is_away_leaves_no_trace(decision: AgentDecision, status: int) -> None:
+    async def away(_: Request) -> Response:
+        return JSONResponse({"code": "busy", "message": "restarting"}, status)
+
+    with at(answering(away)) as url, pytest.raises(AgentAway, match=f"answers {status}: busy: restarting"):
+        replay_at(url, decision)
+
+
+def test_an_agent_without_room_says_for_how_long(decision: AgentDecision) -> None:
+    async def busy(_: Request) -> Response:
+        return JSONResponse({"code": "busy", "message": "full"}, 429, headers={"Retry-After": "7"})
+
+    with at(answering(busy)) as url, pytest.raises(QuotaExceeded) as caught:
+        replay_at(url, decision)
+    assert caught.value.retry_after == 7
+
+
+def test_a_callback_ends_a_run_that_is_never_polled_to_its_end(decision: AgentDecision) -> None:
+    """The status says `running` for ever; the agent calls back."""
+    agent = Broken()
+    app = agent.app()
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and scope["method"] == "GET":
+            await running(Request({**scope, "path_params": {"run_id": scope["path"].split("/")[-1]}}))
+            run_id = scope["path"].split("/")[-1]
+            await JSONResponse({"run_id": run_id, "state": "running"})(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    with at(wrapped) as url:
+        trace: AgentTrace = replay_at(url, decision)
+    agent.close()
+    assert trace.status == "completed"
+
+
+def test_the_agents_token_goes_to_its_address(decision: AgentDecision) -> None:
+    seen: list[str] = []
+
+    async def start(request: Request) -> Response:
+        seen.append(request.headers.get("authorization", ""))
+        return JSONResponse({"code": "invalid", "message": "no"}, 400)
+
+    with at(answering(start)) as url:
+        replay_at(url, decision, token="secret")
+        replay_at(url, decision)
+    assert seen == ["Bearer secret", ""]
+
+
+def test_each_try_is_a_run_of_its_own_that_draws_alike(decision: AgentDecision) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def start(request: Request) -> Response:
+        seen.append(await request.json())
+        return JSONResponse({"code": "busy", "message": "no"}, 503)
+
+    with at(answering(start)) as url:
+        for _ in range(2):
+            with pytest.raises(AgentAway):
+                replay_at(url, decision)
+    one, other = seen
+    assert one["seed"] == other["seed"]
+    assert one["decision"] == other["decision"]
+    assert {one["run_id"], one["tools_token"]}.isdisjoint({other["run_id"], other["tools_token"]})
+
+
+def test_the_agent_is_told_of_the_decision_and_of_nothing_else(decision: AgentDecision) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def start(request: Request) -> Response:
+        seen.append(await request.json())
+        return JSONResponse({"code": "invalid", "message": "no"}, 400)
+
+    request = replay_request(decision, "opoi", oracle=ORACLE, verdict_id="the-verdict")
+    with at(answering(start)) as url:
+        replay_at(url, decision, request)
+    [body] = seen
+    assert body["oracle"] == {"text": ORACLE, "turn": 0, "part": 1}
+    assert body["decision"]["question"]["parts"][0]["text"] == decision.turns[0].parts[0].text
+    assert len(body["decision"]["question"]["parts"]) == 1
+    without_oracle = json.dumps({**body, "oracle": None})
+    for unknown in ("the-verdict", decision.rationale, "opoi", ORACLE[:20]):
+        assert unknown not in without_oracle

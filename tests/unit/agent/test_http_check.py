@@ -1,0 +1,66 @@
+"""`opoi agent check`: the reference agent keeps every clause; each broken one is told by its clause."""
+
+import time
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+
+from agent.fakes import ScriptedModel
+from agent.http.check.canary import canary
+from agent.http.check.clauses import CLAUSES, Finding, check
+from agent.http.check.probe import Agent
+from agent.http.client import AgentClient, RunAway
+from agent.http.contract import RunBudget
+from agent.http.tools_endpoint import ToolsEndpoint
+from agent.local.sample import media_buyer_sample
+from agent.media_buyer.definition import media_buyer
+from agent.ports import ModelAway
+from tests.unit.agent.broken_agents import VARIANTS, Broken
+from tests.unit.agent.http_kit import at
+
+SECONDS = 3.0
+SAMPLE = cache(media_buyer_sample)
+
+
+def findings(made: Callable[[str], Broken]) -> dict[str, Finding]:
+    """What the check says of an agent whose platform is the canary."""
+    with canary(0) as watched, at(made(watched.url)) as url:
+        client, endpoint = AgentClient(url), ToolsEndpoint()
+        try:
+            budget = RunBudget(max_turns=8, max_output_tokens=10_000, max_seconds=SECONDS)
+            agent = Agent(media_buyer(), SAMPLE("m"), client, endpoint, budget)
+            return {one.clause: one for one in check(agent, watched)}
+        finally:
+            endpoint.close()
+            client.close()
+
+
+def test_the_reference_agent_keeps_every_clause_within_30_seconds() -> None:
+    begun = time.monotonic()
+    found = findings(Broken)
+    assert {name: one.outcome for name, one in found.items()} == dict.fromkeys(CLAUSES, "kept"), found
+    assert time.monotonic() - begun < 30
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
+def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
+    found = findings(variant)
+    broken = [name for name, one in found.items() if one.outcome == "broken"]
+    assert variant.clause in broken, found
+    # what follows from it may be broken too; an agent that gives no trace at all breaks `runs` first
+    assert broken[0] in (variant.clause, "runs"), found
+
+
+def test_every_clause_has_an_agent_that_breaks_it() -> None:
+    assert {variant.clause for variant in VARIANTS} == set(CLAUSES)
+
+
+def test_an_agent_whose_model_is_away_is_neither_kept_nor_broken() -> None:
+    class Away(Broken):
+        def __init__(self, platform: str) -> None:
+            super().__init__(platform)
+            self._model = ScriptedModel([ModelAway("no answer")] * 20)
+
+    with pytest.raises(RunAway, match="needs is away"):
+        findings(Away)
