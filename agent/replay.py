@@ -146,6 +146,7 @@ def _run(
         model_name=request.target.model,
         config=config,
         run_id=request.replay_id,
+        values=json.loads(decision.input_json),
     )
 
 
@@ -185,6 +186,7 @@ def _trace(
         status=outcome.status,
         reason=outcome.reason,
         turns=run.turns if run else (),
+        sub_agent_runs=run.sub_agent_runs if run else (),
         action=action,
         rationale=decided.rationale if decided else None,
         misses=run.misses if run else 0,

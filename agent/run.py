@@ -8,7 +8,7 @@ from typing import Any
 from agent.decision import Decision
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
-from schemas.records import IntendedWrite, TraceStatus, Turn, Usage
+from schemas.records import IntendedWrite, SubAgentRun, TraceStatus, Turn, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,19 @@ class Limits:
     max_cost_micros: int | None = None
     tool_seconds: float = 30.0
     max_response_bytes: int = 256 * 1024
+    max_corrections: int = 2
+    """How often a model is told what is wrong with its decision, and may write it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run, whole. `decision` is the last valid one, also where the run went wrong after it; `reason`
-    is set where status is not `completed`."""
+    is set where status is not `completed`. The usage counts the sub-agents' too."""
 
     status: TraceStatus
     reason: str | None
     turns: tuple[Turn, ...]
+    sub_agent_runs: tuple[SubAgentRun, ...]
     decision: Decision | None
     usage: Usage
     attempts: int

@@ -115,10 +115,10 @@ def test_the_last_valid_decision_counts(run_script):
     ],
 )
 def test_a_write_that_is_not_the_decisions_is_never_made(run_script, tools, turn, reason):
-    run, _ = run_script(says(*turn))
+    run, _ = run_script(reads(), says(*turn))
     assert run.status == "invalid"
     assert run.reason.startswith(reason)
-    assert tools.calls == []
+    assert [name for name, _ in tools.calls] == ["get_insights", "get_campaign"]
 
 
 def test_a_decision_changed_after_its_write_is_invalid(run_script):

@@ -18,7 +18,12 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "media_buyer.json"
 AGENT = media_buyer()
 ARGUMENTS = {
     "get_insights": live.GetInsights,
-    "get_campaign": live.GetCampaign,
+    "get_breakdown": live.GetBreakdown,
+    "get_account": live.GetAccount,
+    "get_campaign": live.OfCampaign,
+    "get_ad_sets": live.OfCampaign,
+    "get_ads": live.OfCampaign,
+    "get_change_history": live.GetChangeHistory,
     "set_daily_budget": live.SetDailyBudget,
     "set_status": live.SetStatus,
 }
@@ -83,9 +88,14 @@ def test_the_examples_ratios_are_right():
 
 
 def test_declarations_and_live_arguments_agree():
-    assert [one["name"] for one in AGENT.declarations] == list(AGENT.spec.tools) == list(ARGUMENTS)
-    for declaration in AGENT.declarations:
-        schema = ARGUMENTS[declaration["name"]].model_json_schema()
+    of_analysts = [one for own in AGENT.spec.sub_agents.values() for one in own.declarations]
+    declarations = {one["name"]: one for one in (*AGENT.declarations, *of_analysts)}
+    assert declarations.keys() == AGENT.spec.tools.keys()
+    answered = {name for name, tool in AGENT.spec.tools.items() if tool.sub_agent is None}
+    assert answered == ARGUMENTS.keys()
+    for name in answered:
+        declaration = declarations[name]
+        schema = ARGUMENTS[name].model_json_schema()
         declared = declaration["parameters"]
         assert declared["properties"].keys() == schema["properties"].keys()
         assert sorted(declared["required"]) == sorted(schema["required"])
