@@ -60,8 +60,8 @@ class Ratio(SpecModel):
     denominator: str
     numerator: str | None = None
     weighted: bool = False
-    """Where the numerator is not known, the mean of the daily values weighted by the denominator will do. It is
-    the same where every day with a denominator has a value or a value of 0."""
+    """Where the numerator is not known, the mean of the daily values weighted by the denominator will do. It
+    is the same where every day with a denominator has a value or a value of 0."""
     scale: int = 1
     """What the quotient is multiplied by, such as 1000 for a price of a thousand; needs a numerator."""
     kinds: Mapping[str, str] = {}
