@@ -12,13 +12,14 @@ from agent.local.model.grammar import ARGUING, CHOOSING, CITING, NAMING
 from agent.local.model.note import ANALYST_VOICE
 from agent.local.model.vocabulary import CITED, FIRST, ID, KIND, POINTER, POINTERS, SHORT_WINDOWS, SIZE
 
-ROWS = 1 << 15
+AGENT_ROWS = 1 << 15
+ANALYST_ROWS = 1 << 12
+"""Rows of the analysts' voice alone: what it learns changes nothing in the others."""
+ROWS = AGENT_ROWS + ANALYST_ROWS
 MAXIMUM_ACTIVE = 192
-_MASK = np.uint64(ROWS - 1)
 _WIDTH = len(COLUMNS)
 _RADIX = 1031
 _DEPTHS = 8
-_SLOTS = 16 * _DEPTHS
 _ORDERS = 5
 _CITED = FIRST[CITED]
 
@@ -42,13 +43,14 @@ def _key(kind: int, a: int, b: int, c: int, d: int) -> int:
 
 
 @compiled
-def _hash(keys: np.ndarray, count: int) -> None:
-    """Turn keys into rows, in place, by the 64-bit finalizer of MurmurHash3."""
+def _hash(keys: np.ndarray, count: int, first: int, rows: int) -> None:
+    """Turn keys into rows from `first` on, in place, by the 64-bit finalizer of MurmurHash3."""
+    mask = np.uint64(rows - 1)
     for i in range(count):
         h = np.uint64(keys[i])
         h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
         h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-        keys[i] = int((h ^ (h >> np.uint64(33))) & _MASK)
+        keys[i] = first + int((h ^ (h >> np.uint64(33))) & mask)
 
 
 @compiled_as("int64(int16[::1], int64)")
@@ -101,10 +103,6 @@ def active_rows(
     previous = int(history[n - 1]) if n > 0 else -1
     voice, noted = steering[0], steering[1]
     gram = 0
-    if voice == ANALYST_VOICE:  # rows of its own, so that what an analyst learns changes nothing in the agent
-        slot += _SLOTS
-        previous += SIZE + 1
-        gram = 1
     rows[0] = _key(1, slot, voice, 0, 0)
     rows[1] = _key(2, slot, previous, voice, 0)
     count = 2
@@ -189,5 +187,8 @@ def active_rows(
             if count < MAXIMUM_ACTIVE and not _before(history, start, i, token):
                 rows[count] = _key(19, token, state, 0, 0)
                 count += 1
-    _hash(rows, count)
+    if voice == ANALYST_VOICE:
+        _hash(rows, count, AGENT_ROWS, ANALYST_ROWS)
+    else:
+        _hash(rows, count, 0, AGENT_ROWS)
     return count
