@@ -168,7 +168,9 @@ def signals(decision: AgentDecision) -> Signals | None:
     campaign: Mapping[str, Any] | None = None
     for call in (*recorded_calls(decision), *snapshot_calls(decision)):
         body = json.loads(call.body) if call.body else {}
-        if call.tool == "get_insights" and call.arguments.get("time_increment") == 1:
+        about = call.arguments.get("entity_id") in (None, asked.get("campaign_id"))
+        whole = about and not call.arguments.get("level")
+        if call.tool == "get_insights" and whole and call.arguments.get("time_increment") == 1:
             rows = max(rows, list(body.get("data", ())), key=len)
         elif call.tool == "get_campaign":
             campaign = campaign or body
