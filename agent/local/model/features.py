@@ -8,12 +8,12 @@ import numpy as np
 
 from agent.local.model.buckets import COLUMN, COLUMNS, LEVELS
 from agent.local.model.compiled import compiled, compiled_as
-from agent.local.model.grammar import ARGUING, CHOOSING, CITING, NAMING
+from agent.local.model.grammar import ARGUING, CHOOSING, CITING, JUDGING, NAMING
 from agent.local.model.note import ANALYST_VOICE
 from agent.local.model.vocabulary import CITED, FIRST, ID, KIND, POINTER, POINTERS, SHORT_WINDOWS, SIZE
 
 AGENT_ROWS = 1 << 15
-ANALYST_ROWS = 1 << 12
+ANALYST_ROWS = 1 << 13
 """Rows of the analysts' voice alone: what it learns changes nothing in the others."""
 ROWS = AGENT_ROWS + ANALYST_ROWS
 MAXIMUM_ACTIVE = 192
@@ -179,7 +179,7 @@ def active_rows(
     if state == CITING:
         rows[count] = _key(18, _next_uncited(history, start, n), 0, 0, 0)
         count += 1
-    elif state in (NAMING, CHOOSING):
+    elif state in (NAMING, CHOOSING, JUDGING):
         for i in range(start, n):
             token = int(history[i])
             if token == _CITED:

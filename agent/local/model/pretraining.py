@@ -31,7 +31,7 @@ class Recipe:
     seed: int = 20261122
     un_noted: float = 0.5
     noted: float = 0.33
-    analysts: float = 0.08
+    analysts: float = 0.12
     """Reports of analysts, as a share of `traces` and on top of them."""
 
 

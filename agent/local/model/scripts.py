@@ -37,14 +37,17 @@ ADMITS_NOTE = 0.12
 BASIC = (*(f"get_insights {window}" for window in LONG_WINDOWS.values()), "get_campaign")
 PERFORMANCE = tuple(f"ask_performance_analyst {window}" for window in LONG_WINDOWS.values())
 FURTHER = {
-    "get_insights adset": 0.04,
-    "get_ad_sets": 0.05,
-    "get_change_history": 0.06,
-    "get_account": 0.02,
-    "ask_delivery_analyst": 0.06,
+    "get_insights adset": 0.15,
+    "get_ad_sets": 0.15,
+    "get_change_history": 0.2,
+    "get_account": 0.05,
+    "ask_delivery_analyst": 0.25,
 }
 """Reads beside the usual ones, and how often the agent makes one where it has the tool."""
 HAS_FURTHER = 0.7
+ASKS = 0.3
+"""How often the agent asks the performance analyst where it can; sampling below temperature 1 makes it
+less."""
 DELIVERY_READS = {"get_ad_sets": 0.7, "get_change_history": 0.6, "get_ads": 0.3}
 PERFORMANCE_READS = {"get_insights adset": 0.6, "get_breakdown": 0.5}
 
@@ -172,7 +175,7 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random, further: random.
     elif dice.random() < 0.04:
         preset = dice.choice(("1d", "3d"))
     insights = f"get_insights {LONG_WINDOWS[preset]}"
-    asks = [f"ask_performance_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < 0.15 else []
+    asks = [f"ask_performance_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < ASKS else []
     asks += [call for call, often in offered.items() if further.random() < often]
     order = [insights, "get_campaign"] if dice.random() < 0.9 else ["get_campaign", insights]
     unread = dice.random() < 0.04
