@@ -29,11 +29,13 @@ def definition(agent: AgentDefinition, name: str) -> AgentDefinition:
     return AgentDefinition(agent.spec, own.prompt, own.declarations)
 
 
-def question(own: SubAgentSpec, arguments: Mapping[str, Any], values: Mapping[str, Any]) -> Turn:
+def question(own: SubAgentSpec, arguments: object, values: Mapping[str, Any]) -> Turn:
     """The sub-agent's first turn: made of the decision's input and of listed values, of nothing else.
 
     Raises ToolError for arguments that it does not take.
     """
+    if not isinstance(arguments, Mapping):
+        raise ToolError(f"the arguments must be an object, not {type(arguments).__name__}")
     unknown = sorted(set(arguments) - set(own.arguments))
     missing = sorted(set(own.arguments) - set(arguments))
     if unknown or missing:

@@ -131,6 +131,11 @@ def active_rows(
     count += 1
     rows[count] = _key(7, columns[_PHASE], columns[_STATUS], columns[_KNOWN], slot)
     count += 1
+    if voice == ANALYST_VOICE:  # what an analyst is asked for: how the latest day differs from the week
+        moved = 20 + _level(columns, 0) - _level(columns, 2)
+        rows[count] = _key(22, moved, slot, 0, 0)
+        rows[count + 1] = _key(23, moved, previous, 0, 0)
+        count += 2
 
     if noted:
         for j in range(2, 6):

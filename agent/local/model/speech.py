@@ -143,7 +143,7 @@ def report(scene: Scene, window: str, delivery: bool, dice: random.Random) -> st
         if phase in known:
             sentences.append(dice.choice(known[phase]))
     moved = scene.score(("cpa", "roas"), "1d") - scene.score(("cpa", "roas"), "7d")
-    trend = "up" if moved >= 1 else "down" if moved <= -1 else "flat"
+    trend = "up" if moved >= 1.5 else "down" if moved <= -1.5 else "flat"
     sentences.append(dice.choice(phrases.TRENDS[trend]))
     return _with_cited("<finding>", sentences, f"<trend> <{trend}>")
 

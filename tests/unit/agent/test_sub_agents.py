@@ -100,6 +100,13 @@ def test_what_a_sub_agent_does_not_take_is_an_error_that_the_model_sees(run_scri
     assert len(model.requests) == 3
 
 
+@pytest.mark.parametrize("arguments", ["[]", '"trend"', "7", "null"])
+def test_arguments_of_a_sub_agent_that_are_no_object_are_an_error(run_script, arguments):
+    odd = Part(kind="function_call", tool="ask_delivery_analyst", arguments_json=arguments)
+    run, _ = run_script(says(odd), says(decision_text("hold", CAMPAIGN)))
+    assert "the arguments must be an object" in answers(run.turns)[0].error
+
+
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_no_free_text_reaches_a_sub_agent(window, focus):
     """Whatever a model writes as arguments: the question is made of listed values or is not asked at all."""
