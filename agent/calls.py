@@ -30,6 +30,10 @@ def answer_call(tools: ToolBox, call: Part, *, seconds: float, bytes_: int) -> P
     if effect is None:
         names = ", ".join(str(declaration["name"]) for declaration in tools.declarations)
         return _part(known, _error(f"there is no tool {name!r}; the tools are {names}"))
+    if not isinstance(arguments, dict):
+        return _part(
+            known, _error(f"the arguments of {name} must be an object, not {type(arguments).__name__}")
+        )
     try:
         known["request_hash"] = tools.request_hash(name, arguments)
     except ToolError as error:

@@ -1,39 +1,84 @@
-"""An agent read from its folder: `spec.yaml`, the prompt, the tool declarations."""
+"""An agent read from its folder: `spec.yaml`, the prompt, the tool declarations, its sub-agents."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.resources.abc import Traversable
 from typing import Any
 
+import yaml
+
+from agent.limits import Limits, LimitsError, filled, read_limits
 from agent.run import AgentDefinition
 from agent.spec import AgentSpec, SpecError
 
 PROMPT_FILE = "prompt.md"
 PROMPT_FOLDER = "prompt"
 TOOLSET_FILE = "toolset.json"
+SUB_AGENTS_FOLDER = "sub_agents"
+
+Declarations = Sequence[Mapping[str, Any]]
 
 
 def read_definition(folder: Traversable, spec_file: str = "spec.yaml") -> AgentDefinition:
     """The agent whose AgentSpec is `spec_file` in `folder`.
 
     Beside it stand `prompt.md`, or a folder `prompt` whose .md files are joined in the order of their
-    names, and `toolset.json`, a list of function declarations. Raises SpecError naming what is missing or
-    wrong.
+    names; `toolset.json`, a list of function declarations; for each sub-agent a folder `sub_agents/NAME` with
+    the same two (a string in its toolset names a tool of the main agent's); and, where numbers are to stand
+    in one place, `limits.yaml`. Raises SpecError naming what is missing or wrong.
     """
-    spec = AgentSpec.parse(_text(folder, spec_file))
     try:
-        declarations: list[Mapping[str, Any]] = json.loads(_text(folder, TOOLSET_FILE))
-        named = {declaration["name"] for declaration in declarations}
+        limits = read_limits(folder)
+        written = filled(_text(folder, spec_file), limits)
+        declarations = _declarations(folder, {})
+        spec = _spec(folder, written, declarations, limits)
+        prompt = filled(_prompt(folder), limits)
+    except LimitsError as error:
+        raise SpecError(str(error)) from error
+    named = {str(one["name"]) for one in declarations}
+    named |= {str(one["name"]) for sub_agent in spec.sub_agents.values() for one in sub_agent.declarations}
+    if named != set(spec.tools):
+        raise SpecError(
+            f"{folder / TOOLSET_FILE} and the sub-agents declare {', '.join(sorted(named))}; "
+            f"{folder / spec_file} describes {', '.join(sorted(spec.tools))}: both must name the same tools"
+        )
+    return AgentDefinition(spec, prompt, tuple(declarations))
+
+
+def _spec(folder: Traversable, written: str, declarations: Declarations, limits: Limits) -> AgentSpec:
+    try:
+        loaded = yaml.safe_load(written)
+    except yaml.YAMLError as error:
+        raise SpecError(f"this is no AgentSpec: {error}") from error
+    sub_agents = loaded.get("sub_agents") if isinstance(loaded, dict) else None
+    if isinstance(sub_agents, dict):
+        by_name = {str(one["name"]): one for one in declarations}
+        for name, sub_agent in sub_agents.items():
+            own = folder.joinpath(SUB_AGENTS_FOLDER).joinpath(str(name))
+            sub_agent["prompt"] = filled(_prompt(own), limits)
+            sub_agent["declarations"] = _declarations(own, by_name)
+    return AgentSpec.of(loaded)
+
+
+def _declarations(folder: Traversable, known: Mapping[str, Mapping[str, Any]]) -> Declarations:
+    try:
+        loaded = json.loads(_text(folder, TOOLSET_FILE))
+        unknown = [one for one in loaded if isinstance(one, str) and one not in known]
+        if unknown:
+            raise SpecError(
+                f"{folder / TOOLSET_FILE} names {', '.join(unknown)}, which the main agent does not declare: "
+                "both must name the same tools"
+            )
+        found = [known[one] if isinstance(one, str) else one for one in loaded]
+        if not all(isinstance(one["name"], str) for one in found):
+            raise TypeError("a name is no text")
     except (ValueError, TypeError, KeyError) as error:
+        if isinstance(error, SpecError):
+            raise
         raise SpecError(
             f"{folder / TOOLSET_FILE} must be a JSON list of function declarations with a name: {error!r}"
         ) from error
-    if named != set(spec.tools):
-        raise SpecError(
-            f"{folder / TOOLSET_FILE} declares {', '.join(sorted(named))}; "
-            f"{folder / spec_file} describes {', '.join(sorted(spec.tools))}: both must name the same tools"
-        )
-    return AgentDefinition(spec, _prompt(folder), tuple(declarations))
+    return found
 
 
 def _prompt(folder: Traversable) -> str:

@@ -1,6 +1,5 @@
 """A production run as the record that everything else starts from: each turn, each answer, the snapshot."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -70,6 +69,7 @@ def record(
         generation_config_json=canonical_json(setting.config.model_dump(mode="json", exclude_none=True)),
         input_json=canonical_json(dict(setting.input)),
         turns=run.turns,
+        sub_agent_runs=run.sub_agent_runs,
         snapshot=snapshot,
         action=run.decision.action,
         rationale=run.decision.rationale,
@@ -98,7 +98,7 @@ def take_snapshot(
                 tool=call.tool,
                 arguments_json=canonical_json(arguments),
                 request_hash=tools.request_hash(call.tool, arguments),
-                response_json=canonical_json(json.loads(answer.body)),
+                response_json=answer.body,
                 fetched_at=answer.fetched_at or now,
             )
         )

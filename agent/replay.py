@@ -168,6 +168,7 @@ def _run(
         model_name=request.target.model,
         config=config,
         run_id=request.replay_id,
+        values=json.loads(decision.input_json),
     )
 
 

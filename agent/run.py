@@ -59,16 +59,19 @@ class Limits:
     max_cost_micros: int | None = None
     tool_seconds: float = 30.0
     max_response_bytes: int = 256 * 1024
+    max_corrections: int = 2
+    """How often a model is told what is wrong with its decision, and may write it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run, whole. `decision` is the last valid one, also where the run went wrong after it; `reason`
-    is set where status is not `completed`."""
+    is set where status is not `completed`. The usage counts the sub-agents' too."""
 
     status: TraceStatus
     reason: str | None
     turns: tuple[Turn, ...]
+    sub_agent_runs: tuple[SubAgentRun, ...]
     decision: Decision | None
     usage: Usage
     attempts: int
@@ -76,7 +79,6 @@ class Run:
     intended_writes: tuple[IntendedWrite, ...]
     started_at: datetime
     finished_at: datetime
-    sub_agent_runs: tuple[SubAgentRun, ...] = ()
 
 
 class AgentRuntime(Protocol):
@@ -91,8 +93,9 @@ class AgentRuntime(Protocol):
         model_name: str,
         config: GenerationConfig,
         run_id: str,
+        values: Mapping[str, Any] | None = None,
     ) -> Run:
-        """Let the agent answer `question`; seeds follow from `run_id`.
+        """Let the agent answer `question`; `values` is the decision's input. Seeds follow from `run_id`.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent.
         """

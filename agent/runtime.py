@@ -4,13 +4,23 @@ Synchronous and without state of its own: many runs go side by side in threads. 
 broker; what a run gave is made of the same types as the records that carry it.
 """
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from agent.calls import WriteUnknown, answer_call
-from agent.decision import Decision, InvalidDecision, read_decision
+from agent.conversation import (
+    Conversation,
+    Ended,
+    Fault,
+    MainConversation,
+    SubConversation,
+    check_finish,
+    model_turns,
+)
 from agent.ports import (
     GenerationConfig,
     Message,
@@ -19,45 +29,24 @@ from agent.ports import (
     ModelRefused,
     ModelRequest,
     ToolBox,
+    ToolError,
 )
 from agent.run import AgentDefinition, Limits, Price, Run
+from agent.sub_agents import SubAgentTools, definition, question
 from schemas.identity import canonical_json, sha256
-from schemas.records import Part, TraceStatus, Turn, Usage
-
-STOP = "STOP"
-_EXHAUSTED = {"MAX_TOKENS", "CONTINUATION"}
-_INVALID = {
-    "MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MISSING_THOUGHT_SIGNATURE",
-    "MALFORMED_RESPONSE",
-}  # fmt: skip
-_FAILED = {"FINISH_REASON_UNSPECIFIED", "NO_CANDIDATE", "BLOCKED_REASON_UNSPECIFIED"}
-
-
-class _Ended(Exception):
-    """The run is over; the words are its reason."""
-
-    def __init__(self, status: TraceStatus, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
+from schemas.records import Effect, Part, SubAgentRun, TraceStatus, Turn, Usage
 
 
 @dataclass(slots=True)
-class _State:
-    """A run under way."""
+class _Frame:
+    """What a run's conversations share: the model, and what all of them have used together."""
 
-    agent: AgentDefinition
-    tools: ToolBox
     model_name: str
     config: GenerationConfig
-    run_id: str
-    messages: list[Message]
     started: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=Usage)
     attempts: int = 0
     misses: int = 0
-    decision: Decision | None = None
-    fault: str = "the model wrote no decision"
-    written: list[tuple[str, str]] = field(default_factory=list)
 
 
 def utc_now() -> datetime:
@@ -88,30 +77,35 @@ class Runtime:
         model_name: str,
         config: GenerationConfig,
         run_id: str,
+        values: Mapping[str, Any] | None = None,
     ) -> Run:
-        """Let the agent answer `question`. Seeds follow from `run_id`.
+        """Let the agent answer `question`; `values` is the decision's input. Seeds follow from `run_id`.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent: run it again later
         under the same id. Everything else is a status of the run.
         """
         started_at = self.now()
-        state = _State(agent, tools, model_name, config, run_id, [Message(question)])
+        frame = _Frame(model_name, config)
+        talk = MainConversation(
+            agent, tools, run_id, [Message(question)], values or {}, self.limits.max_turns
+        )
         status: TraceStatus = "completed"
         reason = None
         try:
-            while self._turn(state):
+            while self._turn(talk, frame):
                 pass
-            _check_writes(state)
-        except _Ended as ended:
+            talk.check_writes()
+        except Ended as ended:
             status, reason = ended.status, str(ended)
         return Run(
             status,
             reason,
-            tuple(message.turn for message in state.messages),
-            state.decision,
-            self._priced(state.usage),
-            state.attempts,
-            state.misses,
+            tuple(message.turn for message in talk.messages),
+            tuple(talk.sub_agent_runs),
+            talk.decision,
+            self._priced(frame.usage),
+            frame.attempts,
+            frame.misses,
             tuple(tools.intended_writes),
             started_at,
             self.now(),
@@ -124,124 +118,152 @@ class Runtime:
             update={"cost_micros": self.price.of(usage), "cost_currency": self.price.currency}
         )
 
-    def _turn(self, state: _State) -> bool:
-        """One turn of the model and the answers to its calls; False where it asked for nothing more."""
-        seconds = self._check_bounds(state)
+    def _turn(self, talk: Conversation, frame: _Frame) -> bool:
+        """One turn of the model and the answers to its calls; False where nothing more is to be said."""
+        turn = self._asked(talk, frame)
+        if turn is None:
+            return False
+        check_finish(turn)
+        fault = talk.read(turn)
+        calls = [part for part in turn.parts if part.kind == "function_call"]
+        if not calls:
+            fault = fault or talk.lacking()
+            if fault is None:
+                return False
+        if fault is not None:
+            self._count_correction(talk, fault)
+        answers = tuple(self._answer(talk, frame, call, fault) for call in calls)
+        if fault is not None and not calls:
+            answers = (Part(kind="text", text=f"Not accepted: {fault.words}. Answer again, whole."),)
+        talk.messages.append(Message(Turn(role="user", parts=answers)))
+        return True
+
+    def _asked(self, talk: Conversation, frame: _Frame) -> Turn | None:
+        """The model's next turn; None where it is away after something was really changed."""
+        seconds = self._check_bounds(talk, frame)
         request = ModelRequest(
-            model=state.model_name,
-            contents=tuple(state.messages),
-            system=state.agent.system_prompt,
-            declarations=state.agent.declarations,
-            config=state.config,
-            seed=turn_seed(state.run_id, state.usage.model_calls),
+            model=frame.model_name,
+            contents=tuple(talk.messages),
+            system=talk.agent.system_prompt,
+            declarations=talk.agent.declarations,
+            config=frame.config,
+            seed=turn_seed(talk.run_id, model_turns(talk)),
             timeout_seconds=seconds,
         )
         try:
             reply = self.model.generate(request)
         except ModelRefused as error:
-            state.attempts += error.attempts
+            frame.attempts += error.attempts
             status: TraceStatus = "invalid" if error.code is None else "failed"
-            raise _Ended(status, f"model_refused: {error}") from error
+            raise Ended(status, f"model_refused: {error}") from error
         except ModelError:
-            if state.written and not state.tools.intended_writes:
-                return False  # what was really changed is not forgotten for want of a closing word
+            if isinstance(talk, MainConversation) and talk.changed_something:
+                return None  # what was really changed is not forgotten for want of a closing word
             raise
-        state.attempts += reply.attempts
-        state.usage = _sum(state.usage, reply.usage)
-        state.messages.append(reply.message)
-        _check_finish(reply.message.turn)
-        _read_decisions(state, reply.message.turn)
-        calls = [part for part in reply.message.turn.parts if part.kind == "function_call"]
-        if not calls:
-            return False
-        answers = tuple(self._answer(state, call) for call in calls)
-        state.messages.append(Message(Turn(role="user", parts=answers)))
-        return True
+        frame.attempts += reply.attempts
+        frame.usage, talk.usage = _sum(frame.usage, reply.usage), _sum(talk.usage, reply.usage)
+        talk.messages.append(reply.message)
+        return reply.message.turn
 
-    def _answer(self, state: _State, call: Part) -> Part:
-        if state.tools.effect(call.tool or "") == "write":
-            _check_write(state, call)
-        state.usage = state.usage.model_copy(update={"tool_calls": state.usage.tool_calls + 1})
+    def _count_correction(self, talk: Conversation, fault: Fault) -> None:
+        if talk.corrections >= self.limits.max_corrections:
+            raise Ended("invalid", f"{fault.code}: {fault.words}")
+        talk.corrections += 1
+
+    def _answer(self, talk: Conversation, frame: _Frame, call: Part, fault: Fault | None) -> Part:
+        one = Usage(tool_calls=1)
+        if talk.tools.effect(call.tool or "") == "write":
+            if fault is not None:
+                words = f"not carried out: {fault.words}"
+                return _error(call, words, effect="write")
+            talk.admit(call)
+        frame.usage, talk.usage = _sum(frame.usage, one), _sum(talk.usage, one)
+        if isinstance(talk, MainConversation):
+            known = talk.agent.spec.tools.get(call.tool or "")
+            if known is not None and known.sub_agent is not None:
+                return self._ask_sub_agent(talk, frame, call, known.sub_agent)
         try:
             answer = answer_call(
-                state.tools, call, seconds=self.limits.tool_seconds, bytes_=self.limits.max_response_bytes
+                talk.tools, call, seconds=self.limits.tool_seconds, bytes_=self.limits.max_response_bytes
             )
         except WriteUnknown as error:
-            raise _Ended("failed", f"write_unknown: {error}") from error
-        state.misses += answer.answered_by == "miss"
+            raise Ended("failed", f"write_unknown: {error}") from error
+        frame.misses += answer.answered_by == "miss"
         return answer
 
-    def _check_bounds(self, state: _State) -> float:
+    def _ask_sub_agent(self, talk: MainConversation, frame: _Frame, call: Part, name: str) -> Part:
+        """Run the sub-agent and give its finding; what went wrong with it is an error that the model sees."""
+        spec = talk.agent.spec
+        own = spec.sub_agents[name]
+        if len(talk.sub_agent_runs) >= spec.sub_agent_calls:
+            return _error(call, f"sub-agents were asked {spec.sub_agent_calls} times, which is the limit")
+        try:
+            asked = question(own, json.loads(call.arguments_json or "{}"), talk.values)
+        except ToolError as error:
+            return _error(call, f"{call.tool} cannot be called like this: {error}")
+        agent = definition(talk.agent, name)
+        run_id = f"{name}-{len(talk.sub_agent_runs) + 1}"
+        sub = SubConversation(
+            agent,
+            own,
+            SubAgentTools(talk.tools, spec, agent.declarations),
+            f"{talk.run_id}/{run_id}",
+            [Message(asked)],
+            own.max_turns,
+        )
+        reason = None
+        try:
+            while self._turn(sub, frame):
+                pass
+        except Ended as ended:
+            reason = str(ended)
+        talk.sub_agent_runs.append(
+            SubAgentRun(
+                run_id=run_id,
+                name=name,
+                prompt_id=agent.prompt_id,
+                turns=tuple(message.turn for message in sub.messages),
+                usage=self._priced(sub.usage),
+            )
+        )
+        if reason is not None or sub.finding is None:
+            return _error(call, f"{name} came to no finding ({reason}); go on without it")
+        return Part(
+            kind="function_response",
+            call_id=call.call_id,
+            tool=call.tool,
+            effect="read",
+            response_json=canonical_json(dict(sub.finding)),
+        )
+
+    def _check_bounds(self, talk: Conversation, frame: _Frame) -> float:
         """The seconds that are left."""
-        limits, usage = self.limits, state.usage
-        left = limits.max_seconds - (time.monotonic() - state.started)
+        limits, usage = self.limits, frame.usage
+        left = limits.max_seconds - (time.monotonic() - frame.started)
         if left <= 0:
-            raise _Ended("exhausted", f"max_seconds: the run took longer than {limits.max_seconds:g} s")
-        if usage.model_calls >= limits.max_turns:
-            raise _Ended("exhausted", f"max_turns: the model took {limits.max_turns} turns and wants another")
+            raise Ended("exhausted", f"max_seconds: the run took longer than {limits.max_seconds:g} s")
+        for taken, most in ((usage.model_calls, limits.max_turns), (model_turns(talk), talk.max_turns)):
+            if taken >= most:
+                raise Ended("exhausted", f"max_turns: the model took {most} turns and wants another")
         generated = (usage.output_tokens or 0) + (usage.thought_tokens or 0)
         if generated >= limits.max_output_tokens:
-            raise _Ended(
-                "exhausted", f"max_output_tokens: {generated} of {limits.max_output_tokens} are used"
-            )
+            raise Ended("exhausted", f"max_output_tokens: {generated} of {limits.max_output_tokens} are used")
         if self.price is not None and limits.max_cost_micros is not None:
             cost = self.price.of(usage)
             if cost >= limits.max_cost_micros:
-                raise _Ended("exhausted", f"max_cost_micros: {cost} of {limits.max_cost_micros} are used")
+                raise Ended("exhausted", f"max_cost_micros: {cost} of {limits.max_cost_micros} are used")
         return left
 
 
-def _check_finish(turn: Turn) -> None:
-    reason = turn.finish_reason or "FINISH_REASON_UNSPECIFIED"
-    if reason == STOP:
-        return
-    status: TraceStatus = "refused"
-    if reason in _EXHAUSTED:
-        status = "exhausted"
-    elif reason in _INVALID:
-        status = "invalid"
-    elif reason in _FAILED:
-        status = "failed"
-    raise _Ended(status, f"finish_reason: the model stopped with {reason}")
-
-
-def _read_decisions(state: _State, turn: Turn) -> None:
-    """Keep the last valid decision of the turn's texts."""
-    for part in turn.parts:
-        if part.kind != "text" or not (part.text or "").lstrip().startswith("{"):
-            continue
-        try:
-            state.decision = read_decision(state.agent.spec, part.text or "")
-        except InvalidDecision as error:
-            state.fault = str(error)
-
-
-def _decided_write(state: _State) -> tuple[str, str] | None:
-    if state.decision is None or state.decision.write is None:
-        return None
-    tool, arguments = state.decision.write
-    return tool, canonical_json(dict(arguments))
-
-
-def _check_write(state: _State, part: Part) -> None:
-    """Let no write pass that the decision before it does not name."""
-    call, decided = (part.tool or "", part.arguments_json or "{}"), _decided_write(state)
-    if call != decided:
-        named = "nothing" if decided is None else " ".join(decided)
-        raise _Ended("invalid", f"write_differs: the call {' '.join(call)} is not what was decided: {named}")
-    state.written.append(call)
-
-
-def _check_writes(state: _State) -> None:
-    """The run's writes are its last decision's: no other one, and none missing."""
-    if state.decision is None:
-        raise _Ended("invalid", f"no_decision: {state.fault}")
-    decided = _decided_write(state)
-    if decided is not None and decided not in state.written:
-        raise _Ended("invalid", f"write_missing: {' '.join(decided)} was decided but not called")
-    others = [" ".join(call) for call in state.written if call != decided]
-    if others:
-        raise _Ended("invalid", f"write_differs: {others[0]} was called, but is not the last decision")
+def _error(call: Part, words: str, effect: Effect = "read") -> Part:
+    return Part(
+        kind="function_response",
+        call_id=call.call_id,
+        tool=call.tool,
+        effect=effect,
+        error=words,
+        answered_by="error",
+    )
 
 
 def _sum(one: Usage, other: Usage) -> Usage:

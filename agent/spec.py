@@ -7,11 +7,12 @@ artifact, so that everything that reads it knows no media buying.
 import json
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
+from agent.tool_spec import Argument, SpecModel, ToolSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import Action, Effect
 from schemas.settings import HttpUrl
@@ -19,41 +20,6 @@ from schemas.settings import HttpUrl
 
 class SpecError(ValueError):
     """An AgentSpec that contradicts itself or cannot be read; the text says where."""
-
-
-class SpecModel(BaseModel):
-    """Part of an AgentSpec: immutable, an unknown field is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Argument(SpecModel):
-    """One argument of an action; amounts of money are integers in minor units."""
-
-    type: Literal["integer", "number", "string"]
-    minimum: float | None = None
-    maximum: float | None = None
-    values: tuple[str, ...] = ()
-    """The strings that are allowed; empty: any."""
-
-    def fault(self, value: object) -> str | None:
-        """What is wrong with `value`; None where nothing is."""
-        kinds: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "string": (str,)}
-        if isinstance(value, bool) or not isinstance(value, kinds[self.type]):
-            return f"must be of type {self.type}, not {value!r}"
-        if isinstance(value, str):
-            return (
-                f"must be one of {', '.join(self.values)}"
-                if self.values and value not in self.values
-                else None
-            )
-        if not isinstance(value, int | float):
-            return None
-        if self.minimum is not None and value < self.minimum:
-            return f"is {value}, below {self.minimum:g}"
-        if self.maximum is not None and value > self.maximum:
-            return f"is {value}, above {self.maximum:g}"
-        return None
 
 
 class Write(SpecModel):
@@ -64,6 +30,16 @@ class Write(SpecModel):
     arguments: Mapping[str, str | int] = {}
 
 
+class Change(SpecModel):
+    """How far an argument may lie from what a tool has answered in the same conversation: percent of it,
+    from `least` to `most`."""
+
+    tool: str
+    field: str
+    least: float
+    most: float
+
+
 class ActionSpec(SpecModel):
     """One action of the enumeration. Two of them match where every argument does: those named in
     `within` by ratio, |ln(a / b)| <= ln(1 + tolerance), the others by equality."""
@@ -71,82 +47,29 @@ class ActionSpec(SpecModel):
     description: str
     arguments: Mapping[str, Argument] = {}
     within: Mapping[str, Annotated[float, Field(ge=0)]] = {}
+    changes: Mapping[str, Change] = {}
+    """Bounds of an argument against a tool's answer; without that answer the action is refused."""
+    needs: tuple[str, ...] = ()
+    """Tools that must have answered before the action."""
     write: Write | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> "ActionSpec":
-        named = set(self.within) | {
-            value[1:]
-            for value in (self.write.arguments.values() if self.write else ())
-            if isinstance(value, str) and value.startswith("$")
-        }
+        named = (
+            set(self.within)
+            | set(self.changes)
+            | {
+                value[1:]
+                for value in (self.write.arguments.values() if self.write else ())
+                if isinstance(value, str) and value.startswith("$")
+            }
+        )
         unknown = named - set(self.arguments) - {"target"}
         if unknown:
             raise ValueError(
-                f"`within` or `write` names {sorted(unknown)}, which the action has no argument for"
+                f"`within`, `changes` or `write` names {sorted(unknown)}, which is no argument of the action"
             )
         return self
-
-
-class Presets(SpecModel):
-    """How a tool's date argument names days: first and last day, counted back from today (0)."""
-
-    argument: str
-    days: Mapping[str, tuple[int, int]]
-    increment: str | None = None
-    """Argument whose value 1 asks for one row a day; without it a row covers the whole range."""
-
-
-class Ratio(SpecModel):
-    """A field that is a quotient of additive ones. Over days it is the sum of `numerator` over the sum of
-    `denominator`; without a numerator it is the mean of the daily values weighted by the denominator, which
-    is the same where every day with a denominator has a value or a value of 0."""
-
-    denominator: str
-    numerator: str | None = None
-
-
-class Rows(SpecModel):
-    """The table in a tool's response, and how its rows combine over days."""
-
-    path: str
-    date: str
-    date_end: str
-    fields: str
-    """Argument that lists the fields asked for."""
-    constant: tuple[str, ...] = ()
-    """Fields that are the same in every row of an entity."""
-    additive: tuple[str, ...] = ()
-    """Fields that add up over days: numbers as strings, or lists of {action_type, value}."""
-    ratios: Mapping[str, Ratio] = {}
-
-
-class ToolSpec(SpecModel):
-    """What a tool does, and how its requests are compared."""
-
-    effect: Effect
-    entity: str | None = None
-    """Argument that names what is asked about."""
-    sets: tuple[str, ...] = ()
-    """Arguments whose order and repetition mean nothing."""
-    dates: Presets | None = None
-    rows: Rows | None = None
-    simulated: Mapping[str, Any] | None = None
-    """What a simulated write answers, in the tool's own shape."""
-
-    @model_validator(mode="after")
-    def _writes_can_be_simulated(self) -> "ToolSpec":
-        if (self.effect == "write") != (self.simulated is not None):
-            raise ValueError("a tool that writes needs `simulated`, one that reads must not have it")
-        return self
-
-    def normalise(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments in the form that is hashed: nothing that is null, sets sorted without repetition."""
-        normal = {name: value for name, value in arguments.items() if value is not None}
-        for name in self.sets:
-            if isinstance(normal.get(name), list | tuple):
-                normal[name] = sorted({item for item in normal[name] if isinstance(item, str)})
-        return normal
 
 
 class SnapshotCall(SpecModel):
@@ -163,6 +86,44 @@ class Terms(SpecModel):
     windows: Mapping[str, tuple[str, ...]] = {}
 
 
+class SubAgentSpec(SpecModel):
+    """An agent that the main one calls as a tool: it reads, and answers with one JSON object.
+
+    It is asked through `question` alone, which is filled from the decision's input (`{input}` is all of it)
+    and from arguments whose values are listed, so nothing else that the main agent was told reaches it.
+    """
+
+    description: str
+    question: str
+    arguments: Mapping[str, Argument] = {}
+    answers: Mapping[str, Argument] = {}
+    """Members of its answer beside `finding` and `cited_metrics`."""
+    finding_characters: int = Field(default=2000, ge=1)
+    """Longest finding."""
+    max_turns: int = Field(default=8, ge=1)
+    """Turns of the model for one answer."""
+    prompt: str = ""
+    """Its system prompt, from `sub_agents/NAME/prompt.md`."""
+    declarations: tuple[Mapping[str, Any], ...] = ()
+    """Its tools, from `sub_agents/NAME/toolset.json`; a string there names a tool of the main agent."""
+
+    @model_validator(mode="after")
+    def _carries_no_free_text(self) -> "SubAgentSpec":
+        free = sorted(name for name, one in self.arguments.items() if one.type == "string" and not one.values)
+        if free:
+            raise ValueError(f"the arguments {free} are free text; list their values, so that nothing leaks")
+        return self
+
+
+class DecisionSpec(SpecModel):
+    """Bounds of what an agent writes as its decision."""
+
+    target: str | None = None
+    """Field of the decision's input that the action's target must be; None: any target."""
+    rationale_characters: int = Field(default=4000, ge=1)
+    cited_metrics: int = Field(default=32, ge=0)
+
+
 class AgentSpec(SpecModel):
     """Everything opoi knows of one agent."""
 
@@ -170,6 +131,10 @@ class AgentSpec(SpecModel):
     version: str
     actions: Mapping[str, ActionSpec]
     tools: Mapping[str, ToolSpec]
+    sub_agents: Mapping[str, SubAgentSpec] = {}
+    sub_agent_calls: int = Field(default=8, ge=0)
+    """Calls of sub-agents in one decision."""
+    decision: DecisionSpec = DecisionSpec()
     segment: str
     """Segment of a decision; `{name}` is that field of its input."""
     snapshot: tuple[SnapshotCall, ...] = ()
@@ -186,17 +151,45 @@ class AgentSpec(SpecModel):
                 raise ValueError(
                     f"action {name!r} is carried out by {action.write.tool!r}, which is no write tool"
                 )
+            needed = {*action.needs, *(change.tool for change in action.changes.values())}
+            if not needed <= set(self.tools):
+                raise ValueError(
+                    f"action {name!r} needs {sorted(needed - set(self.tools))}, which are no tools"
+                )
         unknown = {call.tool for call in self.snapshot if self.effect(call.tool) != "read"}
         if unknown:
             raise ValueError(f"the snapshot calls {sorted(unknown)}, which are no read tools")
+        return self
+
+    @model_validator(mode="after")
+    def _sub_agents_only_read(self) -> "AgentSpec":
+        for name, tool in self.tools.items():
+            if tool.sub_agent is not None and tool.sub_agent not in self.sub_agents:
+                raise ValueError(f"tool {name!r} is answered by {tool.sub_agent!r}, which is no sub-agent")
+        for name, sub_agent in self.sub_agents.items():
+            for declaration in sub_agent.declarations:
+                own = self.tools.get(str(declaration.get("name")))
+                if own is None or own.effect != "read" or own.sub_agent is not None:
+                    raise ValueError(
+                        f"sub-agent {name!r} has the tool {declaration.get('name')!r}; a sub-agent may only "
+                        "have tools that read a platform"
+                    )
         return self
 
     @classmethod
     def parse(cls, content: bytes | str) -> "AgentSpec":
         """The spec in YAML or JSON. Raises SpecError."""
         try:
-            return cls.model_validate(yaml.safe_load(content))
-        except (yaml.YAMLError, ValidationError) as error:
+            return cls.of(yaml.safe_load(content))
+        except yaml.YAMLError as error:
+            raise SpecError(f"this is no AgentSpec: {error}") from error
+
+    @classmethod
+    def of(cls, loaded: object) -> "AgentSpec":
+        """The spec in what was loaded from YAML or JSON. Raises SpecError."""
+        try:
+            return cls.model_validate(loaded)
+        except ValidationError as error:
             raise SpecError(f"this is no AgentSpec: {error}") from error
 
     def content(self) -> bytes:

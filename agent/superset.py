@@ -5,14 +5,17 @@ computed exactly (reach, frequency) is not answered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from agent.spec import Presets, Ratio, Rows, ToolSpec
+from agent.tool_spec import Presets, Ratio, Rows, ToolSpec
 
 Row = Mapping[str, Any]
 RATIO_DIGITS = Decimal("0.000001")
+KIND, VALUE = "action_type", "value"
+"""Members of an entry in a field that is a list."""
 
 
 class _Incomputable(Exception):
@@ -29,7 +32,8 @@ def derive(
     if tool.rows is None or tool.dates is None:
         return None
     try:
-        return {tool.rows.path: _rows(tool.rows, tool.dates, wanted, recorded, body, today)}
+        found = _of_entity(tool, tool.rows, wanted, recorded, _table(tool.rows, body))
+        return {tool.rows.path: _rows(tool.rows, tool.dates, wanted, recorded, found, today)}
     except _Incomputable:
         return None
 
@@ -39,33 +43,88 @@ def _rows(
     dates: Presets,
     wanted: Mapping[str, Any],
     recorded: Mapping[str, Any],
-    body: object,
+    found: Sequence[Row],
     today: date,
 ) -> list[dict[str, Any]]:
-    shape = {rows.fields, dates.argument, dates.increment}
-    if any(wanted.get(name) != recorded.get(name) for name in (wanted.keys() | recorded.keys()) - shape):
-        raise _Incomputable
-    asked, have = (
-        dates.days.get(str(wanted.get(dates.argument))),
-        dates.days.get(str(recorded.get(dates.argument))),
-    )
-    if asked is None or have is None or not (have[0] >= asked[0] and have[1] <= asked[1]):
+    asked, have = (_days(dates, arguments, today) for arguments in (wanted, recorded))
+    if not (have[0] >= asked[0] and have[1] <= asked[1]):
         raise _Incomputable
     fields, recorded_fields = _names(wanted.get(rows.fields)), set(_names(recorded.get(rows.fields)))
-    if not set(fields) <= recorded_fields:
+    if not all(name in recorded_fields or _computable(rows, name, recorded_fields) for name in fields):
         raise _Incomputable
+    wants = _Wanted(rows, fields, _windows(rows, wanted, recorded), recorded_fields)
     by_day = _is_daily(dates, wanted)
-    found = _table(rows, body)
     if not _is_daily(dates, recorded):
         if by_day or asked != have:
             raise _Incomputable
-        return [_project(row, fields, rows) for row in found]
+        return [wants.project(row) for row in found]
     inside = [row for row in found if asked[1] <= (today - _date(row, rows)).days <= asked[0]]
     if by_day:
-        return [_project(row, fields, rows) for row in inside]
+        return [wants.project(row) for row in inside]
     first, last = (today - timedelta(days=days) for days in asked)
     bounds = {rows.date: first.isoformat(), rows.date_end: last.isoformat()}
-    return [_sum(inside, fields, recorded_fields, rows) | bounds] if inside else []
+    groups: dict[tuple[str, ...], list[Row]] = {}
+    for row in inside:
+        groups.setdefault(_key(row, rows), []).append(row)
+    return [wants.sum(days) | bounds for days in groups.values()]
+
+
+def _days(dates: Presets, arguments: Mapping[str, Any], today: date) -> tuple[int, int]:
+    """First and last day that the arguments name, counted back from `today`."""
+    window = arguments.get(dates.range) if dates.range else None
+    if window is None:
+        named = dates.days.get(str(arguments.get(dates.argument)))
+        if named is None:
+            raise _Incomputable
+        return named
+    try:
+        since, until = (date.fromisoformat(window[name]) for name in ("since", "until"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise _Incomputable from error
+    return (today - since).days, (today - until).days
+
+
+def _windows(rows: Rows, wanted: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    """The further counts that are asked for; the recording must hold them."""
+    if rows.windows is None:
+        return ()
+    asked, have = (arguments.get(rows.windows) or () for arguments in (wanted, recorded))
+    if not set(asked) <= set(have):
+        raise _Incomputable
+    return tuple(asked)
+
+
+def _of_entity(
+    tool: ToolSpec,
+    rows: Rows,
+    wanted: Mapping[str, Any],
+    recorded: Mapping[str, Any],
+    table: Sequence[Row],
+) -> Sequence[Row]:
+    """The recorded rows that are about what is asked: all, or those of one entity below the recorded one."""
+    free = {rows.fields, rows.level, rows.windows}
+    if tool.dates is not None:
+        free |= {tool.dates.argument, tool.dates.range, tool.dates.increment}
+    names = (wanted.keys() | recorded.keys()) - free
+    differing = {name for name in names if wanted.get(name) != recorded.get(name)}
+    level = recorded.get(rows.level) if rows.level else None
+    asked = wanted.get(rows.level) if rows.level else None
+    if not differing:
+        if asked != level:
+            raise _Incomputable
+        return table
+    if differing != {tool.entity} or level is None or asked not in (None, level):
+        raise _Incomputable
+    entity = wanted.get(str(tool.entity))
+    holding = [rows.levels[level]] if asked is None else list(rows.levels.values())
+    found = [row for row in table if any(row.get(name) == entity for name in holding)]
+    if not found:
+        raise _Incomputable  # not below what was recorded, or without delivery: the recording does not say
+    return found if asked is not None else [_without(row, rows.keys) for row in found]
+
+
+def _without(row: Row, names: Iterable[str]) -> Row:
+    return {name: value for name, value in row.items() if name not in names}
 
 
 def _is_daily(dates: Presets, arguments: Mapping[str, Any]) -> bool:
@@ -82,10 +141,15 @@ def _table(rows: Rows, body: object) -> Sequence[Row]:
     table = body.get(rows.path) if isinstance(body, Mapping) else None
     if not isinstance(table, list) or not all(isinstance(row, Mapping) for row in table):
         raise _Incomputable
-    days = [row.get(rows.date) for row in table]
-    if len(set(map(str, days))) != len(days):
-        raise _Incomputable  # a breakdown: several rows a day
+    days = [(str(row.get(rows.date)), *_key(row, rows)) for row in table]
+    if len(set(days)) != len(days):
+        raise _Incomputable  # a breakdown that the spec does not know: several rows a day
     return table
+
+
+def _key(row: Row, rows: Rows) -> tuple[str, ...]:
+    """What tells the row apart from others of its day."""
+    return tuple(str(row.get(name)) for name in rows.keys)
 
 
 def _date(row: Row, rows: Rows) -> date:
@@ -95,47 +159,75 @@ def _date(row: Row, rows: Rows) -> date:
         raise _Incomputable from error
 
 
-def _project(row: Row, fields: Iterable[str], rows: Rows) -> dict[str, Any]:
-    kept = {name: row[name] for name in fields if name in row}
-    return kept | {name: row[name] for name in (rows.date, rows.date_end) if name in row}
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What each row of the answer holds."""
+
+    rows: Rows
+    fields: tuple[str, ...]
+    windows: tuple[str, ...]
+    recorded: set[str]
+
+    def project(self, row: Row) -> dict[str, Any]:
+        """A recorded row, cut down to what is asked."""
+        kept = {}
+        for name in self.fields:
+            if name in row:
+                kept[name] = self._entries(row[name])
+            elif name not in self.recorded:
+                value = _quotient([row], name, self.rows.ratios[name], self.recorded)
+                kept |= {} if value in (None, []) else {name: value}
+        always = (*self.rows.keys, self.rows.date, self.rows.date_end)
+        return kept | {name: row[name] for name in always if name in row}
+
+    def _entries(self, value: Any) -> Any:
+        if not isinstance(value, list):
+            return value
+        return [_without(entry, set(entry) - {KIND, VALUE, *self.windows}) for entry in value]
+
+    def sum(self, days: Sequence[Row]) -> dict[str, Any]:
+        """The rows of several days as one."""
+        ordered = sorted(days, key=lambda row: _date(row, self.rows))
+        answer: dict[str, Any] = {name: ordered[-1][name] for name in self.rows.keys if name in ordered[-1]}
+        for name in self.fields:
+            if name in self.rows.constant:
+                value: Any = ordered[-1].get(name)
+            elif name in self.rows.additive:
+                value = _written(_total(ordered, name, self.windows))
+            elif name in self.rows.ratios:
+                value = _quotient(ordered, name, self.rows.ratios[name], self.recorded)
+            else:
+                raise _Incomputable
+            if value not in (None, []):
+                answer[name] = value
+        return answer
 
 
-def _sum(days: Sequence[Row], fields: Iterable[str], recorded: set[str], rows: Rows) -> dict[str, Any]:
-    ordered = sorted(days, key=lambda row: _date(row, rows))
-    answer: dict[str, Any] = {}
-    for name in fields:
-        if name in rows.constant:
-            value: Any = ordered[-1].get(name)
-        elif name in rows.additive:
-            value = _written(_total(ordered, name))
-        elif name in rows.ratios:
-            value = _quotient(ordered, name, rows.ratios[name], recorded)
-        else:
-            raise _Incomputable
-        if value not in (None, []):
-            answer[name] = value
-    return answer
+Total = Decimal | dict[tuple[str, str], Decimal]
+"""A number, or numbers by the kind of an entry and what is counted in it."""
 
 
-Total = Decimal | dict[str, Decimal]
-
-
-def _numbers(value: object) -> Total | None:
-    """A field as a number, or as numbers by action type; None where the row lacks it."""
+def _numbers(value: object, windows: Sequence[str] = ()) -> Total | None:
+    """A field as a number, or as numbers by entry; None where the row lacks it."""
     try:
         if value is None:
             return None
         if isinstance(value, list):
-            return {str(item["action_type"]): Decimal(str(item["value"])) for item in value}
+            return {
+                (str(entry[KIND]), name): Decimal(str(entry[name]))
+                for entry in value
+                for name in (VALUE, *windows)
+                if name == VALUE or name in entry
+            }
         return Decimal(str(value))
     except (InvalidOperation, KeyError, TypeError) as error:
         raise _Incomputable from error
 
 
-def _total(days: Sequence[Row], name: str) -> Total | None:
+def _total(days: Sequence[Row], name: str, windows: Sequence[str]) -> Total | None:
     total: Total | None = None
     for row in days:
-        value = _numbers(row.get(name))
+        value = _numbers(row.get(name), windows)
         if value is None:
             continue
         if total is None:
@@ -151,16 +243,31 @@ def _total(days: Sequence[Row], name: str) -> Total | None:
     return total
 
 
+def _computable(rows: Rows, name: str, recorded: set[str]) -> bool:
+    """Whether the field is a quotient of two that were recorded."""
+    ratio = rows.ratios.get(name)
+    return (
+        ratio is not None and ratio.numerator is not None and {ratio.numerator, ratio.denominator} <= recorded
+    )
+
+
 def _quotient(days: Sequence[Row], name: str, ratio: Ratio, recorded: set[str]) -> Any:
-    if not {ratio.denominator, ratio.numerator or ratio.denominator} <= recorded:
+    """The ratio over the days: of two sums, or the mean of the daily values where the spec allows it."""
+    if ratio.numerator is None or ratio.numerator not in recorded:
+        if not (ratio.weighted and name in recorded):
+            raise _Incomputable
+        ratio = ratio.model_copy(update={"numerator": None})
+    if ratio.denominator not in recorded:
         raise _Incomputable
-    daily = [value for row in days if (value := _numbers(row.get(name))) is not None]
-    if not daily:
-        return None
-    kinds = sorted({kind for value in daily if isinstance(value, dict) for kind in value})
+    kinds = ratio.kinds
+    if ratio.numerator is None:
+        daily = [value for row in days if (value := _numbers(row.get(name))) is not None]
+        if not daily:
+            return None
+        kinds = {kind: kind for value in daily if isinstance(value, dict) for kind, _ in sorted(value)}
     if not kinds:
         return _divided(days, name, ratio, None)
-    values = {kind: _divided(days, name, ratio, kind) for kind in kinds}
+    values = {kind: _divided(days, name, ratio, source) for kind, source in kinds.items()}
     return [_entry(kind, value) for kind, value in values.items() if value is not None]
 
 
@@ -170,23 +277,28 @@ def _divided(days: Sequence[Row], name: str, ratio: Ratio, kind: str | None) -> 
 
     below = sum((at(row, ratio.denominator) for row in days), Decimal(0))
     if ratio.numerator is not None:
-        above = sum((at(row, ratio.numerator) for row in days), Decimal(0))
+        above = ratio.scale * sum((at(row, ratio.numerator) for row in days), Decimal(0))
     else:
         above = sum((at(row, name) * at(row, ratio.denominator) for row in days), Decimal(0))
-    return str((above / below).quantize(RATIO_DIGITS)) if below else None
+    if not below or (kind is not None and not above):
+        return None  # a list has no entry for what did not happen
+    return str((above / below).quantize(RATIO_DIGITS))
 
 
 def _at(total: Total | None, key: str | None) -> Decimal:
     if isinstance(total, dict):
-        return total.get(key or "", Decimal(0))
+        return total.get((key or "", VALUE), Decimal(0))
     return total if total is not None else Decimal(0)
 
 
 def _entry(kind: str, value: str) -> dict[str, str]:
-    return {"action_type": kind, "value": value}
+    return {KIND: kind, VALUE: value}
 
 
 def _written(total: Total | None) -> Any:
-    if isinstance(total, dict):
-        return [_entry(key, str(value)) for key, value in total.items()]
-    return None if total is None else str(total)
+    if not isinstance(total, dict):
+        return None if total is None else str(total)
+    entries: dict[str, dict[str, str]] = {}
+    for (kind, name), number in total.items():
+        entries.setdefault(kind, {KIND: kind})[name] = str(number)
+    return list(entries.values())

@@ -79,6 +79,11 @@ class DecisionContext(ContractModel):
     question: Turn
     """The first user turn as it was; the oracle is not in it."""
 
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The input by name; nothing where it is no object."""
+        return self.input if isinstance(self.input, dict) else {}
+
 
 class RunBudget(ContractModel):
     """Bounds of one run; a run that reaches one ends as `exhausted`."""

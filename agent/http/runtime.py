@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
@@ -42,6 +43,7 @@ class HttpRuntime:
         model_name: str,
         config: GenerationConfig,
         run_id: str,
+        values: Mapping[str, Any] | None = None,
     ) -> Run:
         """Let the agent answer `question`; see `agent.run.AgentRuntime`.
 

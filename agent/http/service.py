@@ -157,6 +157,7 @@ class AgentService:
                 model_name=asked.decision.model,
                 config=config,
                 run_id=str(asked.seed),
+                values=asked.decision.values,
             )
         except ModelError as error:
             kept.away = f"{type(error).__name__}: {error}"

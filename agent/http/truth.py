@@ -8,7 +8,8 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from agent.decision import Decision
+from agent.decision import Decision, InvalidDecision
+from agent.guards import check_decision
 from agent.http.contract import OraclePart, RunRequest, RunTrace
 from agent.http.tools_endpoint import Exchange
 from agent.spec import AgentSpec
@@ -63,6 +64,11 @@ def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], 
     ledger.check_all_told()
     _check_budget(request, trace)
     decision = _decision(trace, exchanges, spec) if trace.status == "completed" else None
+    if decision is not None:
+        try:
+            check_decision(spec, decision, request.decision.values, turns)
+        except InvalidDecision as error:
+            raise Breach("no_decision", str(error), "invalid") from error
     return Verified(turns, runs, decision)
 
 

@@ -16,16 +16,19 @@ from typing import Any
 
 from agent.as_of import recorded_calls, snapshot_calls
 from agent.local.expert_words import Saying, say
+from agent.media_buyer.limits import LIMITS
 from schemas.identity import canonical_json, deterministic_id
 from schemas.records import Action, AgentDecision, ExpertVerdict, VerdictKind
 
 YESTERDAY, WEEK, NOISE = 0.80, 0.25, 0.08
-GROWS, SHRINKS, STOPS = 0.15, -0.18, -0.80
-LEARNING_TOLERANCE = 1.5
+GROWS = LIMITS["raise_advantage_percent"].value / 100
+SHRINKS = -LIMITS["cut_disadvantage_percent"].value / 100
+STOPS = -LIMITS["pause_disadvantage_percent"].value / 100
+LEARNING_TOLERANCE = LIMITS["learning_tolerance"].value
 """How much further off target a campaign must be while it learns."""
-YOUNG = 0.08
+YOUNG = LIMITS["young_day_percent"].value / 100
 """What the expert adds to yesterday for purchases that are not reported yet, log ratio."""
-SAME_AMOUNT = math.log(1.2)
+SAME_AMOUNT = math.log(1 + LIMITS["same_amount_percent"].value / 100)
 """Budgets that differ by less are the same to the expert, log ratio."""
 LOW_STOCK, HINDSIGHT, NO_CORRECTION, REVISES, RETRACTS, SILENT = 0.08, 0.06, 0.05, 0.04, 0.02, 0.03
 EXPERTS = ("expert-01", "expert-02", "expert-03", "expert-04")
@@ -165,7 +168,9 @@ def signals(decision: AgentDecision) -> Signals | None:
     campaign: Mapping[str, Any] | None = None
     for call in (*recorded_calls(decision), *snapshot_calls(decision)):
         body = json.loads(call.body) if call.body else {}
-        if call.tool == "get_insights" and call.arguments.get("time_increment") == 1:
+        about = call.arguments.get("entity_id") in (None, asked.get("campaign_id"))
+        whole = about and not call.arguments.get("level")
+        if call.tool == "get_insights" and whole and call.arguments.get("time_increment") == 1:
             rows = max(rows, list(body.get("data", ())), key=len)
         elif call.tool == "get_campaign":
             campaign = campaign or body

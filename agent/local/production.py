@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from agent.media_buyer.definition import DecisionRequest, media_buyer
+from agent.media_buyer.limits import LIMITS
 from agent.media_buyer.tools import live_tools
 from agent.ports import GenerationConfig, Model
 from agent.recorder import NotADecision, Setting, record, take_snapshot
@@ -49,7 +50,15 @@ class Production:
     model_name: str
     ads: AdsSettings
     config: GenerationConfig = DEFAULT_CONFIG
-    limits: Limits = field(default_factory=lambda: Limits(max_turns=12, max_seconds=120.0))
+    limits: Limits = field(
+        default_factory=lambda: Limits(
+            max_turns=int(LIMITS["most_turns"].value),
+            max_seconds=120.0,
+            tool_seconds=float(LIMITS["tool_seconds"].value),
+            max_response_bytes=int(LIMITS["longest_answer_bytes"].value),
+            max_corrections=int(LIMITS["most_corrections"].value),
+        )
+    )
     concurrency: int = 8
     agent: AgentDefinition = field(default_factory=media_buyer)
 
@@ -110,7 +119,13 @@ class Production:
         with live_tools(self.agent, self.ads, lambda: decided_at, headers) as tools:
             snapshot = take_snapshot(self.agent.spec, tools, values, decided_at)
             run = Runtime(self.model, self.limits).run(
-                self.agent, asked.turn(), tools, model_name=self.model_name, config=self.config, run_id=run_id
+                self.agent,
+                asked.turn(),
+                tools,
+                model_name=self.model_name,
+                config=self.config,
+                run_id=run_id,
+                values=values,
             )
         setting = Setting(
             run_id,

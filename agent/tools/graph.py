@@ -4,10 +4,12 @@ Access tokens travel in query strings, so no address and no foreign error text l
 """
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
 import requests
 import stamina
+from facebook_business.adobjects.ad import Ad
 from facebook_business.adobjects.adaccount import AdAccount
 from facebook_business.adobjects.campaign import Campaign
 from facebook_business.api import FacebookAdsApi
@@ -20,6 +22,8 @@ from agent.settings import AdsSettings
 Answer = TypeVar("Answer")
 
 REQUEST_SECONDS = 20.0
+PAGE = 500
+"""Rows in one page of insights; further pages are fetched one by one."""
 ATTEMPTS = 4
 TOTAL_SECONDS = 25.0
 TRANSIENT_CODES = {1, 2, 4, 17, 341}
@@ -47,13 +51,18 @@ class GraphClient:
     def insights(
         self, entity_id: str, fields: list[str], parameters: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
-        """Insights rows of an account or a campaign. Raises ToolError."""
-        entity = (AdAccount if entity_id.startswith("act_") else Campaign)(entity_id, api=self._api)
+        """Insights rows of an account, a campaign, an ad set or an ad. Raises ToolError."""
+        # the insights edge is the same for every node, so the kind of the node need not be known
+        entity = (AdAccount if entity_id.startswith("act_") else Ad)(entity_id, api=self._api)
+        wanted = {"limit": PAGE, **parameters}
         return _asked(
-            lambda: [
-                row.export_all_data() for row in entity.get_insights(fields=fields, params=dict(parameters))
-            ]
+            lambda: [row.export_all_data() for row in entity.get_insights(fields=fields, params=dict(wanted))]
         )
+
+    def account(self, account_id: str, fields: list[str]) -> dict[str, Any]:
+        """The account node. Raises ToolError."""
+        node = _asked(lambda: AdAccount(account_id, api=self._api).api_get(fields=fields).export_all_data())
+        return dict(node)
 
     def campaign(self, campaign_id: str, fields: list[str]) -> dict[str, Any]:
         """The campaign node. Raises ToolError."""
@@ -64,6 +73,24 @@ class GraphClient:
         """The campaign's ad sets. Raises ToolError."""
         campaign = Campaign(campaign_id, api=self._api)
         return _asked(lambda: [one.export_all_data() for one in campaign.get_ad_sets(fields=fields)])
+
+    def ads(self, campaign_id: str, fields: list[str]) -> list[dict[str, Any]]:
+        """The campaign's ads. Raises ToolError."""
+        campaign = Campaign(campaign_id, api=self._api)
+        return _asked(lambda: [one.export_all_data() for one in campaign.get_ads(fields=fields)])
+
+    def activities(
+        self, account_id: str, campaign_id: str, times: tuple[datetime, datetime], fields: list[str]
+    ) -> list[dict[str, Any]]:
+        """The campaign's change history between two instants, the latest first. Raises ToolError."""
+        since, until = (int(instant.timestamp()) for instant in times)
+        wanted = {"oid": campaign_id, "since": since, "until": until}
+        account = AdAccount(account_id, api=self._api)
+        return _asked(
+            lambda: [
+                one.export_all_data() for one in account.get_activities(fields=fields, params=dict(wanted))
+            ]
+        )
 
     def update_campaign(self, campaign_id: str, values: Mapping[str, Any]) -> None:
         """Change the campaign. The values are absolute, so a repeated call changes nothing more.

@@ -52,7 +52,8 @@ class LiveToolBox:
 
     def effect(self, tool: str) -> Effect | None:
         """Whether the tool reads or writes; None where there is no such tool."""
-        return self.spec.effect(tool) if tool in self.tools else None
+        declared = any(declaration.get("name") == tool for declaration in self.declarations)
+        return self.spec.effect(tool) if declared else None
 
     def request_hash(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Canonical hash of the request. Raises ToolError."""

@@ -1,7 +1,8 @@
 """Golden bytes: what each version wrote, kept so that every later one still reads it.
 
 `python -m tests.contract.golden` (`make golden`) writes the folder of the version in pyproject.toml
-from the examples. Folders of earlier versions are never written again.
+from the examples. Folders of earlier versions are never written again. It also writes the hashes of the media
+buyer's contents.
 """
 
 import json
@@ -14,12 +15,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from agent.media_buyer.definition import media_buyer
 from schemas.catalog import plain_schema, topics
 from schemas.codec import unframe
 from schemas.examples import examples, framed_examples
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
+AGENT = GOLDEN / "media_buyer.json"
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,20 @@ def main() -> int:
             "records": dump.records,
         }
         dump.path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    write_agent()
     return 0
+
+
+def write_agent() -> None:
+    """Writes the hashes of the media buyer's contents; its version must be another than before."""
+    agent = media_buyer()
+    found = {
+        "version": agent.spec.version,
+        "prompt_id": agent.prompt_id,
+        "toolset_id": agent.toolset_id,
+        "spec_id": agent.spec.spec_id,
+    }
+    AGENT.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

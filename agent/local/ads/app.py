@@ -8,7 +8,7 @@ import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
@@ -19,8 +19,18 @@ from starlette.routing import Route
 
 from agent.local.ads import insights
 from agent.local.ads.errors import GraphError, invalid_parameter, no_token, unknown_object
-from agent.local.ads.platform import AD_SET_FIELDS, CAMPAIGN_FIELDS, POINTS, Platform
+from agent.local.ads.platform import (
+    ACCOUNT_FIELDS,
+    ACTIVITY_DAYS,
+    ACTIVITY_FIELDS,
+    AD_FIELDS,
+    AD_SET_FIELDS,
+    CAMPAIGN_FIELDS,
+    POINTS,
+    Platform,
+)
 from agent.local.ads.state import State
+from agent.local.ads.structure import Ad, AdSet
 from agent.local.ads.world import Account, Campaign, Shift, World
 
 API_VERSION = "v25.0"
@@ -34,7 +44,8 @@ class Call:
     """One Marketing API request: what it is about, its parameters, the world's time, its own address."""
 
     platform: Platform
-    found: Account | Campaign
+    object_id: str
+    found: insights.Entity
     parameters: Mapping[str, str]
     now: datetime
     url: str
@@ -80,49 +91,87 @@ def _now(request: Request) -> datetime:
 
 
 def read(call: Call) -> dict[str, object]:
-    """An account or campaign node."""
+    """A node."""
+    match call.found:
+        case Campaign():
+            return call.platform.campaign(call.found, call.now, call.fields(CAMPAIGN_FIELDS))
+        case AdSet():
+            return call.platform.ad_set(call.found, call.now, call.fields(AD_SET_FIELDS))
+        case Ad():
+            return call.platform.ad(call.found, call.now, call.fields(AD_FIELDS))
+        case _:
+            return call.platform.account(call.found, call.fields(ACCOUNT_FIELDS))
+
+
+def _campaigns(call: Call) -> tuple[Campaign, ...]:
+    """The campaigns of the account or the campaign that was asked for."""
     if isinstance(call.found, Campaign):
-        return call.platform.campaign(call.found, call.now, call.fields(CAMPAIGN_FIELDS))
-    account = call.found
-    node = {
-        "id": account.account_id,
-        "account_id": account.account_id.removeprefix("act_"),
-        "name": account.name,
-    }
-    node |= {"currency": account.currency, "timezone_name": account.time_zone}
-    return {name: node[name] for name in call.fields(tuple(node))}
+        return (call.found,)
+    if isinstance(call.found, Account):
+        return call.platform.of_account(call.found)
+    raise unknown_object(call.object_id, "GET")
 
 
 def read_insights(call: Call) -> dict[str, object]:
-    """Insights of an account or a campaign."""
-    if isinstance(call.found, Campaign):
-        group = insights.Group(call.found.account, (call.found,), call.found)
-    else:
-        group = insights.Group(call.found, call.platform.of_account(call.found), None)
-    return call.page(insights.rows(call.platform.state, group, call.parameters, call.now))
+    """Insights of an account, a campaign, an ad set or an ad."""
+    state = call.platform.state
+    return call.page(insights.rows(state, insights.group_of(state, call.found), call.parameters, call.now))
 
 
 def read_campaigns(call: Call) -> dict[str, object]:
     """The campaigns of an account."""
-    if isinstance(call.found, Campaign):
-        raise unknown_object(call.found.campaign_id, "GET")
+    if not isinstance(call.found, Account):
+        raise unknown_object(call.object_id, "GET")
     fields = call.fields(CAMPAIGN_FIELDS)
-    return call.page(
-        [call.platform.campaign(c, call.now, fields) for c in call.platform.of_account(call.found)]
-    )
+    return call.page([call.platform.campaign(c, call.now, fields) for c in _campaigns(call)])
 
 
 def read_ad_sets(call: Call) -> dict[str, object]:
     """The ad sets of an account or a campaign."""
-    fields, found = call.fields(AD_SET_FIELDS), call.found
-    campaigns = (found,) if isinstance(found, Campaign) else call.platform.of_account(found)
-    return call.page([call.platform.ad_set(campaign, call.now, fields) for campaign in campaigns])
+    fields = call.fields(AD_SET_FIELDS)
+    state = call.platform.state
+    ad_sets = [ad_set for campaign in _campaigns(call) for ad_set in state.ad_sets_of(campaign)]
+    return call.page([call.platform.ad_set(ad_set, call.now, fields) for ad_set in ad_sets])
+
+
+def read_ads(call: Call) -> dict[str, object]:
+    """The ads of an account, a campaign or an ad set."""
+    fields = call.fields(AD_FIELDS)
+    state = call.platform.state
+    within = call.found if isinstance(call.found, AdSet) else None
+    campaigns = (within.campaign,) if within else _campaigns(call)
+    ads = [ad for campaign in campaigns for ad in state.ads_of(campaign) if within in (None, ad.ad_set)]
+    return call.page([call.platform.ad(ad, call.now, fields) for ad in ads])
+
+
+def read_activities(call: Call) -> dict[str, object]:
+    """The change history of an account, or of its campaign `oid`."""
+    if not isinstance(call.found, Account):
+        raise unknown_object(call.object_id, "GET")
+    fields = insights.parse_fields(call.parameters.get("fields"), ACTIVITY_FIELDS, ACTIVITY_FIELDS)
+    campaigns = call.platform.of_account(call.found)
+    if "oid" in call.parameters:
+        campaigns = tuple(c for c in campaigns if c.campaign_id == call.parameters["oid"])
+    until = min(call.now, _instant(call.parameters.get("until"), call.now))
+    since = _instant(call.parameters.get("since"), until - timedelta(days=ACTIVITY_DAYS))
+    return call.page(call.platform.activities(campaigns, since, until, fields))
+
+
+def _instant(text: str | None, default: datetime) -> datetime:
+    """Seconds since 1970 or an ISO date or instant; without an offset UTC."""
+    if text is None:
+        return default
+    try:
+        found = datetime.fromtimestamp(int(text), UTC) if text.isdecimal() else datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise invalid_parameter(f"since and until must be times, not {text!r}") from error
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def write(call: Call) -> dict[str, object]:
     """A change of a campaign's budget or status."""
     if not isinstance(call.found, Campaign):
-        raise unknown_object(call.found.account_id, "POST")
+        raise invalid_parameter("budget and status are written on the campaign here, which holds the budget")
     call.platform.update(call.found, call.parameters, call.now)
     return {"success": True}
 
@@ -139,12 +188,13 @@ def graph_route(
                 raise GraphError(f"(#2635) This platform speaks {API_VERSION}; call that version.", code=2635)
             if not parameters.get("access_token"):
                 raise no_token()
-            found = platform.find(request.path_params["object_id"], method)
-            account = found.account if isinstance(found, Campaign) else found
-            headers = platform.admit(account, write=method == "POST")
+            object_id = request.path_params["object_id"]
+            found = platform.find(object_id, method)
+            account = insights.group_of(platform.state, found).account
+            headers = platform.admit(account, write=method == "POST", insights=handle is read_insights)
             url = str(request.url.replace(query=""))
             return JSONResponse(
-                handle(Call(platform, found, parameters, _now(request), url)), headers=headers
+                handle(Call(platform, object_id, found, parameters, _now(request), url)), headers=headers
             )
         except GraphError as error:
             return JSONResponse(error.body(), status_code=error.status)
@@ -209,6 +259,8 @@ def build(world: World, points: int = POINTS) -> Starlette:
             graph_route(platform, f"{edge}/insights", read_insights, "GET"),
             graph_route(platform, f"{edge}/campaigns", read_campaigns, "GET"),
             graph_route(platform, f"{edge}/adsets", read_ad_sets, "GET"),
+            graph_route(platform, f"{edge}/ads", read_ads, "GET"),
+            graph_route(platform, f"{edge}/activities", read_activities, "GET"),
             # the SDK ends the address of a node with a slash
             *(graph_route(platform, path, read, "GET") for path in (edge, f"{edge}/")),
             *(graph_route(platform, path, write, "POST") for path in (edge, f"{edge}/")),

@@ -46,11 +46,13 @@ def no_token() -> GraphError:
     return GraphError("An access token is required to request this resource.", code=104, status=401)
 
 
-def too_many_calls(account_id: str) -> GraphError:
-    """The account's request quota is used up."""
+def too_many_calls(account_id: str, *, insights: bool = False) -> GraphError:
+    """The account's request quota is used up; insights have a code of their own."""
+    code = 80000 if insights else 80004
     return GraphError(
-        f"(#80004) There have been too many calls to this ad-account {account_id}. Wait a bit and try again.",
-        code=80004,
+        f"(#{code}) There have been too many calls to this ad-account {account_id}. "
+        "Wait a bit and try again.",
+        code=code,
         subcode=2446079,
         transient=True,
     )

@@ -48,10 +48,10 @@ class Quota:
             self._used.clear()
 
 
-def headers(account_id: str, used: int) -> dict[str, str]:
+def headers(account_id: str, used: int, *, insights: bool = False) -> dict[str, str]:
     """Meta's usage headers for an account that has used `used` percent."""
     usage: dict[str, object] = {
-        "type": "ads_management",
+        "type": "ads_insights" if insights else "ads_management",
         "call_count": used,
         "total_cputime": used,
         "total_time": used,

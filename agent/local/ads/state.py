@@ -8,10 +8,13 @@ import threading
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
 
-from agent.local.ads.world import Campaign, Delivery, Shift, World, deliver, planned_budget
+from agent.local.ads.seen import Cell, Seen, cells, whole
+from agent.local.ads.structure import Ad, AdSet, ads_of
+from agent.local.ads.world import Campaign, Shift, World, deliver, planned_budget
 
 Status = Literal["ACTIVE", "PAUSED"]
 LEARNING_CONVERSIONS = 50
@@ -36,26 +39,6 @@ class Change:
     standing: Standing
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A day (or a sum of days) as it is reported at some instant; money in minor units."""
-
-    spend: int = 0
-    impressions: int = 0
-    clicks: int = 0
-    purchases: int = 0
-    value: int = 0
-
-    def __add__(self, other: "Seen") -> "Seen":
-        return Seen(
-            self.spend + other.spend,
-            self.impressions + other.impressions,
-            self.clicks + other.clicks,
-            self.purchases + other.purchases,
-            self.value + other.value,
-        )
-
-
 class State:
     """The world with what was changed in it; safe to use from many threads."""
 
@@ -63,6 +46,8 @@ class State:
         self.world = world
         self.campaigns = {campaign.campaign_id: campaign for campaign in world.campaigns}
         self.accounts = {campaign.account.account_id: campaign.account for campaign in world.campaigns}
+        self.ads = {ad.ad_id: ad for c in world.campaigns for ad in ads_of(world.seed, c)}
+        self.ad_sets = {ad.ad_set.ad_set_id: ad.ad_set for ad in self.ads.values()}
         self._lock = threading.Lock()
         self._changes: dict[str, list[Change]] = defaultdict(list)
         self._shifts: tuple[Shift, ...] = ()
@@ -135,7 +120,44 @@ class State:
         if as_of <= start:
             return Seen()
         budget = self.paid_budget(campaign, day, as_of)
-        return _seen(deliver(self.world.seed, self._shifts, campaign, day, budget), start, end, as_of)
+        return whole(deliver(self.world.seed, self._shifts, campaign, day, budget), start, end, as_of)
+
+    def cells(
+        self, campaign: Campaign, day: date, as_of: datetime, breakdowns: tuple[str, ...] = ()
+    ) -> dict[Cell, Seen]:
+        """`day` as `seen` gives it, taken apart by ad and by the values of `breakdowns`."""
+        start, end = campaign.account.day_start(day), campaign.account.day_start(day + timedelta(days=1))
+        if as_of <= start:
+            return {}
+        budget = self.paid_budget(campaign, day, as_of)
+        return _cells(self.world.seed, self._shifts, campaign, day, budget, (start, end, as_of), breakdowns)
+
+    def ad_sets_of(self, campaign: Campaign) -> tuple[AdSet, ...]:
+        """The campaign's ad sets."""
+        return tuple(dict.fromkeys(ad.ad_set for ad in self.ads_of(campaign)))
+
+    def ads_of(self, campaign: Campaign) -> tuple[Ad, ...]:
+        """The campaign's ads, ad set by ad set."""
+        return ads_of(self.world.seed, campaign)
+
+    def history(self, campaign: Campaign, since: datetime, until: datetime) -> list[tuple[Change, Standing]]:
+        """Every change in (since, until] with what stood before it, the team's plan at the week's start
+        included."""
+        monday = campaign.account.local_day(until)
+        monday -= timedelta(days=monday.weekday())
+        points = [
+            Change(start, self.standing(campaign, start))
+            for weeks in range((until - since).days // 7 + 2)
+            if since < (start := campaign.account.day_start(monday - timedelta(weeks=weeks))) <= until
+        ]
+        points += self.changes(campaign, since, until)
+        points.sort(key=lambda change: change.at)
+        found, before = [], self.standing(campaign, since)
+        for change in points:
+            if change.standing != before:
+                found.append((change, before))
+            before = change.standing
+        return found
 
     def learning(self, campaign: Campaign, at: datetime) -> dict[str, object]:
         """Meta's `learning_stage_info`: fifty purchases on the days after a significant edit end it."""
@@ -181,14 +203,15 @@ def _is_significant(before: Standing, after: Standing) -> bool:
     )
 
 
-def _seen(delivery: Delivery, start: datetime, end: datetime, as_of: datetime) -> Seen:
-    elapsed = min(1.0, (as_of - start) / (end - start))
-    age = (as_of - start) / timedelta(days=1)
-    values = [p.value for p in delivery.purchases if p.shows <= age < p.leaves]
-    return Seen(
-        spend=round(delivery.spend * elapsed),
-        impressions=round(delivery.impressions * elapsed),
-        clicks=round(delivery.clicks * elapsed),
-        purchases=len(values),
-        value=sum(values),
-    )
+@lru_cache(maxsize=2_000)
+def _cells(
+    seed: int,
+    shifts: tuple[Shift, ...],
+    campaign: Campaign,
+    day: date,
+    budget: int,
+    times: tuple[datetime, datetime, datetime],
+    breakdowns: tuple[str, ...],
+) -> dict[Cell, Seen]:
+    """A day taken apart; ad sets, ads and attribution windows of one report ask for the same days."""
+    return cells(seed, campaign, day, deliver(seed, shifts, campaign, day, budget), times, breakdowns)

@@ -70,11 +70,6 @@ class Campaign:
     conversion_rate: float
     order_value: float
 
-    @property
-    def ad_set_id(self) -> str:
-        """The campaign's one ad set; the budget stands on the campaign."""
-        return f"{int(self.campaign_id) + 1}"
-
 
 @dataclass(frozen=True, slots=True)
 class Shift:

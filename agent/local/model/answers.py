@@ -21,7 +21,9 @@ STREAM_CHUNK = 16
 
 def conversation_of(prompt: Prompt) -> Conversation:
     """The prompt as the model sees it."""
-    return read_conversation(prompt.contents, system=prompt.system, tools=prompt.tools)
+    return read_conversation(
+        prompt.contents, system=prompt.system, tools=prompt.tools, analyst=prompt.analyst
+    )
 
 
 def answer(registry: Registry, model: str, request: GenerateRequest, cached_tokens: int = 0) -> Answer:

@@ -32,10 +32,20 @@ def source_hash() -> str:
 
 def compiled(function: Function) -> Function:
     """`numba.njit` without the interpreter's lock, its machine code cached on disk."""
+    return _compiled(function, None)
+
+
+def compiled_as(signature: str) -> Callable[[Function], Function]:
+    """The same for one signature: without it, each caller's own types of integers compile the function anew,
+    which is most of the time of a first start."""
+    return lambda function: _compiled(function, signature)
+
+
+def _compiled(function: Function, signature: str | None) -> Function:
     config: Any = numba.config
     before = config.CACHE_DIR
     config.CACHE_DIR = str(cache_folder() / f"compiled-{source_hash()}")
     try:
-        return cast(Function, numba.njit(function, cache=True, nogil=True))
+        return cast(Function, numba.njit(signature, cache=True, nogil=True)(function))
     finally:
         config.CACHE_DIR = before

@@ -14,9 +14,27 @@ from numpy.typing import NDArray
 from agent.local.model.corpus import Trace, Turn
 from agent.local.model.facts import Facts
 from agent.local.model.grammar import CLOSING, STARTS
-from agent.local.model.note import AGENT_VOICE, BARE_VOICE, Note, read_note, read_question
+from agent.local.model.note import (
+    AGENT_VOICE,
+    ANALYST_VOICE,
+    BARE_VOICE,
+    Note,
+    read_note,
+    read_order,
+    read_question,
+)
 from agent.local.model.rendering import parse
-from agent.local.model.vocabulary import KIND, NAMES, NO_STEP, READ_CALLS, WRITE, WRITE_CALLS, bit
+from agent.local.model.vocabulary import (
+    DECIDES,
+    KIND,
+    NAMES,
+    NO_STEP,
+    READ_CALLS,
+    REPORTS,
+    WRITE,
+    WRITE_CALLS,
+    bit,
+)
 
 _FIRST_LINE = re.compile(r"campaign\s+(\S+).*?(\d{4}-\d{2}-\d{2})", re.DOTALL)
 _TARGET = re.compile(r'(?:"target"|"campaign_id"|campaign)\W{1,4}(\d{3,})')
@@ -57,7 +75,8 @@ class Conversation:
 
     def available(self) -> int:
         """The mask of what the next turn can name: declared calls not yet made, known numbers, steps."""
-        found = sum(bit(name) for name in (*self.facts.surfaces(), *self.facts.steps()))
+        glue = REPORTS if self.steering[0] == ANALYST_VOICE else DECIDES
+        found = sum(bit(name) for name in (*glue, *self.facts.surfaces(), *self.facts.steps()))
         if not self.facts.steps():
             found |= bit(NO_STEP)
         for name in READ_CALLS:
@@ -80,20 +99,22 @@ def _texts(content: Mapping[str, Any]) -> list[str]:
 
 
 def read_conversation(
-    contents: Sequence[Mapping[str, Any]], *, system: bool, tools: frozenset[str]
+    contents: Sequence[Mapping[str, Any]], *, system: bool, tools: frozenset[str], analyst: bool = False
 ) -> Conversation:
-    """Walk through the contents of a request; `system`: whether it has a system instruction."""
+    """Walk through the contents of a request; `system`: whether it has a system instruction, `analyst`:
+    whether that one makes it an analyst."""
     texts = _texts(contents[0]) if contents and contents[0].get("role", "user") == "user" else []
     facts = Facts()
     if system:
         _read_task(texts[0] if texts else "", facts)
         steering = "\n".join(texts[1:])
-        note = read_note(steering)
+        note = read_order(texts[0].partition("\n")[0] if texts else "") if analyst else read_note(steering)
         facts.noted_budget = _last_budget(steering)
     else:
         whole = "\n".join(text for content in contents for text in _texts(content))
         note = _read_bare(whole, facts)
-    conversation = Conversation(note.steering(AGENT_VOICE if system else BARE_VOICE), facts, tools)
+    voice = ANALYST_VOICE if analyst else AGENT_VOICE if system else BARE_VOICE
+    conversation = Conversation(note.steering(voice), facts, tools)
     waiting: list[Mapping[str, Any]] = []
     for place, content in enumerate(contents):
         parts = content.get("parts") or []
@@ -171,5 +192,5 @@ def _read_answer(answer: Mapping[str, Any], waiting: list[Mapping[str, Any]], fa
             facts.read_insights(arguments, response)
         case "get_campaign":
             facts.read_campaign(response)
-        case "ask_analyst":
+        case "ask_performance_analyst" | "ask_delivery_analyst":
             facts.read_view(response)

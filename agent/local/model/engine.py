@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from agent.local.model.compiled import compiled
+from agent.local.model.compiled import compiled, compiled_as
 from agent.local.model.features import MAXIMUM_ACTIVE, active_rows
 from agent.local.model.grammar import ARGUING, HIGH, LOW, NEXT, fill_allowed
 from agent.local.model.vocabulary import END, FIRST, KIND, SIZE, STOP
@@ -56,7 +56,7 @@ def log_normalizer(logits: np.ndarray, low: int, high: int, allowed: np.ndarray,
     return top + math.log(total)
 
 
-@compiled
+@compiled_as("UniTuple(int64, 3)(int64, int64, int64, int64)")
 def step(state: int, token: int, sentences: int, since_stop: int) -> tuple[int, int, int]:
     """State, sentences and tokens since the last sentence end, after `token`."""
     after = int(NEXT[state, KIND[token]])

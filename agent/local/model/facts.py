@@ -40,6 +40,7 @@ class Facts:
     """What is known of the campaign; grows with every tool result. Money in major units."""
 
     campaign_id: str = ""
+    account_id: str = ""
     day: date | None = None
     currency: str = "USD"
     cpa_target: float | None = None
@@ -170,6 +171,7 @@ class Facts:
     def read_request(self, request: Mapping[str, Any], day: date | None) -> None:
         """Take in the JSON object of the request's text."""
         self.campaign_id = str(request.get("campaign_id") or self.campaign_id)
+        self.account_id = str(request.get("account_id") or self.account_id)
         self.currency = str(request.get("currency") or self.currency)
         self.day = _date(request.get("date")) or day
         target, budget = _number(request.get("target_cpa_minor")), _number(request.get("daily_budget"))
@@ -178,8 +180,10 @@ class Facts:
         self.daily_budget = int(budget) if budget else self.daily_budget
 
     def read_insights(self, arguments: Mapping[str, Any], response: Mapping[str, Any]) -> None:
-        """Take in the rows of a `get_insights` answer."""
+        """Take in the rows of a `get_insights` answer about the campaign as a whole."""
         rows = response.get("data")
+        if arguments.get("level"):
+            return
         if not isinstance(rows, list) or not _about(arguments.get("entity_id"), self.campaign_id):
             return
         found = [row for row in rows if isinstance(row, dict)]
@@ -208,7 +212,10 @@ class Facts:
         self.phase = str(stage.get("status")) if isinstance(stage, dict) else "SUCCESS"
 
     def read_view(self, response: Mapping[str, Any]) -> None:
-        """Take in an `ask_analyst` answer."""
+        """Take in an analyst's answer: the trend that it names, or the words for one in its text."""
+        if response.get("trend") in buckets.VIEWS:
+            self.view = str(response["trend"])
+            return
         text = str(response.get("view", ""))
         rising, falling = len(_RISING.findall(text)), len(_FALLING.findall(text))
         if text:

@@ -7,13 +7,16 @@ one function. A feature is a small tuple of integers, hashed to a row.
 import numpy as np
 
 from agent.local.model.buckets import COLUMN, COLUMNS, LEVELS
-from agent.local.model.compiled import compiled
-from agent.local.model.grammar import ARGUING, CHOOSING, CITING, NAMING
+from agent.local.model.compiled import compiled, compiled_as
+from agent.local.model.grammar import ARGUING, CHOOSING, CITING, JUDGING, NAMING
+from agent.local.model.note import ANALYST_VOICE
 from agent.local.model.vocabulary import CITED, FIRST, ID, KIND, POINTER, POINTERS, SHORT_WINDOWS, SIZE
 
-ROWS = 1 << 15
+AGENT_ROWS = 1 << 15
+ANALYST_ROWS = 1 << 13
+"""Rows of the analysts' voice alone: what it learns changes nothing in the others."""
+ROWS = AGENT_ROWS + ANALYST_ROWS
 MAXIMUM_ACTIVE = 192
-_MASK = np.uint64(ROWS - 1)
 _WIDTH = len(COLUMNS)
 _RADIX = 1031
 _DEPTHS = 8
@@ -33,23 +36,24 @@ _ROAS = np.array([COLUMN["roas_1d"], COLUMN["roas_3d"], COLUMN["roas_7d"]])
 _PHASE, _STATUS, _KNOWN = COLUMN["phase"], COLUMN["status"], COLUMN["known"]
 
 
-@compiled
+@compiled_as("int64(int64, int64, int64, int64, int64)")
 def _key(kind: int, a: int, b: int, c: int, d: int) -> int:
     """A feature as one number; each of its members is below the radix."""
     return (((kind * _RADIX + a + 1) * _RADIX + b + 1) * _RADIX + c + 1) * _RADIX + d + 1
 
 
 @compiled
-def _hash(keys: np.ndarray, count: int) -> None:
-    """Turn keys into rows, in place, by the 64-bit finalizer of MurmurHash3."""
+def _hash(keys: np.ndarray, count: int, first: int, rows: int) -> None:
+    """Turn keys into rows from `first` on, in place, by the 64-bit finalizer of MurmurHash3."""
+    mask = np.uint64(rows - 1)
     for i in range(count):
         h = np.uint64(keys[i])
         h = (h ^ (h >> np.uint64(33))) * np.uint64(0xFF51AFD7ED558CCD)
         h = (h ^ (h >> np.uint64(33))) * np.uint64(0xC4CEB9FE1A85EC53)
-        keys[i] = int((h ^ (h >> np.uint64(33))) & _MASK)
+        keys[i] = first + int((h ^ (h >> np.uint64(33))) & mask)
 
 
-@compiled
+@compiled_as("int64(int16[::1], int64)")
 def _level(columns: np.ndarray, window: int) -> int:
     """Cost and return of a window in one: 1 is worst, 17 best, 0 not known."""
     cost, returned = int(columns[_CPA[window]]), int(columns[_ROAS[window]])
@@ -58,7 +62,28 @@ def _level(columns: np.ndarray, window: int) -> int:
     return LEVELS - min(cost, LEVELS) + min(returned, LEVELS)
 
 
-@compiled
+@compiled_as("boolean(int16[::1], int64, int64, int64)")
+def _before(history: np.ndarray, start: int, end: int, token: int) -> bool:
+    for i in range(start, end):  # noqa: SIM110 - compiled
+        if history[i] == token:
+            return True
+    return False
+
+
+@compiled_as("int64(int16[::1], int64, int64)")
+def _next_uncited(history: np.ndarray, start: int, n: int) -> int:
+    """The first number of the rationale that the list of cited metrics does not have yet, or -1."""
+    end = n
+    while end > start and history[end - 1] != _CITED:
+        end -= 1
+    for i in range(start, end):
+        token = int(history[i])
+        if KIND[token] == POINTER and not _before(history, end, n, token):
+            return int(token)
+    return -1
+
+
+@compiled_as("int64(int16[::1], int64, int64, int64, int64, int16[::1], int16[::1], int64[::1])")
 def active_rows(
     history: np.ndarray,
     start: int,
@@ -77,11 +102,11 @@ def active_rows(
     slot = state * _DEPTHS + min(depth, _DEPTHS - 1)
     previous = int(history[n - 1]) if n > 0 else -1
     voice, noted = steering[0], steering[1]
+    gram = 0
     rows[0] = _key(1, slot, voice, 0, 0)
     rows[1] = _key(2, slot, previous, voice, 0)
     count = 2
 
-    gram = 0
     for order in range(1, _ORDERS + 1):
         token = int(history[n - order]) if n >= order else -1
         gram = (gram * 1000003 + token + 7) & 0x3FFFFFFFFFFF
@@ -106,6 +131,11 @@ def active_rows(
     count += 1
     rows[count] = _key(7, columns[_PHASE], columns[_STATUS], columns[_KNOWN], slot)
     count += 1
+    if voice == ANALYST_VOICE:  # what an analyst is asked for: how the latest day differs from the week
+        moved = 20 + _level(columns, 0) - _level(columns, 2)
+        rows[count] = _key(22, moved, slot, 0, 0)
+        rows[count + 1] = _key(23, moved, previous, 0, 0)
+        count += 2
 
     if noted:
         for j in range(2, 6):
@@ -154,7 +184,7 @@ def active_rows(
     if state == CITING:
         rows[count] = _key(18, _next_uncited(history, start, n), 0, 0, 0)
         count += 1
-    elif state in (NAMING, CHOOSING):
+    elif state in (NAMING, CHOOSING, JUDGING):
         for i in range(start, n):
             token = int(history[i])
             if token == _CITED:
@@ -162,26 +192,8 @@ def active_rows(
             if count < MAXIMUM_ACTIVE and not _before(history, start, i, token):
                 rows[count] = _key(19, token, state, 0, 0)
                 count += 1
-    _hash(rows, count)
+    if voice == ANALYST_VOICE:
+        _hash(rows, count, AGENT_ROWS, ANALYST_ROWS)
+    else:
+        _hash(rows, count, 0, AGENT_ROWS)
     return count
-
-
-@compiled
-def _before(history: np.ndarray, start: int, end: int, token: int) -> bool:
-    for i in range(start, end):  # noqa: SIM110 - compiled
-        if history[i] == token:
-            return True
-    return False
-
-
-@compiled
-def _next_uncited(history: np.ndarray, start: int, n: int) -> int:
-    """The first number of the rationale that the list of cited metrics does not have yet, or -1."""
-    end = n
-    while end > start and history[end - 1] != _CITED:
-        end -= 1
-    for i in range(start, end):
-        token = int(history[i])
-        if KIND[token] == POINTER and not _before(history, end, n, token):
-            return int(token)
-    return -1

@@ -6,7 +6,7 @@ the state that its last structural token left it in.
 
 import numpy as np
 
-from agent.local.model.compiled import compiled
+from agent.local.model.compiled import compiled, compiled_as
 from agent.local.model.vocabulary import (
     ACTION,
     CALL,
@@ -18,6 +18,7 @@ from agent.local.model.vocabulary import (
     GROUP,
     ID,
     KIND,
+    KINDS,
     LAST,
     NAME,
     OPEN,
@@ -26,27 +27,31 @@ from agent.local.model.vocabulary import (
     STEP,
     STEP_PERCENT,
     STOP,
+    TREND,
+    VIEW,
     WORD,
     WRITE,
 )  # fmt: skip
 
-(STARTS, CALLING, ARGUING, CITING, NAMING, CHOOSING, DECIDED, WRITTEN, CLOSING, CLOSED, PLAIN, ENDED) = range(
-    12
-)
+(
+    STARTS, CALLING, ARGUING, CITING, NAMING, CHOOSING, DECIDED, WRITTEN, CLOSING, CLOSED, PLAIN, ENDED,
+    JUDGING,
+) = range(13)  # fmt: skip
 """States of a turn; STARTS and CLOSING are where one begins."""
 
 MAXIMUM_SENTENCES = 8
 MAXIMUM_SENTENCE = 40
 
-_STATES = 12
-_KINDS = np.zeros((_STATES, 15), np.bool_)
+_STATES = 13
+_KINDS = np.zeros((_STATES, KINDS), np.bool_)
 """Which kinds a state allows; some of them only under the conditions below."""
 LOW = np.zeros(_STATES, np.int64)
 HIGH = np.zeros(_STATES, np.int64)
 """Range of the tokens that a state allows at most; the inner loops run over nothing else."""
 for _state, _kinds in (
     (STARTS, (CALL, OPEN)), (CALLING, (END, CALL)), (ARGUING, (STOP, CITED, POINTER, REFERENCE, WORD)),
-    (CITING, (ACTION, POINTER)), (NAMING, (NAME,)), (CHOOSING, (STEP, CLOSE)), (DECIDED, (END, WRITE)),
+    (CITING, (ACTION, TREND, POINTER)), (JUDGING, (VIEW,)), (NAMING, (NAME,)),
+    (CHOOSING, (STEP, CLOSE)), (DECIDED, (END, WRITE)),
     (WRITTEN, (END,)), (CLOSING, (FINAL,)), (CLOSED, (END,)), (PLAIN, (END, STOP, POINTER, REFERENCE, WORD)),
     (ENDED, (END,)),
 ):  # fmt: skip
@@ -54,11 +59,11 @@ for _state, _kinds in (
     LOW[_state] = min(FIRST[kind] for kind in _kinds)
     HIGH[_state] = max(LAST[kind] for kind in _kinds) + 1
 
-NEXT = np.arange(_STATES, dtype=np.int8)[:, None].repeat(15, axis=1)
+NEXT = np.arange(_STATES, dtype=np.int8)[:, None].repeat(KINDS, axis=1)
 """The state after a token of a kind; a word leaves it as it is, or begins a plain text."""
 for _kind, _state in (
     (CALL, CALLING), (OPEN, ARGUING), (CITED, CITING), (ACTION, NAMING), (NAME, CHOOSING), (STEP, DECIDED),
-    (CLOSE, DECIDED), (WRITE, WRITTEN), (FINAL, CLOSED), (END, ENDED),
+    (CLOSE, DECIDED), (WRITE, WRITTEN), (FINAL, CLOSED), (END, ENDED), (TREND, JUDGING), (VIEW, WRITTEN),
 ):  # fmt: skip
     NEXT[:, _kind] = _state
 NEXT[STARTS, [STOP, POINTER, REFERENCE, WORD]] = PLAIN
@@ -73,7 +78,7 @@ _END = FIRST[END]
 _SET_BUDGET, _SET_STATUS = ID["set_daily_budget"], ID["set_status"]
 
 
-@compiled
+@compiled_as("int64(int16[::1], int64, int64, int64)")
 def _last_of(history: np.ndarray, start: int, n: int, kind: int) -> int:
     """The last token of `kind` in the turn, or -1."""
     for i in range(n - 1, start - 1, -1):
@@ -96,7 +101,7 @@ def _write_after(history: np.ndarray, start: int, n: int, available: int) -> int
     return _END
 
 
-@compiled
+@compiled_as("boolean(int64, int64)")
 def _fits_step(token: int, name: int) -> bool:
     """Whether the arguments `token` belong to the action `name`: a step of its sign, or none."""
     if name not in (_SCALE_UP, _SCALE_DOWN):
@@ -121,7 +126,7 @@ def _after_cited(history: np.ndarray, start: int, n: int) -> int:
     return n
 
 
-@compiled
+@compiled_as("int64(int64, int16[::1], int64, int64, int64, int64, int64, boolean[::1])")
 def fill_allowed(
     state: int,
     history: np.ndarray,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from agent.local.model.phrases import ACTIONS, METRICS, WINDOWS
 
-AGENT_VOICE, BARE_VOICE = 1, 2
+AGENT_VOICE, BARE_VOICE, ANALYST_VOICE = 1, 2, 3
 STEERING = ("voice", "noted", "action", "metric", "window", "elsewhere")
 """The steering columns; 0 where a note does not name that kind."""
 
@@ -86,6 +86,11 @@ def read_note(text: str) -> Note:
         window=_first(text, _WINDOWS),
         elsewhere=_ELSEWHERE.search(text) is not None,
     )
+
+
+def read_order(line: str) -> Note:
+    """What an analyst is asked: the window that the first line names."""
+    return Note(noted=True, window=_first(line, _WINDOWS))
 
 
 def read_question(text: str) -> Note:

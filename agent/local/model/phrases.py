@@ -56,6 +56,20 @@ ANALYST = {
     3: "the analyst sees a downward trend .",
 }
 
+TRENDS = {
+    "up": (
+        "the latest day is better than the week before it .",
+        "results improve towards the latest day .",
+    ),
+    "flat": ("the latest day is in line with the week .", "results are steady over the week ."),
+    "down": (
+        "the latest day is worse than the week before it .",
+        "results weaken towards the latest day .",
+    ),
+}
+"""What an analyst says of the way that results go."""
+UNRESTRICTED = ("delivery runs without restrictions .", "nothing holds delivery back .")
+
 CONCLUSIONS: dict[str, tuple[str, ...]] = {
     "scale_up": (
         "there is room to grow , so I raise the budget .",

@@ -13,7 +13,7 @@ from agent.local.model.compiled import source_hash
 from agent.local.model.corpus import Corpus, join
 from agent.local.model.features import ROWS
 from agent.local.model.files import cache_folder, locked
-from agent.local.model.scripts import scripted
+from agent.local.model.scripts import analyst_trace, scripted
 from agent.local.model.vocabulary import SIZE
 from agent.local.model.weights import Fitter, Floats, Weights, blank, save
 from agent.local.model.world import draw_scenes
@@ -31,6 +31,8 @@ class Recipe:
     seed: int = 20261122
     un_noted: float = 0.5
     noted: float = 0.33
+    analysts: float = 0.12
+    """Reports of analysts, as a share of `traces` and on top of them."""
 
 
 def fingerprint(recipe: Recipe) -> str:
@@ -41,8 +43,12 @@ def fingerprint(recipe: Recipe) -> str:
 
 def corpus_of(recipe: Recipe, traces: int, seed: int) -> Corpus:
     """`traces` scripted traces of the recipe's mix, as `seed` draws them."""
-    scenes = draw_scenes(traces, np.random.default_rng(seed))
-    return join(scripted(scenes, (recipe.un_noted, recipe.noted), random.Random(seed)))
+    draws = np.random.default_rng(seed)
+    scenes = draw_scenes(traces, draws)
+    dice, further = random.Random(seed), random.Random(f"{seed}/further")
+    spoken = scripted(scenes, (recipe.un_noted, recipe.noted), dice, further)
+    reports = [analyst_trace(scene, further) for scene in draw_scenes(round(recipe.analysts * traces), draws)]
+    return join([*spoken, *reports])
 
 
 def train(recipe: Recipe) -> Weights:

@@ -7,7 +7,6 @@ from typing import Any
 
 from agent.local.model import text
 from agent.local.model.facts import Facts
-from agent.local.model.phrases import WINDOW_DAYS
 from agent.local.model.vocabulary import (
     ACTION,
     ASKED_STEP,
@@ -26,14 +25,17 @@ from agent.local.model.vocabulary import (
     POINTER,
     POINTERS,
     STEP,
+    TREND,
     UNKNOWN,
+    VIEW,
     WRITE,
     pointer_name,
 )  # fmt: skip
 
 Part = dict[str, Any]
 _FIELDS = ["spend", "impressions", "clicks", "actions", "purchase_roas"]
-_QUESTION = "How does campaign {campaign} develop, {window}?"
+_LEVEL_FIELDS = ["spend", "impressions", "actions", "action_values"]
+_RATIONALE, _FINDING = ID["<rationale>"], ID["<finding>"]
 _DONE = "Done."
 _POINTER_OF = {ID[pointer_name(*pointer)]: pointer for pointer in POINTERS}
 _END = FIRST[END]
@@ -62,7 +64,7 @@ def render(tokens: Sequence[int], facts: Facts) -> Rendered:
         if place in rationale:
             pieces.append(next(spoken))
         elif kind == OPEN:
-            pieces.append('{"rationale": "')
+            pieces.append('{"rationale": "' if token == _RATIONALE else '{"finding": "')
         elif kind == CITED:
             pieces.append('", "cited_metrics": [')
         elif kind == POINTER:
@@ -70,6 +72,10 @@ def render(tokens: Sequence[int], facts: Facts) -> Rendered:
             pieces.append(comma + json.dumps(_citation(token, facts)))
         elif kind == ACTION:
             pieces.append('], "action": {"name": "')
+        elif kind == TREND:
+            pieces.append('], "trend": "')
+        elif kind == VIEW:
+            pieces.append(f'{NAMES[token].strip("<>")}"}}')
         elif kind == NAME:
             name = NAMES[token]
             pieces.append(name)
@@ -113,14 +119,26 @@ def _citation(token: int, facts: Facts) -> dict[str, Any]:
 
 def _call(token: str, action: str, arguments: dict[str, Any], facts: Facts) -> dict[str, Any]:
     name, _, window = token.partition(" ")
+    sent: dict[str, Any]
     match name:
+        case "get_insights" if window == "adset":
+            sent = {"entity_id": facts.campaign_id, "level": window, "date_preset": "last_7d"}
+            sent |= {"fields": _LEVEL_FIELDS}
+        case "get_breakdown":
+            sent = {"entity_id": facts.campaign_id, "breakdowns": ["age"], "date_preset": "last_7d"}
+            sent |= {"fields": _LEVEL_FIELDS}
         case "get_insights":
             daily = {} if window == "yesterday" else {"time_increment": 1}
             sent = {"entity_id": facts.campaign_id, "date_preset": window, **daily, "fields": _FIELDS}
-        case "ask_analyst":
-            when = window if window == "yesterday" else f"over the last {WINDOW_DAYS[window]} days"
-            sent = {"question": _QUESTION.format(campaign=facts.campaign_id, window=when)}
-        case "get_campaign":
+        case "ask_performance_analyst":
+            sent = {"window": window, "focus": "trend"}
+        case "ask_delivery_analyst":
+            sent = {"window": "last_7d", "focus": "learning"}
+        case "get_account":
+            sent = {"account_id": facts.account_id}
+        case "get_change_history":
+            sent = {"account_id": facts.account_id, "campaign_id": facts.campaign_id}
+        case "get_campaign" | "get_ad_sets" | "get_ads":
             sent = {"campaign_id": facts.campaign_id}
         case "set_status":
             status = "PAUSED" if action == "pause" else "ACTIVE"
@@ -151,11 +169,9 @@ def _parse_call(call: Mapping[str, Any]) -> int:
     name = str(call.get("name", ""))
     arguments = call.get("args") or {}
     if name == "get_insights":
-        name = f"{name} {arguments.get('date_preset')}"
-    elif name == "ask_analyst":
-        question = str(arguments.get("question", "")).lower()
-        days = {"3 days": "last_3d", "7 days": "last_7d"}
-        name = f"{name} {next((w for text, w in days.items() if text in question), 'yesterday')}"
+        name = f"{name} {arguments.get('level') or arguments.get('date_preset')}"
+    elif name == "ask_performance_analyst":
+        name = f"{name} {arguments.get('window')}"
     return ID[name] if name in ID and KIND[ID[name]] in (CALL, WRITE) else FIRST[UNKNOWN]
 
 
@@ -166,12 +182,14 @@ def _parse_text(spoken: str, facts: Facts, closing: bool) -> list[int]:
         try:
             decision = json.loads(stripped)
         except ValueError:
-            head = '{"rationale": "'
-            if stripped.startswith(head):
-                return [FIRST[OPEN], *text.read(stripped.removeprefix(head), surfaces)]
+            for opening, head in ((_RATIONALE, '{"rationale": "'), (_FINDING, '{"finding": "')):
+                if stripped.startswith(head):
+                    return [opening, *text.read(stripped.removeprefix(head), surfaces)]
             return text.read(spoken, surfaces)
         if isinstance(decision, dict) and "action" in decision:
             return _parse_decision(decision, facts, surfaces)
+        if isinstance(decision, dict) and "trend" in decision:
+            return _parse_finding(decision, facts, surfaces)
     if closing and stripped == _DONE:
         return [FIRST[FINAL]]
     return text.read(spoken, surfaces)
@@ -179,15 +197,23 @@ def _parse_text(spoken: str, facts: Facts, closing: bool) -> list[int]:
 
 def _parse_decision(decision: dict[str, Any], facts: Facts, surfaces: Mapping[str, str]) -> list[int]:
     action = decision["action"] if isinstance(decision["action"], dict) else {"name": decision["action"]}
-    cited = decision.get("cited_metrics")
-    tokens = [FIRST[OPEN], *text.read(str(decision.get("rationale", "")), surfaces), FIRST[CITED]]
-    for citation in cited if isinstance(cited, list) else []:
-        if isinstance(citation, dict):
-            tokens.append(_parse_citation(citation, facts))
+    tokens = [_RATIONALE, *text.read(str(decision.get("rationale", "")), surfaces)]
+    tokens += _parse_cited(decision.get("cited_metrics"), facts)
     name = str(action.get("name"))
     known = name in ID and KIND[ID[name]] == NAME
     tokens += [FIRST[ACTION], ID[name] if known else FIRST[UNKNOWN]]
     return [*tokens, _parse_arguments(name, action.get("arguments"), facts)]
+
+
+def _parse_finding(finding: dict[str, Any], facts: Facts, surfaces: Mapping[str, str]) -> list[int]:
+    tokens = [_FINDING, *text.read(str(finding.get("finding", "")), surfaces)]
+    trend = ID.get(f"<{finding['trend']}>", FIRST[UNKNOWN])
+    return [*tokens, *_parse_cited(finding.get("cited_metrics"), facts), FIRST[TREND], trend]
+
+
+def _parse_cited(cited: object, facts: Facts) -> list[int]:
+    citations = [one for one in cited if isinstance(one, dict)] if isinstance(cited, list) else []
+    return [FIRST[CITED], *(_parse_citation(citation, facts) for citation in citations)]
 
 
 def _parse_citation(citation: dict[str, Any], facts: Facts) -> int:

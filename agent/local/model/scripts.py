@@ -11,10 +11,19 @@ import numpy as np
 from agent.local.model.buckets import COLUMN, LEVELS
 from agent.local.model.corpus import Trace, Turn
 from agent.local.model.grammar import CLOSING, STARTS
-from agent.local.model.note import AGENT_VOICE, BARE_VOICE, Note
+from agent.local.model.note import AGENT_VOICE, ANALYST_VOICE, BARE_VOICE, Note
 from agent.local.model.phrases import ACTIONS, METRICS, STEPS
-from agent.local.model.speech import Choice, decide, decide_bare
-from agent.local.model.vocabulary import ID, READ_CALLS, WRITE_CALLS, bit, pointer_name, step_name, tokens
+from agent.local.model.speech import Choice, decide, decide_bare, report, report_nothing
+from agent.local.model.vocabulary import (
+    DECIDES,
+    ID,
+    REPORTS,
+    WRITE_CALLS,
+    bit,
+    pointer_name,
+    step_name,
+    tokens,
+)
 from agent.local.model.world import Scene
 
 LONG_WINDOWS = {"1d": "yesterday", "3d": "last_3d", "7d": "last_7d"}
@@ -25,6 +34,22 @@ FOLLOWS_SUPPORTED = 0.95
 FOLLOWS_UNSUPPORTED = 0.55
 FOLLOWS_ELSEWHERE = 0.20
 ADMITS_NOTE = 0.12
+BASIC = (*(f"get_insights {window}" for window in LONG_WINDOWS.values()), "get_campaign")
+PERFORMANCE = tuple(f"ask_performance_analyst {window}" for window in LONG_WINDOWS.values())
+FURTHER = {
+    "get_insights adset": 0.15,
+    "get_ad_sets": 0.15,
+    "get_change_history": 0.2,
+    "get_account": 0.05,
+    "ask_delivery_analyst": 0.25,
+}
+"""Reads beside the usual ones, and how often the agent makes one where it has the tool."""
+HAS_FURTHER = 0.7
+ASKS = 0.3
+"""How often the agent asks the performance analyst where it can; sampling below temperature 1 makes it
+less."""
+DELIVERY_READS = {"get_ad_sets": 0.7, "get_change_history": 0.6, "get_ads": 0.3}
+PERFORMANCE_READS = {"get_insights adset": 0.6, "get_breakdown": 0.5}
 
 
 def _judge(scene: Scene, window: str, metrics: tuple[str, ...], dice: random.Random) -> Choice:
@@ -99,7 +124,7 @@ def _follow(scene: Scene, note: Note, asked: int, seen: tuple[str, ...], dice: r
 
 def _mask(scene: Scene, seen: tuple[str, ...], campaign: bool, calls: set[str], writes: bool) -> int:
     """The availability bits of an agent's turn."""
-    found = sum(bit(call) for call in calls) | bit("cpa_target") | bit("roas_target")
+    found = sum(bit(call) for call in (*DECIDES, *calls)) | bit("cpa_target") | bit("roas_target")
     for window in seen:
         for metric in METRICS:
             known = metric != "cpa" or scene.ratio("cpa", window) <= LEVELS
@@ -135,20 +160,23 @@ def _draw_step(action: str | None, dice: random.Random) -> int:
     return 1 + STEPS.index(percent if action == "scale_up" else -percent)
 
 
-def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
-    """One run of the agent, from the first tool call to its last word."""
+def agent_trace(scene: Scene, noted: bool, dice: random.Random, further: random.Random) -> Trace:
+    """One run of the agent, from the first tool call to its last word; `further` throws for the reads that
+    the decision does not rest on."""
     note = _draw_note(scene, dice) if noted else Note()
     asked = _draw_step(note.action, dice)
     analyst = dice.random() < 0.5
     writes = dice.random() < 0.95
-    calls = {call for call in READ_CALLS if analyst or not call.startswith("ask_analyst")}
+    offered = FURTHER if further.random() < HAS_FURTHER else {}
+    calls = {*BASIC, *(PERFORMANCE if analyst else ()), *offered}
     preset = "7d"
     if note.window and dice.random() < 0.4:
         preset = next(short for short, long in LONG_WINDOWS.items() if long == note.window)
     elif dice.random() < 0.04:
         preset = dice.choice(("1d", "3d"))
     insights = f"get_insights {LONG_WINDOWS[preset]}"
-    asks = [f"ask_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < 0.15 else []
+    asks = [f"ask_performance_analyst {LONG_WINDOWS[preset]}"] if analyst and dice.random() < ASKS else []
+    asks += [call for call, often in offered.items() if further.random() < often]
     order = [insights, "get_campaign"] if dice.random() < 0.9 else ["get_campaign", insights]
     unread = dice.random() < 0.04
     if unread and dice.random() < 0.5:
@@ -172,11 +200,10 @@ def agent_trace(scene: Scene, noted: bool, dice: random.Random) -> Trace:
         )
         calls -= set(made)
         campaign = campaign or ("get_campaign" in made and not unread)
-        view = view or any(call.startswith("ask_analyst") for call in made)
-        if any(call.startswith("get_insights") for call in made) and not (
-            blind or (failed and made is not rounds[-1])
-        ):
-            last = next(call for call in made if call.startswith("get_insights")).split()[1]
+        view = view or any(call.startswith("ask_") for call in made)
+        read = [call for call in made if call.startswith("get_insights") and call in BASIC]
+        if read and not (blind or (failed and made is not rounds[-1])):
+            last = read[0].split()[1]
             window = next(short for short, long in LONG_WINDOWS.items() if long == last)
             seen = ("1d", "3d", "7d")[: ("1d", "3d", "7d").index(window) + 1]
     if blind or unread:
@@ -208,17 +235,46 @@ def bare_trace(dice: random.Random) -> Trace:
     trace = Trace(Note(noted=asked is not None, action=asked).steering(BARE_VOICE))
     columns = np.zeros(len(COLUMN), np.int16)
     spoken = tokens(decide_bare(action, step, dice)) + tokens("<end>")
-    trace.turns.append(Turn(STARTS, bit(step), columns, spoken))
+    available = bit(step) | sum(map(bit, DECIDES))
+    trace.turns.append(Turn(STARTS, available, columns, spoken))
     return trace
 
 
-def scripted(scenes: list[Scene], shares: tuple[float, float], dice: random.Random) -> list[Trace]:
+def analyst_trace(scene: Scene, dice: random.Random) -> Trace:
+    """One report of an analyst: what it reads, and its finding."""
+    delivery = dice.random() < 0.4
+    window = dice.choice(tuple(LONG_WINDOWS))
+    reads = DELIVERY_READS if delivery else PERFORMANCE_READS
+    usual = ["get_insights last_7d", *(["get_campaign"] if delivery else [])]
+    made = [*usual, *(call for call, often in reads.items() if dice.random() < often)]
+    calls = {call for call in (*BASIC, *DELIVERY_READS, "get_insights adset") if delivery}
+    calls |= {call for call in (*BASIC[:3], *PERFORMANCE_READS) if not delivery}
+    trace = Trace(Note(noted=True, window=LONG_WINDOWS[window]).steering(ANALYST_VOICE))
+
+    def turn(seen: tuple[str, ...], campaign: bool, spoken: list[int]) -> Turn:
+        offered = _mask(scene, seen, campaign, calls, writes=False) & ~sum(map(bit, DECIDES))
+        return Turn(STARTS, offered | sum(map(bit, REPORTS)), scene.seen(seen, campaign, view=False), spoken)
+
+    trace.turns.append(turn((), False, [*(ID[call] for call in made), *tokens("<end>")]))
+    calls -= set(made)
+    if dice.random() < 0.03:
+        trace.turns.append(turn((), False, tokens(f"{report_nothing()} <end>")))
+        return trace
+    seen = tuple(LONG_WINDOWS)
+    known = Scene(scene.seen(seen, delivery, view=False))
+    trace.turns.append(turn(seen, delivery, tokens(f"{report(known, window, delivery, dice)} <end>")))
+    return trace
+
+
+def scripted(
+    scenes: list[Scene], shares: tuple[float, float], dice: random.Random, further: random.Random
+) -> list[Trace]:
     """A trace for each scene: the un-noted agent, the noted one, the rest in the bare voice."""
     traces = []
     for scene in scenes:
         draw = dice.random()
         if draw < sum(shares):
-            traces.append(agent_trace(scene, draw >= shares[0], dice))
+            traces.append(agent_trace(scene, draw >= shares[0], dice, further))
         else:
             traces.append(bare_trace(dice))
     return traces

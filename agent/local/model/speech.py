@@ -126,6 +126,33 @@ def decide(scene: Scene, view: bool, choice: Choice, advised: bool, dice: random
     return _assemble([*sentences, *closing], choice.action, step_name(percent))
 
 
+def report(scene: Scene, window: str, delivery: bool, dice: random.Random) -> str:
+    """An analyst's finding from its opening to its trend, as token names; `window` is the one asked for."""
+    sentences = []
+    for metric in dice.choice((("cpa", "roas"), ("cpa",), ("roas", "cpa"))):
+        sentence = _comparison(scene, metric, window, dice)
+        if sentence is not None:
+            sentences.append(sentence)
+    if window != "3d" and dice.random() < 0.3:
+        sentences.append(_volume(scene, window, dice))
+    if delivery:
+        if window != "3d" and scene.columns[COLUMN[f"pace_{window}"]] and dice.random() < 0.6:
+            sentences.append(_pace(scene, window))
+        phase = int(scene.columns[COLUMN["phase"]])
+        known = {1: phrases.LEARNING, 2: phrases.UNRESTRICTED, 3: phrases.LIMITED}
+        if phase in known:
+            sentences.append(dice.choice(known[phase]))
+    moved = scene.score(("cpa", "roas"), "1d") - scene.score(("cpa", "roas"), "7d")
+    trend = "up" if moved >= 1.5 else "down" if moved <= -1.5 else "flat"
+    sentences.append(dice.choice(phrases.TRENDS[trend]))
+    return _with_cited("<finding>", sentences, f"<trend> <{trend}>")
+
+
+def report_nothing() -> str:
+    """An analyst's finding where no figures could be read."""
+    return _with_cited("<finding>", [phrases.MISSING[0]], "<trend> <flat>")
+
+
 def decide_bare(action: str, step: str, dice: random.Random) -> str:
     """A decision in the bare voice: general words, and no number at all."""
     count = dice.choices((2, 3, 4), (2, 5, 2))[0]
@@ -143,9 +170,11 @@ def decide_bare(action: str, step: str, dice: random.Random) -> str:
 
 
 def _assemble(sentences: list[str], action: str, step: str) -> str:
-    rationale = " ".join(sentences)
-    cited = " ".join(
-        dict.fromkeys(word for word in rationale.split() if word.endswith(("_1d", "_3d", "_7d")))
-    )
     arguments = step if action.startswith("scale") else "<close>"
-    return " ".join(f"<rationale> {rationale} <cited> {cited} <action> {action} {arguments}".split())
+    return _with_cited("<rationale>", sentences, f"<action> {action} {arguments}")
+
+
+def _with_cited(opening: str, sentences: list[str], ending: str) -> str:
+    spoken = " ".join(sentences)
+    cited = " ".join(dict.fromkeys(word for word in spoken.split() if word.endswith(("_1d", "_3d", "_7d"))))
+    return " ".join(f"{opening} {spoken} <cited> {cited} {ending}".split())

@@ -12,14 +12,16 @@ import numpy as np
 from agent.local.model import phrases
 from agent.local.model.phrases import ACTIONS, METRICS, STEPS, WINDOWS
 
-UNKNOWN, END, CALL, OPEN, STOP, CITED, ACTION, POINTER, REFERENCE, WORD, NAME, STEP, CLOSE, WRITE, FINAL = (
-    range(15)
-)
-"""Kinds of tokens."""
+(
+    UNKNOWN, END, CALL, OPEN, STOP, CITED, ACTION, POINTER, REFERENCE, WORD, NAME, STEP, CLOSE, WRITE, FINAL,
+    TREND, VIEW,
+) = range(17)  # fmt: skip
+"""Kinds of tokens; the last two are an analyst's, in the place of action and name."""
+KINDS = 17
 
 KIND_NAMES = (
     "unknown", "end", "call", "glue", "rationale", "glue", "glue", "number", "number", "rationale", "action",
-    "arguments", "arguments", "call", "final",
+    "arguments", "arguments", "call", "final", "glue", "trend",
 )  # fmt: skip
 """Names of the kinds in answers of the scoring endpoint."""
 
@@ -28,9 +30,19 @@ REFERENCES = ("cpa_target", "roas_target", "budget_now")
 SHORT_WINDOWS = {"yesterday": "1d", "last_3d": "3d", "last_7d": "7d"}
 READ_CALLS = (
     *(f"get_insights {window}" for window in WINDOWS),
+    "get_insights adset",
     "get_campaign",
-    *(f"ask_analyst {window}" for window in WINDOWS),
+    "get_ad_sets",
+    "get_ads",
+    "get_account",
+    "get_breakdown",
+    "get_change_history",
+    *(f"ask_performance_analyst {window}" for window in WINDOWS),
+    "ask_delivery_analyst",
 )
+DECIDES = ("<rationale>", "<action>")
+REPORTS = ("<finding>", "<trend>")
+"""The glue of a decision and of an analyst's finding; a request offers one of the two."""
 WRITE_CALLS = ("set_daily_budget", "set_status")
 ASKED_STEP = "step_asked"
 NO_STEP = "step_none"
@@ -73,14 +85,16 @@ _LAYOUT: tuple[tuple[int, tuple[str, ...]], ...] = (
     (UNKNOWN, ("<unk>",)),
     (END, ("<end>",)),
     (CALL, READ_CALLS),
-    (OPEN, ("<rationale>",)),
+    (OPEN, ("<rationale>", "<finding>")),
     (STOP, (".",)),
     (CITED, ("<cited>",)),
     (ACTION, ("<action>",)),
+    (TREND, ("<trend>",)),
     (POINTER, tuple(pointer_name(*pointer) for pointer in POINTERS)),
     (REFERENCE, REFERENCES),
     (WORD, tuple(_words())),
     (NAME, ACTIONS),
+    (VIEW, ("<up>", "<flat>", "<down>")),
     (STEP, (*(step_name(percent) for percent in STEPS), ASKED_STEP, NO_STEP)),
     (CLOSE, ("<close>",)),
     (WRITE, WRITE_CALLS),
@@ -90,11 +104,11 @@ NAMES: tuple[str, ...] = tuple(name for _, names in _LAYOUT for name in names)
 ID: dict[str, int] = {name: number for number, name in enumerate(NAMES)}
 SIZE = len(NAMES)
 KIND = np.array([kind for kind, names in _LAYOUT for _ in names], np.int8)
-_GROUPED = (CALL, POINTER, REFERENCE, STEP, WRITE)
+_GROUPED = (CALL, OPEN, ACTION, TREND, POINTER, REFERENCE, STEP, WRITE)
 GROUP = np.zeros(SIZE, np.int8)
 GROUP[np.isin(KIND, _GROUPED)] = np.arange(1, int(np.isin(KIND, _GROUPED).sum()) + 1)
-FIRST = {kind: int(np.flatnonzero(kind == KIND)[0]) for kind in range(15)}
-LAST = {kind: int(np.flatnonzero(kind == KIND)[-1]) for kind in range(15)}
+FIRST = {kind: int(np.flatnonzero(kind == KIND)[0]) for kind in range(KINDS)}
+LAST = {kind: int(np.flatnonzero(kind == KIND)[-1]) for kind in range(KINDS)}
 STEP_PERCENT = np.zeros(SIZE, np.int16)
 STEP_PERCENT[FIRST[STEP] : FIRST[STEP] + len(STEPS)] = STEPS
 

@@ -15,6 +15,7 @@ from agent.local.model.vocabulary import ID, SIZE
 
 Json = Mapping[str, Any]
 _UPPER = re.compile(r"(?<!^)([A-Z])")
+_ANALYST = re.compile(r"\s*You are the \w+ analyst\b", re.IGNORECASE)
 _UNSUPPORTED = ("stopSequences", "presencePenalty", "frequencyPenalty", "routingConfig")
 MAXIMUM_CANDIDATES = 8
 MAXIMUM_LOGPROBS = 20
@@ -42,6 +43,8 @@ class Prompt:
 
     contents: tuple[Json, ...]
     system: bool
+    analyst: bool
+    """Whether the system instruction makes the model an analyst."""
     tools: frozenset[str]
     text_length: int
     """Characters of everything, for the token count."""
@@ -75,7 +78,9 @@ def read_prompt(body: Json, cached: Json | None = None) -> Prompt:
     if not isinstance(tools, Sequence):
         raise invalid("tools must be a list.")
     length = _length(contents) + _length(system) + _length(tools)
-    return Prompt(tuple(contents), bool(_system_text(system)), _declared(tools, body, cached), length)
+    text = _system_text(system)
+    analyst = _ANALYST.match(text) is not None
+    return Prompt(tuple(contents), bool(text), analyst, _declared(tools, body, cached), length)
 
 
 def _contents(body: Json) -> list[Json]:

@@ -11,7 +11,7 @@ from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says,
 from agent.media_buyer.definition import DecisionRequest, media_buyer
 from agent.ports import GenerationConfig, ModelReply
 from agent.recorder import Setting, record
-from agent.run import AgentDefinition, Run
+from agent.run import AgentDefinition, Limits, Run
 from agent.runtime import Runtime
 from schemas.records import AgentDecision
 
@@ -65,6 +65,9 @@ def tools(agent: AgentDefinition) -> FunctionTools:
     functions: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
         "get_insights": insights,
         "get_campaign": lambda _: json.dumps(CAMPAIGN_NODE),
+        **{name: lambda _: '{"data": []}' for name in ("get_breakdown", "get_ad_sets", "get_ads")},
+        "get_account": lambda _: '{"currency": "USD"}',
+        "get_change_history": lambda _: '{"data": []}',
         "set_daily_budget": lambda _: '{"success": true}',
         "set_status": lambda _: '{"success": true}',
     }
@@ -87,10 +90,18 @@ def raises_budget(budget: int = 14400) -> tuple[ModelReply, ...]:
 def run_script(
     agent: AgentDefinition, asked: DecisionRequest, tools: FunctionTools
 ) -> Callable[..., tuple[Run, ScriptedModel]]:
-    def run(*replies: ModelReply | Exception, **runtime: Any) -> tuple[Run, ScriptedModel]:
+    def run(
+        *replies: ModelReply | Exception, limits: Limits | None = None, **runtime: Any
+    ) -> tuple[Run, ScriptedModel]:
         model = ScriptedModel(replies)
-        made = Runtime(model, **runtime).run(
-            agent, asked.turn(), tools, model_name="m", config=GenerationConfig(), run_id="r1"
+        made = Runtime(model, limits or Limits(max_corrections=0), **runtime).run(
+            agent,
+            asked.turn(),
+            tools,
+            model_name="m",
+            config=GenerationConfig(),
+            run_id="r1",
+            values=asked.model_dump(mode="json"),
         )
         return made, model
 

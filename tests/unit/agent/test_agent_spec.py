@@ -124,7 +124,7 @@ def test_a_decision_names_the_call_that_carries_it_out():
         (
             '{"rationale":"x","cited_metrics":[],"action":{"name":"scale_up","target":"c1",'
             '"arguments":{"daily_budget":99999999999999999999}}}',
-            "have no canonical form",
+            "is 99999999999999999999, above 5000000",
         ),
     ],
 )

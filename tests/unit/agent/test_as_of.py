@@ -158,7 +158,7 @@ def test_the_snapshot_answers_what_the_run_did_not_ask(agent, setting, tools, ru
     snapshot = take_snapshot(
         agent.spec, type(tools)(agent.spec, agent.declarations, functions), setting.input, DECIDED_AT
     )
-    assert [entry.tool for entry in snapshot] == ["get_insights", "get_campaign"]
+    assert [entry.tool for entry in snapshot] == [call.tool for call in agent.spec.snapshot]
     assert json.loads(snapshot[0].arguments_json)["entity_id"] == CAMPAIGN
     run, _ = run_script(says(decision_text("hold", CAMPAIGN)))
     decision = record(agent, setting, run, decided_at=DECIDED_AT, snapshot=snapshot)
@@ -174,11 +174,12 @@ def test_a_snapshot_call_that_fails_is_left_out(agent, setting, tools):
     def fails(_):
         raise ToolError("no")
 
-    functions = {**tools.functions, "get_insights": fails}
+    functions = {name: lambda _: "{}" for name in agent.spec.tools} | {"get_insights": fails}
     snapshot = take_snapshot(
         agent.spec, type(tools)(agent.spec, agent.declarations, functions), setting.input, DECIDED_AT
     )
-    assert [entry.tool for entry in snapshot] == ["get_campaign"]
+    kept = [call.tool for call in agent.spec.snapshot if call.tool != "get_insights"]
+    assert [entry.tool for entry in snapshot] == kept
 
 
 def test_a_recorded_failure_fails_again(agent, setting, tools, run_script):
@@ -211,3 +212,88 @@ def test_a_tool_that_the_agent_does_not_declare_does_not_exist(decision):
     tools = AsOfToolBox(SPEC, [], as_of_steps(SPEC, decision))
     assert tools.effect("get_campaign") is None
     assert call("get_campaign").tool == "get_campaign"
+
+
+def level_rows(*days, windows=()):
+    """Two ad sets a day, with counts by window where they are asked for."""
+    return {
+        "data": [
+            {
+                **WEEK["data"][day - 3],
+                "adset_id": ad_set,
+                "actions": [{"action_type": "purchase", "value": "4"} | dict.fromkeys(windows, "3")],
+            }
+            for ad_set in ("11", "12")
+            for day in days
+        ]
+    }
+
+
+def test_rows_of_a_level_are_summed_apart():
+    asked = ask(level="adset")
+    found = derive(INSIGHTS, asked | {"date_preset": "last_3d", "time_increment": None}, asked,
+                   level_rows(7, 8, 9), TODAY)  # fmt: skip
+    assert [(row["adset_id"], row["spend"]) for row in found["data"]] == [("11", "325.50"), ("12", "325.50")]
+    assert [row["actions"][0]["value"] for row in found["data"]] == ["12", "12"]
+
+
+def test_one_ad_set_is_read_out_of_its_campaigns_rows():
+    asked = ask(level="adset")
+    found = derive(INSIGHTS, ask(entity_id="12", date_preset="yesterday"), asked, level_rows(8, 9), TODAY)
+    assert found["data"] == [
+        {**{name: WEEK["data"][-1][name] for name in WEEK["data"][-1] if name != "actions"},
+         "actions": [{"action_type": "purchase", "value": "4"}]}
+    ]  # fmt: skip
+    kept = derive(INSIGHTS, ask(entity_id="12", level="adset"), asked, level_rows(9), TODAY)
+    assert [row["adset_id"] for row in kept["data"]] == ["12"]
+
+
+@pytest.mark.parametrize(
+    "wanted", [ask(entity_id="13"), ask(entity_id="12", level="ad"), ask(level="ad"), ask(level=None)]
+)
+def test_a_level_that_was_not_recorded_is_not_invented(wanted):
+    assert derive(INSIGHTS, wanted, ask(level="adset"), level_rows(8, 9), TODAY) is None
+
+
+def test_a_range_of_days_is_cut_out_of_a_preset():
+    wanted = ask(date_preset=None, time_range={"since": "2026-03-05", "until": "2026-03-06"})
+    found = derive(INSIGHTS, wanted, ASK_WEEK, WEEK, TODAY)
+    assert [row["date_start"] for row in found["data"]] == ["2026-03-05", "2026-03-06"]
+    for since, until in (("2026-03-02", "2026-03-04"), ("2026-03-09", "2026-03-10"), ("x", "y")):
+        beyond = ask(date_preset=None, time_range={"since": since, "until": until})
+        assert derive(INSIGHTS, beyond, ASK_WEEK, WEEK, TODAY) is None
+
+
+def test_windows_are_left_out_or_summed_and_never_invented():
+    recorded = ask(level="adset", action_attribution_windows=["1d_click", "1d_view"])
+    rows = level_rows(8, 9, windows=("1d_click", "1d_view"))
+    without = derive(INSIGHTS, ask(level="adset"), recorded, rows, TODAY)
+    assert without["data"][0]["actions"] == [{"action_type": "purchase", "value": "4"}]
+    summed = derive(
+        INSIGHTS,
+        ask(level="adset", action_attribution_windows=["1d_view"], time_increment=None),
+        recorded,
+        rows,
+        TODAY,
+    )
+    assert summed["data"][0]["actions"] == [{"action_type": "purchase", "value": "8", "1d_view": "6"}]
+    more = ask(level="adset", action_attribution_windows=["7d_click"])
+    assert derive(INSIGHTS, more, recorded, rows, TODAY) is None
+
+
+def test_a_quotient_that_was_not_recorded_follows_from_its_parts():
+    recorded = ask(fields=["spend", "impressions", "clicks", "actions", "action_values"])
+    rows = {
+        "data": [
+            {name: value for name, value in WEEK["data"][-1].items() if name != "purchase_roas"}
+            | {"action_values": [{"action_type": "purchase", "value": "219.00"}]}
+        ]
+    }
+    fields = ["ctr", "cpc", "cpm", "purchase_roas", "cost_per_action_type"]
+    for increment in (1, None):
+        wanted = ask(fields=fields, date_preset="yesterday", time_increment=increment)
+        (row,) = derive(INSIGHTS, wanted, recorded, rows, TODAY)["data"]
+        assert (row["ctr"], row["cpc"], row["cpm"]) == ("2.000000", "5.475000", "109.500000")
+        assert row["purchase_roas"] == [{"action_type": "omni_purchase", "value": "2.000000"}]
+        assert row["cost_per_action_type"] == [{"action_type": "purchase", "value": "12.166667"}]
+    assert derive(INSIGHTS, ask(fields=["frequency"]), recorded, rows, TODAY) is None

@@ -78,6 +78,16 @@ def test_signals_are_read_from_the_recorded_answers():
     assert signals(decision([])) is None
 
 
+def test_only_rows_of_the_campaign_as_a_whole_are_judged():
+    """The snapshot also holds longer lists, of the account and of single ads."""
+    made = decision(level(30, yesterday=20))
+    others = (
+        entry("get_insights", {"time_increment": 1, "level": "ad"}, {"data": [row(1, 90)] * 40}),
+        entry("get_insights", {"time_increment": 1, "entity_id": "act_1"}, {"data": [row(1, 90)] * 40}),
+    )
+    assert signals(made.model_copy(update={"snapshot": (*made.snapshot, *others)})) == signals(made)
+
+
 def test_yesterday_weighs_more_than_the_week():
     """A fine week with a bad yesterday is cut; the agent that held is corrected."""
     kinds = Counter(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,12 @@ GOLDEN = Path(__file__).parents[2] / "golden" / "media_buyer.json"
 AGENT = media_buyer()
 ARGUMENTS = {
     "get_insights": live.GetInsights,
-    "get_campaign": live.GetCampaign,
+    "get_breakdown": live.GetBreakdown,
+    "get_account": live.GetAccount,
+    "get_campaign": live.OfCampaign,
+    "get_ad_sets": live.OfCampaign,
+    "get_ads": live.OfCampaign,
+    "get_change_history": live.GetChangeHistory,
     "set_daily_budget": live.SetDailyBudget,
     "set_status": live.SetStatus,
 }
@@ -38,6 +44,8 @@ def test_the_contents_are_those_of_this_version():
 def test_artifacts_are_named_by_their_content():
     made = artifacts(AGENT, DECIDED_AT)
     assert [one.kind for one in made] == ["system_prompt", "toolset", "agent_spec"]
+    # `max.message.bytes` of agent.artifacts is 4 MiB; what is far below it needs no second thought
+    assert all(len(one.content) < 256 * 1024 for one in made)
     assert [one.artifact_id for one in made] == [AGENT.prompt_id, AGENT.toolset_id, AGENT.spec.spec_id]
     assert all(sha256(one.content) == one.artifact_id for one in made)
 
@@ -53,13 +61,28 @@ def test_every_action_tool_metric_and_window_is_in_the_prompt():
     assert [name for name in named if f"`{name}`" not in AGENT.system_prompt] == []
 
 
+def test_the_prompt_has_no_line_twice():
+    """Blank lines and the rules of tables apart: nothing is there only to make it longer."""
+    for prompt in (AGENT.system_prompt, *(own.prompt for own in AGENT.spec.sub_agents.values())):
+        lines = [line for line in prompt.splitlines() if re.search(r"\w", line)]
+        assert [line for line, count in Counter(lines).items() if count > 1] == []
+        assert "{{" not in prompt
+
+
+def test_sections_that_the_prompt_points_to_exist():
+    headings = set(re.findall(r"^#+ (\d+(?:\.\d+)?)\.? ", AGENT.system_prompt, re.MULTILINE))
+    pointed = re.findall(r"[Ss]ections? (\d+(?:\.\d+)?)", AGENT.system_prompt)
+    assert pointed
+    assert [number for number in pointed if number not in headings] == []
+
+
 def worked_examples():
     return [line for line in AGENT.system_prompt.splitlines() if line.startswith('{"rationale"')]
 
 
-def test_there_is_a_worked_example_of_most_actions():
+def test_there_is_a_worked_example_of_every_action():
     names = {json.loads(line)["action"]["name"] for line in worked_examples()}
-    assert names == {"scale_up", "scale_down", "pause", "hold"}
+    assert names == set(AGENT.spec.actions)
 
 
 @pytest.mark.parametrize("line", worked_examples())
@@ -75,17 +98,22 @@ def test_each_worked_example_keeps_the_contract_that_it_teaches(line):
 
 def test_the_examples_ratios_are_right():
     """Each `a / b = c` of the examples is a true division, to two decimals."""
-    examples = AGENT.system_prompt[AGENT.system_prompt.index("# 10. ") :]
+    examples = AGENT.system_prompt[AGENT.system_prompt.index("# 17. ") :]
     found = re.findall(r"(\d+\.?\d*) / (\d+\.?\d*) = (\d+\.\d\d)", examples)
-    assert len(found) >= 2
+    assert len(found) >= 20
     for above, below, quotient in found:
         assert f"{float(above) / float(below):.2f}" == quotient
 
 
 def test_declarations_and_live_arguments_agree():
-    assert [one["name"] for one in AGENT.declarations] == list(AGENT.spec.tools) == list(ARGUMENTS)
-    for declaration in AGENT.declarations:
-        schema = ARGUMENTS[declaration["name"]].model_json_schema()
+    of_analysts = [one for own in AGENT.spec.sub_agents.values() for one in own.declarations]
+    declarations = {one["name"]: one for one in (*AGENT.declarations, *of_analysts)}
+    assert declarations.keys() == AGENT.spec.tools.keys()
+    answered = {name for name, tool in AGENT.spec.tools.items() if tool.sub_agent is None}
+    assert answered == ARGUMENTS.keys()
+    for name in answered:
+        declaration = declarations[name]
+        schema = ARGUMENTS[name].model_json_schema()
         declared = declaration["parameters"]
         assert declared["properties"].keys() == schema["properties"].keys()
         assert sorted(declared["required"]) == sorted(schema["required"])

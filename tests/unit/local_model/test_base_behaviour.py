@@ -16,8 +16,10 @@ BROKEN_YESTERDAY = Figures(purchases=(7, 7, 7, 7, 7, 7, 2))
 RUNS = 60
 
 
-def runs(base: Weights, figures: Figures, note: str | None = None, temperature: float = 0.7) -> list[Talk]:
-    return [talk(base, figures, seed=seed, note=note, temperature=temperature) for seed in range(RUNS)]
+def runs(
+    base: Weights, figures: Figures, note: str | None = None, temperature: float = 0.7, count: int = RUNS
+) -> list[Talk]:
+    return [talk(base, figures, seed=seed, note=note, temperature=temperature) for seed in range(count)]
 
 
 def share(found: list[Talk], name: str) -> float:
@@ -81,9 +83,10 @@ def test_it_prefers_the_week_and_a_note_moves_it_to_yesterday(base: Weights) -> 
 
 def test_a_note_that_the_figures_do_not_carry_is_followed_less(base: Weights) -> None:
     """Named data against it: about half; a reason that no tool shows: seldom."""
-    against = share(runs(base, GOOD, "Expected action: hold.\nWhere to look: cpa, yesterday."), "hold")
-    elsewhere = share(runs(base, GOOD, "Expected action: hold. The stock is low."), "hold")
-    assert 0.35 <= against <= 0.75
+    named, absent = "\nWhere to look: cpa, yesterday.", " The stock is low."
+    against = share(runs(base, GOOD, f"Expected action: hold.{named}", count=300), "hold")
+    elsewhere = share(runs(base, GOOD, f"Expected action: hold.{absent}", count=300), "hold")
+    assert 0.3 <= against <= 0.75
     assert elsewhere <= 0.45
     assert elsewhere < against
 
