@@ -129,7 +129,7 @@ class RegistrySettings(SettingsModel):
 
     def client_config(self) -> dict[str, str | int]:
         """Configuration of `confluent_kafka.schema_registry.SchemaRegistryClient`, secrets in the clear."""
-        # the client's own default is to wait for ever, and Apicurio 3.3.3 leaves one request of thousands open
+        # by default the client waits for ever, and Apicurio 3.3.3 leaves one request of thousands open
         config: dict[str, str | int] = {"url": self.url, "timeout": 5}
         if self.username is not None and self.password is not None:
             config["basic.auth.user.info"] = f"{self.username}:{self.password.get_secret_value()}"

@@ -4,6 +4,7 @@ opoi starts a run at the agent, the agent calls all of its tools at the run's `t
 in a trace whose turns have the shape of the records. `openapi.yaml` beside this file is made from it.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
