@@ -11,8 +11,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from agent.arms import ARMS, CannotAsk, Conversation
 from agent.as_of import AsOfToolBox, as_of_steps
-from agent.oracle import with_oracle
 from agent.ports import GenerationConfig, Model
 from agent.run import AgentDefinition, Limits, Price, Run
 from agent.runtime import Runtime, utc_now
@@ -28,8 +28,6 @@ from schemas.records import (
     Turn,
     Usage,
 )
-
-SUPPORTED_ARMS = ("unhinted", "opoi")
 
 
 class Artifacts(Protocol):
@@ -53,6 +51,7 @@ class _Outcome:
     reason: str | None
     usage: Usage
     run: Run | None = None
+    turns: tuple[Turn, ...] = ()
 
 
 def execute(
@@ -68,16 +67,19 @@ def execute(
 
     Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
     request that cannot be run is a trace with status `failed` and a reason that begins with one of
-    `unsupported_arm`, `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `artifact_missing`,
-    `artifact_broken`, `config_broken`, `decision_broken`; past its deadline it is `exhausted`.
+    `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `verdict_missing`, `turns_missing`,
+    `artifact_broken`, `config_broken`, `decision_broken`. Where prompt, toolset or AgentSpec is unknown
+    (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past its deadline
+    it is `exhausted`.
     """
     started_at = now()
     try:
         if started_at >= request.deadline_at:
             raise _NotRun("exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
         agent = target_agent(request.target, artifacts)
-        run = _run(request, decision, agent, model, price, now)
-        outcome = _Outcome(run.status, run.reason, run.usage, run)
+        conversation = _conversation(request, decision)
+        run = _run(request, decision, conversation, agent, model, price, now)
+        outcome = _Outcome(run.status, run.reason, run.usage, run, _turns(conversation, run))
     except _NotRun as error:
         outcome = _Outcome(error.status, str(error), Usage())
     return _trace(request, outcome, started_at, now())
@@ -103,7 +105,8 @@ def _artifact(artifacts: Artifacts, kind: str, artifact_id: str) -> bytes:
     content = artifacts.content(artifact_id)
     if content is None:
         raise _NotRun(
-            "failed", f"artifact_missing: no {kind} {artifact_id} is known; register the agent's version"
+            "version_skew",
+            f"artifact_missing: no {kind} {artifact_id} is known; register the agent's version",
         )
     if sha256(content) != artifact_id:
         raise _NotRun(
@@ -112,16 +115,28 @@ def _artifact(artifacts: Artifacts, kind: str, artifact_id: str) -> bytes:
     return content
 
 
+def _conversation(request: ReplayRequest, decision: AgentDecision) -> Conversation:
+    try:
+        return ARMS[request.arm](request, decision)
+    except CannotAsk as error:
+        raise _NotRun("failed", str(error)) from error
+
+
+def _turns(conversation: Conversation, run: Run) -> tuple[Turn, ...]:
+    if conversation.kept is None:
+        return run.turns
+    return (*conversation.kept, *run.turns[len(conversation.turns) :])
+
+
 def _run(
     request: ReplayRequest,
     decision: AgentDecision,
+    conversation: Conversation,
     agent: AgentDefinition,
     model: Model,
     price: Price | None,
     now: Callable[[], datetime],
 ) -> Run:
-    if request.arm not in SUPPORTED_ARMS:
-        raise _NotRun("failed", f"unsupported_arm: {request.arm!r} is none of {', '.join(SUPPORTED_ARMS)}")
     if request.target.endpoint is not None:
         raise _NotRun(
             "failed", f"unsupported_endpoint: {request.target.endpoint!r} cannot be replayed from here"
@@ -138,31 +153,19 @@ def _run(
         max_seconds=min(request.budget.max_seconds, (request.deadline_at - now()).total_seconds()),
         max_cost_micros=request.budget.max_cost_micros,
     )
+    if conversation.bare:
+        agent = AgentDefinition(agent.spec, "", ())
     tools = AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
     return Runtime(model, limits, price, now).run(
         agent,
-        _question(request, decision),
+        conversation.turns[0],
         tools,
         model_name=request.target.model,
         config=config,
         run_id=request.replay_id,
+        history=conversation.turns[1:],
+        read=conversation.read,
     )
-
-
-def _question(request: ReplayRequest, decision: AgentDecision) -> Turn:
-    """The decision's own first turn, byte for byte; the oracle is one further part of it."""
-    if not decision.turns or decision.turns[0].role != "user":
-        raise _NotRun("failed", "decision_broken: the decision does not begin with a user turn")
-    question = decision.turns[0]
-    if request.arm == "unhinted":
-        if request.oracle is not None:
-            raise _NotRun("failed", "oracle_unexpected: an un-hinted run was asked for with an oracle")
-        return question
-    if not request.oracle:
-        raise _NotRun(
-            "failed", f"oracle_missing: a run of arm {request.arm!r} was asked for without an oracle"
-        )
-    return with_oracle(question, request.oracle)
 
 
 def _trace(
@@ -184,7 +187,7 @@ def _trace(
         target=request.target,
         status=outcome.status,
         reason=outcome.reason,
-        turns=run.turns if run else (),
+        turns=outcome.turns,
         action=action,
         rationale=decided.rationale if decided else None,
         misses=run.misses if run else 0,
@@ -193,4 +196,5 @@ def _trace(
         attempts=run.attempts if run else 0,
         started_at=started_at,
         finished_at=finished_at,
+        case_number=request.case_number,
     )

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.decision import Decision
+from agent.settings import ReplaySettings
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import IntendedWrite, TraceStatus, Turn, Usage
@@ -45,6 +46,15 @@ class Price:
         fresh = max(0, (usage.input_tokens or 0) - cached)
         generated = (usage.output_tokens or 0) + (usage.thought_tokens or 0)
         return round((fresh * self.input + cached * self.cached + generated * self.output) / 1_000_000)
+
+
+def price_of(settings: ReplaySettings, model: str) -> Price | None:
+    """The price of a model in US dollars; None where the settings name none, so that money is not bounded."""
+    found = settings.prices.get(model)
+    if found is None:
+        return None
+    cached = found.input if found.cached is None else found.cached
+    return Price("USD", found.input, cached, found.output)
 
 
 @dataclass(frozen=True, slots=True)

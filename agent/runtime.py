@@ -5,7 +5,7 @@ broker; what a run gave is made of the same types as the records that carry it.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -16,11 +16,13 @@ from agent.ports import (
     Message,
     Model,
     ModelError,
+    ModelGone,
     ModelRefused,
     ModelRequest,
     ToolBox,
 )
 from agent.run import AgentDefinition, Limits, Price, Run
+from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import Part, TraceStatus, Turn, Usage
 
@@ -50,6 +52,7 @@ class _State:
     model_name: str
     config: GenerationConfig
     run_id: str
+    read: Callable[[AgentSpec, str], Decision]
     messages: list[Message]
     started: float = field(default_factory=time.monotonic)
     usage: Usage = field(default_factory=Usage)
@@ -88,14 +91,18 @@ class Runtime:
         model_name: str,
         config: GenerationConfig,
         run_id: str,
+        history: Sequence[Turn] = (),
+        read: Callable[[AgentSpec, str], Decision] = read_decision,
     ) -> Run:
-        """Let the agent answer `question`. Seeds follow from `run_id`.
+        """Let the agent answer `question`, or go on from `history`, the turns after it. Seeds follow from
+        `run_id`; `read` raises InvalidDecision.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent: run it again later
         under the same id. Everything else is a status of the run.
         """
         started_at = self.now()
-        state = _State(agent, tools, model_name, config, run_id, [Message(question)])
+        messages = [Message(turn) for turn in (question, *history)]
+        state = _State(agent, tools, model_name, config, run_id, read, messages)
         status: TraceStatus = "completed"
         reason = None
         try:
@@ -130,7 +137,7 @@ class Runtime:
         request = ModelRequest(
             model=state.model_name,
             contents=tuple(state.messages),
-            system=state.agent.system_prompt,
+            system=state.agent.system_prompt or None,
             declarations=state.agent.declarations,
             config=state.config,
             seed=turn_seed(state.run_id, state.usage.model_calls),
@@ -138,6 +145,9 @@ class Runtime:
         )
         try:
             reply = self.model.generate(request)
+        except ModelGone as error:
+            state.attempts += error.attempts
+            raise _Ended("version_skew", f"model_gone: {error}") from error
         except ModelRefused as error:
             state.attempts += error.attempts
             status: TraceStatus = "invalid" if error.code is None else "failed"
@@ -211,7 +221,7 @@ def _read_decisions(state: _State, turn: Turn) -> None:
         if part.kind != "text" or not (part.text or "").lstrip().startswith("{"):
             continue
         try:
-            state.decision = read_decision(state.agent.spec, part.text or "")
+            state.decision = state.read(state.agent.spec, part.text or "")
         except InvalidDecision as error:
             state.fault = str(error)
 
@@ -237,7 +247,8 @@ def _check_writes(state: _State) -> None:
     if state.decision is None:
         raise _Ended("invalid", f"no_decision: {state.fault}")
     decided = _decided_write(state)
-    if decided is not None and decided not in state.written:
+    # an agent without tools can only say what it would do
+    if decided is not None and decided not in state.written and state.agent.declarations:
         raise _Ended("invalid", f"write_missing: {' '.join(decided)} was decided but not called")
     others = [" ".join(call) for call in state.written if call != decided]
     if others:

@@ -34,6 +34,10 @@ class PastDeadline(Exception):
     """The request's deadline passed before the run began."""
 
 
+class CalledOff(Exception):
+    """Another verdict took the place of the request's before the run began."""
+
+
 Landing = AgentTrace | Exception
 Stage = Literal["waiting", "running", "publishing", "settled", "failed"]
 
@@ -69,12 +73,21 @@ class Flight:
         return self.asked.request.replay_id
 
 
-def take_off(flight: Flight, execute: Execute, outage: Outage, land: Callable[[Landing], None]) -> None:
-    """Begins the run; `land` is called from its thread with what came of it."""
+def take_off(
+    flight: Flight,
+    execute: Execute,
+    outage: Outage,
+    land: Callable[[Landing], None],
+    is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
+) -> None:
+    """Begins the run; `land` is called from its thread with what came of it.
+
+    `is_called_off` is asked before each try, from the run's thread.
+    """
 
     def fly() -> None:
         try:
-            landing: Landing = _run(flight, execute, outage)
+            landing: Landing = _run(flight, execute, outage, is_called_off)
         except Exception as error:  # noqa: BLE001 - judged by the worker
             landing = error
         land(landing)
@@ -83,7 +96,9 @@ def take_off(flight: Flight, execute: Execute, outage: Outage, land: Callable[[L
     threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
 
 
-def _run(flight: Flight, execute: Execute, outage: Outage) -> AgentTrace:
+def _run(
+    flight: Flight, execute: Execute, outage: Outage, is_called_off: Callable[[ReplayRequest], bool]
+) -> AgentTrace:
     request, decision = flight.asked.request, flight.asked.decision
     while True:
         permit = outage.permit(seconds_left(request))
@@ -94,6 +109,9 @@ def _run(flight: Flight, execute: Execute, outage: Outage) -> AgentTrace:
         if not flight.wanted:
             outage.unused(permit)
             raise Unwanted
+        if is_called_off(request):
+            outage.unused(permit)
+            raise CalledOff
         flight.running_since = time.monotonic()
         flight.stage = "running"
         try:

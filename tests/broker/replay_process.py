@@ -51,7 +51,7 @@ def main(config: dict[str, Any]) -> int:
     settings = Settings(
         home=Path(config["home"]),
         kafka=config["kafka"],
-        replay={"concurrency": config["concurrency"]},
+        replay={key: config[key] for key in ("concurrency", "attempts_per_day")},
         worker={"name": config["name"]},
     )
     folders = Folders(settings.home, "replay", settings.worker.name)
