@@ -132,9 +132,13 @@ class ReplayWorker:
         return (
             not self._stopping
             and not self._lookout.paused
-            and not self._model.ongoing
+            and (not self._model.ongoing or not self._somebody_asks())
             and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
+
+    def _somebody_asks(self) -> bool:
+        """Whether a run is there to find out that the model is back."""
+        return any(flight.stage in ("waiting", "running") for flight in self._flights.values())
 
     def _may_begin(self) -> bool:
         return self._is_ready() and len(self._flights) < self._bounds.concurrency
