@@ -21,6 +21,9 @@ class Cancelled:
     def __init__(self) -> None:
         self._below: dict[str, tuple[int, datetime]] = {}
 
+    def __len__(self) -> int:
+        return len(self._below)
+
     def take(self, record: Record) -> None:
         """Folds one cancellation in; the order does not matter."""
         assert isinstance(record, Cancellation)

@@ -68,7 +68,9 @@ def main(config: dict[str, Any]) -> int:
         time.sleep(config["slow_seconds"] if kind == "slow" else config["fast_seconds"])
         if kind == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        trace = builders.trace(request, builders.action())
+        # two runs of one request are told apart
+        turns = builders.conversation(f"Seen by {os.getpid()}.", builders.action(), request.oracle)
+        trace = builders.trace(request, builders.action(), turns=turns)
         return trace.model_copy(update={"rationale": HAZE}) if kind == "large" else trace
 
     def work() -> None:
