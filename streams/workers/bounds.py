@@ -2,6 +2,12 @@
 
 from dataclasses import dataclass
 
+MOST_IN_HAND = 32
+"""Records that wait in memory for a run to end: partitions that were paused give records only half a second
+after they are resumed."""
+MOST_UNACKNOWLEDGED = 64
+"""Answers that may wait for the broker before intake holds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bounds:

@@ -21,7 +21,7 @@ from streams.kafka_clients import CheckedProducer
 from streams.processors.outputs import BrokenStep, Encoder, RecordCodec
 from streams.steps.contract import Coordinates, Output
 from streams.workers import metrics
-from streams.workers.bounds import Bounds
+from streams.workers.bounds import MOST_IN_HAND, MOST_UNACKNOWLEDGED, Bounds
 from streams.workers.bulletins import Bulletins
 from streams.workers.flights import (
     CalledOff,
@@ -51,11 +51,6 @@ from streams.workers.requests import (
 )
 
 POLL_SECONDS = 0.02
-MOST_IN_HAND = 32
-"""Records that wait in memory for a run to end: partitions that were paused give records only half a second
-after they are resumed."""
-MOST_UNACKNOWLEDGED = 64
-"""Answers that may wait for the broker before intake holds."""
 
 log = structlog.get_logger(__name__)
 
