@@ -67,6 +67,11 @@ class Flight:
         """Whether the very record of `ticket` asked for it."""
         return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
 
+    def also_for(self, asked: Asked) -> None:
+        """A further record asks for the same run: of two cases the later one's word counts."""
+        if asked.request.case_number > self.asked.request.case_number:
+            self.asked = asked
+
     @property
     def replay_id(self) -> str:
         """The replay."""
@@ -99,8 +104,9 @@ def take_off(
 def _run(
     flight: Flight, execute: Execute, outage: Outage, is_called_off: Callable[[ReplayRequest], bool]
 ) -> AgentTrace:
-    request, decision = flight.asked.request, flight.asked.decision
     while True:
+        # anew each time: a later case may ask for the same run while this one waits
+        request, decision = flight.asked.request, flight.asked.decision
         permit = outage.permit(seconds_left(request))
         if permit is None or seconds_left(request) <= 0:
             if permit is not None:

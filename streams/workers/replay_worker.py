@@ -188,6 +188,7 @@ class ReplayWorker:
             if flying.stage == "settled":
                 ticket.done()
         elif flying is not None:
+            flying.also_for(asked)
             self._replies.answer(ticket, (answer(ticket.arrived, asked, "duplicate", "in_flight"),))
         elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
             self._replies.answer(ticket, instead)
@@ -218,11 +219,11 @@ class ReplayWorker:
         ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
         if ticket is None:
             self._forget(flight)
-        elif isinstance(landing, Unwanted):
-            # it came back to us between the look and the landing
-            self._take_off(flight)
-        elif isinstance(landing, CalledOff):
+        elif isinstance(landing, CalledOff) and self._bulletins.is_cancelled(flight.asked.request):
             self._settle(flight, cancelled(ticket.arrived, flight.asked))
+        elif isinstance(landing, Unwanted | CalledOff):
+            # it came back to us, or was asked for again, between the look and the landing
+            self._take_off(flight)
         elif isinstance(landing, PastDeadline):
             self._settle(flight, past_deadline(ticket.arrived, flight.asked))
         elif isinstance(landing, Exception):

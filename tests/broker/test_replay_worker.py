@@ -214,6 +214,17 @@ def test_a_model_that_is_away_is_waited_for(world: World) -> None:
     assert world.read("opoi.dead-letters") == []
 
 
+def test_a_model_is_asked_whether_it_is_back_also_when_nothing_waits_for_it(world: World) -> None:
+    world.away.touch()
+    world.ask([world.request("fast-late", deadline=3)])
+    worker = world.worker()
+    wait_for(lambda: world.outcomes() == {("superseded", "past_deadline"): 1})
+    world.away.unlink()
+    asked = world.ask(world.request(f"fast-{n}") for n in range(5))
+    wait_for(lambda: set(world.starts()) >= set(asked))
+    assert worker.stop() == 0
+
+
 def test_a_registry_that_is_away_is_waited_for_on_both_sides(world: World) -> None:
     world.registry_away.touch()
     asked = world.ask(world.request(f"fast-{n}") for n in range(20))

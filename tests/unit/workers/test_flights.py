@@ -89,6 +89,18 @@ def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
     assert len(called_off) == 1
 
 
+def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
+    one, _ = flight()
+    earlier = one.asked
+    later = Asked(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
+    one.also_for(later)
+    one.also_for(earlier)
+    assert one.asked is later
+    landed: SimpleQueue[Landing] = SimpleQueue()
+    take_off(one, Agent(), Outage("the model"), landed.put, lambda request: request.case_number < 3)
+    assert isinstance(landed.get(timeout=10), AgentTrace)
+
+
 def test_any_other_fault_lands_as_it_is() -> None:
     fault = KeyError("ours")
     assert landing(flight()[0], Agent(fault)) is fault
