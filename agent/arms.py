@@ -38,11 +38,6 @@ class Conversation:
     read: Read = read_decision
     """How the answer is read."""
 
-    @property
-    def is_the_agents(self) -> bool:
-        """Whether it begins as a run of the agent does, so that the agent's own service can run it."""
-        return not self.bare and len(self.turns) == 1
-
 
 Arm = Callable[[ReplayRequest, AgentDecision], Conversation]
 

@@ -137,7 +137,8 @@ def _run(
     price: Price | None,
     now: Callable[[], datetime],
 ) -> Run:
-    if request.target.endpoint is not None:
+    # a bare model is asked from here, whoever serves the agent
+    if request.target.endpoint is not None and not conversation.bare:
         raise _NotRun(
             "failed", f"unsupported_endpoint: {request.target.endpoint!r} cannot be replayed from here"
         )
