@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from agent.decision import Decision, InvalidDecision, read_decision
+from agent.decision import Decision, InvalidDecision, Read, read_decision
 from agent.guards import check_decision
 from agent.ports import Message, ToolBox
 from agent.run import AgentDefinition
@@ -72,7 +72,7 @@ def _objects(turn: Turn) -> Sequence[str]:
 
 @dataclass(slots=True)
 class MainConversation:
-    """The agent's own conversation; `values` is the decision's input."""
+    """The agent's own conversation; `values` is the decision's input, `how` reads its decision."""
 
     agent: AgentDefinition
     tools: ToolBox
@@ -80,6 +80,7 @@ class MainConversation:
     messages: list[Message]
     values: Mapping[str, Any]
     max_turns: int
+    how: Read = read_decision
     usage: Usage = field(default_factory=Usage)
     corrections: int = 0
     decision: Decision | None = None
@@ -92,9 +93,11 @@ class MainConversation:
         valid = False
         for text in _objects(turn):
             try:
-                decision = read_decision(self.agent.spec, text)
-                turns = [message.turn for message in self.messages]
-                check_decision(self.agent.spec, decision, self.values, turns)
+                decision = self.how(self.agent.spec, text)
+                # a bare model has read nothing that it could be held against
+                if self.agent.declarations:
+                    turns = [message.turn for message in self.messages]
+                    check_decision(self.agent.spec, decision, self.values, turns)
             except InvalidDecision as error:
                 fault = Fault("no_decision", str(error))
             else:
@@ -106,7 +109,8 @@ class MainConversation:
         if self.decision is None:
             return Fault("no_decision", "the model wrote no decision")
         decided = self.decided_write()
-        if decided is not None and decided not in self.written:
+        # an agent without tools can only say what it would do
+        if decided is not None and decided not in self.written and self.agent.declarations:
             return Fault("write_missing", f"{' '.join(decided)} was decided but not called")
         return None
 

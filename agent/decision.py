@@ -1,7 +1,7 @@
 """The decision that an agent writes: a JSON object whose rationale comes before the action."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +51,10 @@ class Decision:
     cited_metrics: tuple[CitedMetric, ...]
     action: Action
     write: tuple[str, Mapping[str, Any]] | None
+
+
+Read = Callable[[AgentSpec, str], Decision]
+"""How a model's text becomes a decision. Raises InvalidDecision."""
 
 
 def read_decision(spec: AgentSpec, text: str) -> Decision:

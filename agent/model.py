@@ -19,6 +19,7 @@ from agent.ports import (
     Message,
     ModelAway,
     ModelError,
+    ModelGone,
     ModelRefused,
     ModelReply,
     ModelRequest,
@@ -303,13 +304,15 @@ def _backoff(deadline: float) -> Callable[[Exception], bool | float]:
 
 
 def _retry_delay(error: errors.APIError) -> float | None:
-    """Seconds of the error's google.rpc.RetryInfo, such as `"retryDelay": "3.5s"`; None where absent."""
+    """Seconds of the error's google.rpc.RetryInfo, such as `"retryDelay": "3.5s"`, else of its Retry-After
+    header; None where absent."""
     details = error.details.get("error", {}) if isinstance(error.details, dict) else {}
     for detail in details.get("details") or []:
         found = re.fullmatch(r"(\d+(?:\.\d+)?)s", str(detail.get("retryDelay", "")))
         if str(detail.get("@type", "")).endswith("google.rpc.RetryInfo") and found:
             return float(found[1])
-    return None
+    header = str(getattr(error.response, "headers", {}).get("retry-after", ""))
+    return float(header) if header.isdecimal() else None
 
 
 def _typed(error: errors.APIError, model: str, attempts: int) -> ModelError:
@@ -319,5 +322,7 @@ def _typed(error: errors.APIError, model: str, attempts: int) -> ModelError:
     if error.code in _KEY_REFUSED:
         return ModelAway(f"{text}; check the API key or the machine's Google credentials", attempts=attempts)
     if error.code == 408 or error.code >= 500:
-        return ModelAway(text, attempts=attempts)
+        return ModelAway(text, retry_after=_retry_delay(error), attempts=attempts)
+    if error.code == 404 and error.status == "NOT_FOUND":
+        return ModelGone(text, code=error.code, attempts=attempts)
     return ModelRefused(text, code=error.code, attempts=attempts)

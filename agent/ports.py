@@ -71,10 +71,12 @@ class Model(Protocol):
 
 
 class ModelError(Exception):
-    """Base of how a model can fail; `attempts` counts the requests that were made."""
+    """Base of how a model can fail; `attempts` counts the requests that were made, `retry_after` is the
+    server's own delay in seconds, where it gave one."""
 
-    def __init__(self, text: str, *, attempts: int = 1) -> None:
+    def __init__(self, text: str, *, retry_after: float | None = None, attempts: int = 1) -> None:
         super().__init__(text)
+        self.retry_after = retry_after
         self.attempts = attempts
 
 
@@ -83,11 +85,7 @@ class ModelAway(ModelError):
 
 
 class QuotaExceeded(ModelError):
-    """The model's quota is used up; `retry_after` is the server's own delay in seconds, where it gave one."""
-
-    def __init__(self, text: str, *, retry_after: float | None = None, attempts: int = 1) -> None:
-        super().__init__(text, attempts=attempts)
-        self.retry_after = retry_after
+    """The model's quota is used up."""
 
 
 class ModelRefused(ModelError):
@@ -97,6 +95,10 @@ class ModelRefused(ModelError):
     def __init__(self, text: str, *, code: int | None = None, attempts: int = 1) -> None:
         super().__init__(text, attempts=attempts)
         self.code = code
+
+
+class ModelGone(ModelRefused):
+    """The server knows no model of this name, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from pydantic import ValidationError
 
+from agent.arms import ARMS, CannotAsk, Conversation
 from agent.as_of import AsOfToolBox, as_of_steps
-from agent.oracle import with_oracle
 from agent.ports import GenerationConfig, Model
 from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run
 from agent.runtime import Runtime, utc_now
@@ -28,8 +28,6 @@ from schemas.records import (
     Turn,
     Usage,
 )
-
-SUPPORTED_ARMS = ("unhinted", "opoi")
 
 
 class Artifacts(Protocol):
@@ -71,6 +69,7 @@ class _Outcome:
     reason: str | None
     usage: Usage
     run: Run | None = None
+    turns: tuple[Turn, ...] = ()
     endpoint: str | None = None
 
 
@@ -88,18 +87,20 @@ def execute(
 
     Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
     request that cannot be run is a trace with status `failed` and a reason that begins with one of
-    `unsupported_arm`, `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `artifact_missing`,
-    `artifact_broken`, `config_broken`, `decision_broken`; past its deadline it is `exhausted`. The target of
-    the trace names the endpoint where the agent ran.
+    `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `verdict_missing`, `turns_missing`,
+    `artifact_broken`, `config_broken`, `decision_broken`. Where prompt, toolset or AgentSpec is unknown
+    (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past its deadline
+    it is `exhausted`. The target of the trace names the endpoint where the agent ran.
     """
     started_at = now()
     try:
         if started_at >= request.deadline_at:
             raise _NotRun("exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
         agent = target_agent(request.target, artifacts)
-        endpoint = remote.endpoint(request.target, agent.spec) if remote else request.target.endpoint
-        run = _run(request, decision, agent, model, price, now, endpoint, remote)
-        outcome = _Outcome(run.status, run.reason, run.usage, run, endpoint)
+        conversation = _conversation(request, decision)
+        endpoint = _endpoint(request, conversation, agent, remote)
+        run = _run(request, decision, conversation, agent, model, price, now, endpoint, remote)
+        outcome = _Outcome(run.status, run.reason, run.usage, run, _turns(conversation, run), endpoint)
     except _NotRun as error:
         outcome = _Outcome(error.status, str(error), Usage())
     return _trace(request, outcome, started_at, now())
@@ -125,7 +126,8 @@ def _artifact(artifacts: Artifacts, kind: str, artifact_id: str) -> bytes:
     content = artifacts.content(artifact_id)
     if content is None:
         raise _NotRun(
-            "failed", f"artifact_missing: no {kind} {artifact_id} is known; register the agent's version"
+            "version_skew",
+            f"artifact_missing: no {kind} {artifact_id} is known; register the agent's version",
         )
     if sha256(content) != artifact_id:
         raise _NotRun(
@@ -134,9 +136,23 @@ def _artifact(artifacts: Artifacts, kind: str, artifact_id: str) -> bytes:
     return content
 
 
+def _conversation(request: ReplayRequest, decision: AgentDecision) -> Conversation:
+    try:
+        return ARMS[request.arm](request, decision)
+    except CannotAsk as error:
+        raise _NotRun("failed", str(error)) from error
+
+
+def _turns(conversation: Conversation, run: Run) -> tuple[Turn, ...]:
+    if conversation.kept is None:
+        return run.turns
+    return (*conversation.kept, *run.turns[len(conversation.turns) :])
+
+
 def _run(
     request: ReplayRequest,
     decision: AgentDecision,
+    conversation: Conversation,
     agent: AgentDefinition,
     model: Model,
     price: Price | None,
@@ -144,14 +160,14 @@ def _run(
     endpoint: str | None,
     remote: Remote | None,
 ) -> Run:
-    if request.arm not in SUPPORTED_ARMS:
-        raise _NotRun("failed", f"unsupported_arm: {request.arm!r} is none of {', '.join(SUPPORTED_ARMS)}")
     limits = Limits(
         max_turns=request.budget.max_turns,
         max_output_tokens=request.budget.max_output_tokens,
         max_seconds=min(request.budget.max_seconds, (request.deadline_at - now()).total_seconds()),
         max_cost_micros=request.budget.max_cost_micros,
     )
+    if conversation.bare:
+        agent = AgentDefinition(agent.spec, "", ())
     runtime: AgentRuntime = Runtime(model, limits, price, now)
     config = GenerationConfig()
     if endpoint is None:
@@ -163,13 +179,30 @@ def _run(
         runtime = remote.runtime(endpoint, request.target, decision, limits, price, now)
     return runtime.run(
         agent,
-        _question(request, decision),
+        conversation.turns[0],
         AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision)),
         model_name=request.target.model,
         config=config,
         run_id=request.replay_id,
         values=json.loads(decision.input_json),
+        history=conversation.turns[1:],
+        read=conversation.read,
     )
+
+
+def _endpoint(
+    request: ReplayRequest, conversation: Conversation, agent: AgentDefinition, remote: Remote | None
+) -> str | None:
+    """Where the conversation is held; None: here."""
+    if conversation.bare:
+        return None  # a bare model is asked from here, whoever serves the agent
+    endpoint = remote.endpoint(request.target, agent.spec) if remote else request.target.endpoint
+    if endpoint is not None and len(conversation.turns) > 1:
+        raise _NotRun(
+            "failed",
+            f"unsupported_endpoint: {endpoint!r} runs its agent from the beginning, not {request.arm}",
+        )
+    return endpoint
 
 
 def _config(target: TargetAgent) -> GenerationConfig:
@@ -179,22 +212,6 @@ def _config(target: TargetAgent) -> GenerationConfig:
         raise _NotRun(
             "failed", f"config_broken: {error.error_count()} faults in the generation config"
         ) from error
-
-
-def _question(request: ReplayRequest, decision: AgentDecision) -> Turn:
-    """The decision's own first turn, byte for byte; the oracle is one further part of it."""
-    if not decision.turns or decision.turns[0].role != "user":
-        raise _NotRun("failed", "decision_broken: the decision does not begin with a user turn")
-    question = decision.turns[0]
-    if request.arm == "unhinted":
-        if request.oracle is not None:
-            raise _NotRun("failed", "oracle_unexpected: an un-hinted run was asked for with an oracle")
-        return question
-    if not request.oracle:
-        raise _NotRun(
-            "failed", f"oracle_missing: a run of arm {request.arm!r} was asked for without an oracle"
-        )
-    return with_oracle(question, request.oracle)
 
 
 def _trace(
@@ -216,7 +233,7 @@ def _trace(
         target=request.target.model_copy(update={"endpoint": outcome.endpoint or request.target.endpoint}),
         status=outcome.status,
         reason=outcome.reason,
-        turns=run.turns if run else (),
+        turns=outcome.turns,
         sub_agent_runs=run.sub_agent_runs if run else (),
         action=action,
         rationale=decided.rationale if decided else None,
@@ -226,4 +243,5 @@ def _trace(
         attempts=run.attempts if run else 0,
         started_at=started_at,
         finished_at=finished_at,
+        case_number=request.case_number,
     )

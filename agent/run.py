@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from agent.decision import Decision
+from agent.decision import Decision, Read, read_decision
 from agent.ports import GenerationConfig, ToolBox
+from agent.settings import ReplaySettings
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import IntendedWrite, SubAgentRun, TraceStatus, Turn, Usage
@@ -46,6 +47,15 @@ class Price:
         fresh = max(0, (usage.input_tokens or 0) - cached)
         generated = (usage.output_tokens or 0) + (usage.thought_tokens or 0)
         return round((fresh * self.input + cached * self.cached + generated * self.output) / 1_000_000)
+
+
+def price_of(settings: ReplaySettings, model: str) -> Price | None:
+    """The price of a model in US dollars; None where the settings name none, so that money is not bounded."""
+    found = settings.prices.get(model)
+    if found is None:
+        return None
+    cached = found.input if found.cached is None else found.cached
+    return Price("USD", found.input, cached, found.output)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +104,12 @@ class AgentRuntime(Protocol):
         config: GenerationConfig,
         run_id: str,
         values: Mapping[str, Any] | None = None,
+        history: Sequence[Turn] = (),
+        read: Read = read_decision,
     ) -> Run:
-        """Let the agent answer `question`; `values` is the decision's input. Seeds follow from `run_id`.
+        """Let the agent answer `question`, or go on from `history`, the turns after it.
+
+        `values` is the decision's input; `read` reads the decision; seeds follow from `run_id`.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent.
         """

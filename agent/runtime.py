@@ -6,7 +6,7 @@ broker; what a run gave is made of the same types as the records that carry it.
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -21,11 +21,13 @@ from agent.conversation import (
     check_finish,
     model_turns,
 )
+from agent.decision import Read, read_decision
 from agent.ports import (
     GenerationConfig,
     Message,
     Model,
     ModelError,
+    ModelGone,
     ModelRefused,
     ModelRequest,
     ToolBox,
@@ -78,17 +80,18 @@ class Runtime:
         config: GenerationConfig,
         run_id: str,
         values: Mapping[str, Any] | None = None,
+        history: Sequence[Turn] = (),
+        read: Read = read_decision,
     ) -> Run:
-        """Let the agent answer `question`; `values` is the decision's input. Seeds follow from `run_id`.
+        """Let the agent answer `question`, or go on from `history`, the turns after it; see `AgentRuntime`.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent: run it again later
         under the same id. Everything else is a status of the run.
         """
         started_at = self.now()
         frame = _Frame(model_name, config)
-        talk = MainConversation(
-            agent, tools, run_id, [Message(question)], values or {}, self.limits.max_turns
-        )
+        messages = [Message(turn) for turn in (question, *history)]
+        talk = MainConversation(agent, tools, run_id, messages, values or {}, self.limits.max_turns, read)
         status: TraceStatus = "completed"
         reason = None
         try:
@@ -144,7 +147,7 @@ class Runtime:
         request = ModelRequest(
             model=frame.model_name,
             contents=tuple(talk.messages),
-            system=talk.agent.system_prompt,
+            system=talk.agent.system_prompt or None,
             declarations=talk.agent.declarations,
             config=frame.config,
             seed=turn_seed(talk.run_id, model_turns(talk)),
@@ -152,6 +155,9 @@ class Runtime:
         )
         try:
             reply = self.model.generate(request)
+        except ModelGone as error:
+            frame.attempts += error.attempts
+            raise Ended("version_skew", f"model_gone: {error}") from error
         except ModelRefused as error:
             frame.attempts += error.attempts
             status: TraceStatus = "invalid" if error.code is None else "failed"

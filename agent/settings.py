@@ -52,6 +52,21 @@ class EndpointSettings(SettingsModel):
     """Bearer token that the agent asks for, where it does."""
 
 
+MICROS_PER_CENT = 10_000
+"""Millionths of a US dollar in a cent."""
+
+
+class ModelPrice(SettingsModel):
+    """What a million tokens of a model cost, in millionths of a US dollar."""
+
+    input: Annotated[int, Field(ge=0)]
+    """Prompt tokens."""
+    cached: Annotated[int | None, Field(ge=0)] = None
+    """Prompt tokens served from a cache; absent: as `input`."""
+    output: Annotated[int, Field(ge=0)]
+    """Generated tokens, those of thought included."""
+
+
 class ReplaySettings(SettingsModel):
     """Bounds of the replay worker, and the secret of its oracles."""
 
@@ -65,10 +80,24 @@ class ReplaySettings(SettingsModel):
     """Tokens, in and out, of one replay."""
     max_turns: Annotated[int, Field(ge=1)] = 24
     """Model turns of one replay."""
+    attempts_per_case: Annotated[int, Field(ge=1)] = 1000
+    """Model calls of all runs of one case, tries after 429 and 5xx included."""
+    tokens_per_case: Annotated[int, Field(ge=1)] = 20_000_000
+    """Tokens, in and out, of all runs of one case."""
+    seconds_per_case: Annotated[float, Field(gt=0)] = 21_600.0
+    """Length of all runs of one case, added up."""
     cost_per_case: Annotated[int, Field(ge=0)] = 500
     """Money for all runs of one case, US cents."""
+    attempts_per_day: Annotated[int | None, Absent] = None
+    """Model calls of all runs of one agent and UTC day; absent: not bounded."""
+    tokens_per_day: Annotated[int | None, Absent] = None
+    """Tokens, in and out, of all runs of one agent and UTC day; absent: not bounded."""
+    seconds_per_day: Annotated[float | None, Absent] = None
+    """Length of all runs of one agent and UTC day, added up; absent: not bounded."""
     cost_per_day: Annotated[int, Field(ge=0)] = 20_000
     """Money for all runs of one agent and UTC day, US cents."""
+    prices: dict[str, ModelPrice] = Field(default_factory=dict)
+    """Prices by model name, as JSON; money is bounded only where the model has one."""
     oracle_secret: SecretStr = SecretStr("opoi-local")
     """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)

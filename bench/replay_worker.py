@@ -42,9 +42,11 @@ from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
 from streams.processors.keeper import Folders
 from streams.processors.settings import WorkerSettings
-from streams.workers.controls import Controls
+from streams.steps.budgets import Allowance
+from streams.workers.bounds import Bounds
+from streams.workers.bulletins import Bulletins
 from streams.workers.guards import Guards
-from streams.workers.replay_worker import Bounds, ReplayWorker
+from streams.workers.replay_worker import ReplayWorker
 from streams.workers.requests import REQUESTS, STAGE
 
 MODEL_SECONDS = 1.0
@@ -151,8 +153,9 @@ def measure(broker: Broker, folder: Path, protocol: str, concurrency: int, secon
         producer.send(REQUESTS, key, CODEC.encode(REQUESTS, request))
     producer.flush()
     agent = Agent()
+    bulletins = Bulletins(kafka, CODEC, STAGE, Allowance())
     guards = Guards.in_folders(Folders(folder, STAGE, prefix), WorkerSettings())
-    worker = ReplayWorker(kafka, CODEC, agent, Controls(kafka, STAGE), guards, Bounds(concurrency))
+    worker = ReplayWorker(kafka, CODEC, agent, bulletins, guards, Bounds(concurrency))
     thread = threading.Thread(target=worker.run)
     thread.start()
     while agent.ended < count:

@@ -48,6 +48,8 @@ class TopicSpec(BaseModel):
     max_message_bytes: int = 4 * MIB
     sink: bool = True
     """Whether the sink writes it to ClickHouse."""
+    looked_up: bool = False
+    """Whether its consumers look things up in it: a stage accounts for none of its records."""
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     example: str | None = Field(default=None)

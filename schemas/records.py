@@ -228,8 +228,8 @@ class TargetAgent(Record):
     """Generation config with the thinking setting, canonical JSON."""
 
 
-# How a run ended: `completed` with a decision; `invalid`: it ended without a valid one; `refused`: the model would not go on; `exhausted`: a budget ran out; `failed`: a fault outside the model's answer; `cancelled`: a newer verdict took its place.
-TraceStatus = Literal["completed", "invalid", "refused", "exhausted", "failed", "cancelled"]
+# How a run ended: `completed` with a decision; `invalid`: it ended without a valid one; `refused`: the model would not go on; `exhausted`: a budget ran out; `failed`: a fault outside the model's answer; `cancelled`: a newer verdict took its place; `version_skew`: the decision's prompt, toolset or model no longer runs.
+TraceStatus = Literal["completed", "invalid", "refused", "exhausted", "failed", "cancelled", "version_skew"]
 
 
 class IntendedWrite(Record):
@@ -307,6 +307,8 @@ class AgentTrace(Record):
     """Start of the run."""
     finished_at: Timestamp
     """End of the run."""
+    case_number: Int = 0
+    """Case number of its request."""
     caused_by: tuple[Cause, ...] = ()
     """The input records that led to this one; outside the identity."""
 
@@ -386,6 +388,29 @@ class Budget(Record):
     """Millionths of one currency unit; null: not bounded."""
 
 
+class Cancellation(Record):
+    """Replays of a decision that are no longer wanted, since another verdict counts now."""
+
+    schema_name: ClassVar[str] = "opoi.Cancellation"
+
+    agent: str
+    """Name of the agent."""
+    account_id: str
+    """Account that the decision is about."""
+    decision_id: str
+    """The decision, unique within its agent."""
+    case_number: Int
+    """Requests of this decision with a lower case number are not to be run."""
+    reason: str
+    """Short stable code: what took the verdict's place."""
+    until: Timestamp
+    """Deadline of the last request that it cancels; it says nothing past that."""
+    cancelled_at: Timestamp
+    """Broker time of the review that led to it."""
+    caused_by: tuple[Cause, ...] = ()
+    """The input records that led to this one; outside the identity."""
+
+
 # `complete`: all that was wanted is in; `deadline`: closed by its deadline with what there was; `withdrawn`: the verdict no longer stands.
 CaseStatus = Literal["complete", "deadline", "withdrawn"]
 
@@ -413,6 +438,10 @@ class CaseTry(Record):
     """Offset of the trace that counts."""
     trace: bytes | None = None
     """Its framed AgentTrace, byte for byte: of the chosen try and of the first that completed; null elsewhere."""
+    reason: str | None = None
+    """Why it did not complete."""
+    followed: bool = False
+    """Whether it reached the action that its oracle named."""
 
 
 class CaseArm(Record):
@@ -430,6 +459,25 @@ class CaseArm(Record):
     """Why no more were asked for."""
     chosen_replay_id: str | None = None
     """The try whose trace goes on; null where none does."""
+
+
+class Spent(Record):
+    """What runs used, summed."""
+
+    schema_name: ClassVar[str] = "opoi.Spent"
+
+    runs: Int = 0
+    """Runs that were counted."""
+    attempts: Int = 0
+    """Model attempts, retries after 429 and 5xx included."""
+    tokens: Long = 0
+    """Tokens in and out, those of thought included."""
+    seconds: float = 0.0
+    """Wall-clock seconds of the runs, one after the other."""
+    cost_micros: Long | None = None
+    """Money in millionths of one US dollar; null where no run's model has a price in the settings."""
+    unpriced_runs: Int = 0
+    """Runs whose model has no price in the settings; while there are any, money is not bounded by them."""
 
 
 class Case(Record):
@@ -461,6 +509,14 @@ class Case(Record):
     """What was run; empty where nothing was."""
     closed_at: Timestamp
     """Broker time of the input that closed it."""
+    control_sample: bool = False
+    """Whether every arm ran a fixed number of times; rates are compared among such cases only."""
+    stop_reason: str | None = None
+    """Why no more runs were asked for."""
+    missing: str | None = None
+    """What no longer runs, where the stop reason is `version_skew`."""
+    spent: Spent | None = None
+    """What all its runs used; null where nothing was run."""
     caused_by: tuple[Cause, ...] = ()
     """The input records that led to this one; outside the identity."""
 
@@ -498,6 +554,12 @@ class CaseRequest(Record):
     """Where the trace that counts came from."""
     trace: bytes | None = None
     """The framed AgentTrace; null before it came and once the case is forgotten."""
+    reason: str | None = None
+    """Why it did not complete."""
+    followed: bool = False
+    """Whether it reached the action that its oracle named."""
+    spent: Spent | None = None
+    """What it used; null until its trace came."""
 
 
 class CaseState(Record):
@@ -539,6 +601,14 @@ class CaseState(Record):
     """When it closes with what there is."""
     forget_at: Timestamp | None = None
     """When the bytes are dropped."""
+    case_number: Int = 0
+    """Counts the cases of the decision; another verdict begins the next one."""
+    control_sample: bool = False
+    """Whether every arm runs a fixed number of times."""
+    replaced: tuple[Cause, ...] = ()
+    """Inputs of the case before that were still pending when this one took its place."""
+    cancels_until: Timestamp | None = None
+    """Deadline of the requests of the case before that were still open; null where there were none."""
 
 
 # Which training set a row belongs to.
@@ -1038,6 +1108,12 @@ class ReplayRequest(Record):
     """Broker time of the input that led to it."""
     deadline_at: Timestamp
     """After this its result is of no use."""
+    case_number: Int = 0
+    """Counts the cases of the decision; another verdict begins the next one."""
+    verdict: ExpertVerdict | None = None
+    """The verdict, for arms that are told of it; null elsewhere."""
+    turns: tuple[Turn, ...] = ()
+    """The conversation that the run goes on from or judges; empty for arms that begin with the decision's own first turn."""
     caused_by: tuple[Cause, ...] = ()
     """The input records that led to this one; outside the identity."""
 
@@ -1075,6 +1151,31 @@ class Review(Record):
     """From decided_at to given_at, milliseconds."""
     reviewed_at: Timestamp
     """Broker time of the input that completed it."""
+    caused_by: tuple[Cause, ...] = ()
+    """The input records that led to this one; outside the identity."""
+
+
+class Spending(Record):
+    """What one model run used; a run that was bought twice is there twice."""
+
+    schema_name: ClassVar[str] = "opoi.Spending"
+
+    agent: str
+    """Name of the agent."""
+    account_id: str
+    """Account that the decision is about."""
+    decision_id: str
+    """The decision, unique within its agent."""
+    replay_id: str
+    """The replay that was run."""
+    arm: ReplayArm
+    """What kind of run."""
+    model: str
+    """Model name."""
+    spent: Spent
+    """What it used."""
+    spent_at: Timestamp
+    """End of the run; its UTC day is the one whose budget it counts against."""
     caused_by: tuple[Cause, ...] = ()
     """The input records that led to this one; outside the identity."""
 

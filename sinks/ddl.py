@@ -84,8 +84,7 @@ def stage_inputs(by_topic: dict[str, Table]) -> str:
         (stage, table)
         for stage in stages
         for table in by_topic.values()
-        # artifacts are looked up, not processed: a stage accounts for none of them
-        if stage in table.topic.consumers and table.topic.cleanup == "delete"
+        if stage in table.topic.consumers and not table.topic.looked_up
     ]
     landed = [
         f"    SELECT '{stage}' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, "

@@ -69,8 +69,12 @@ class PipelineSettings(SettingsModel):
     """Hinted runs at one oracle strength before the next strength or the end."""
     control_share: Share = 0.05
     """Share of cases in the control sample, where every arm runs."""
+    control_runs: Annotated[int, Field(ge=3)] = 3
+    """Runs of each arm in a control case (K)."""
     corrector_share: Share = 1.0
-    """Share of reviews that get a corrector run."""
+    """Share of cases outside the control sample that get a corrector run."""
+    judge_models: tuple[str, ...] = ()
+    """Models that judge a hinted and an un-hinted conversation of each control case, as JSON."""
 
     @model_validator(mode="after")
     def _waits_end_within_the_horizon(self) -> Self:

@@ -2,11 +2,12 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from agent.decision import Read, read_decision
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
@@ -44,6 +45,8 @@ class HttpRuntime:
         config: GenerationConfig,
         run_id: str,
         values: Mapping[str, Any] | None = None,
+        history: Sequence[Turn] = (),
+        read: Read = read_decision,
     ) -> Run:
         """Let the agent answer `question`; see `agent.run.AgentRuntime`.
 
@@ -97,7 +100,9 @@ class HttpRuntime:
                 wait = min(wait * 1.5, LONGEST_POLL)
                 status = self._polled(session.run_id, end, status)
         except AgentRefused as error:
-            return Breach(error.code, str(error))
+            return Breach(
+                error.code, str(error), "version_skew" if error.code == "version_skew" else "failed"
+            )
         except AgentAway:
             self.client.cancel(request.run_id)
             raise

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from schemas.identity import content_hash
-from streams.gates import leak, structural, validity
+from streams.gates import leak, structural, validity, wrong_oracle
 from streams.gates.gate import GateResult, Subject
 
 Gate = Callable[[Subject], GateResult]
@@ -17,6 +17,7 @@ GATE_SET = content_hash(
         {"gate": structural.NAME, "version": structural.VERSION},
         {"gate": leak.NAME, "version": leak.VERSION, "run_of_words": leak.RUN_OF_WORDS},
         {"gate": validity.NAME, "version": validity.VERSION},
+        {"gate": wrong_oracle.NAME, "version": wrong_oracle.VERSION},
     ]
 )
 

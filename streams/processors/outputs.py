@@ -1,6 +1,6 @@
 """A step's outputs before they are sent: checked, sized, encoded."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol, TypeGuard
@@ -59,12 +59,22 @@ def check_disposition(outputs: Iterable[Output], stage: str, at: Coordinates) ->
 
 
 class Encoder:
-    """Encodes the outputs of one stage; what its topic cannot carry becomes a rejection `too_large`."""
+    """Encodes the outputs of one stage; what its topic cannot carry becomes a rejection `too_large`.
 
-    def __init__(self, stage: str, codec: RecordCodec, topics: Mapping[str, TopicSpec]) -> None:
+    `rest` makes what still goes out beside the rejection: record and reason to a smaller record, or None.
+    """
+
+    def __init__(
+        self,
+        stage: str,
+        codec: RecordCodec,
+        topics: Mapping[str, TopicSpec],
+        rest: Callable[[Record, str], Record | None] = lambda record, reason: None,
+    ) -> None:
         self._stage = stage
         self._codec = codec
         self._topics = topics
+        self._rest = rest
 
     def fits(self, topic: str, key: bytes, value: bytes) -> bool:
         """Whether the broker takes such a record of `topic`."""
@@ -87,8 +97,10 @@ class Encoder:
         for position, output in enumerate(outputs):
             if position in large:
                 metrics.TOO_LARGE.labels(self._stage, output.topic).inc()
-                size = len(encoded[position].value)
-                refused.append(self._too_large(output, size, now, causes))
+                reason = self._why_too_large(output, len(encoded[position].value))
+                refused.append(self._too_large(output, len(encoded[position].value), reason, now, causes))
+                if (rest := self._rest(output.record, reason)) is not None:
+                    refused.append(replace(output, record=rest))
             else:
                 refused.append(_as_rejected(output))
         return [self._encode(output) for output in refused]
@@ -96,15 +108,23 @@ class Encoder:
     def _encode(self, output: Output) -> Encoded:
         return Encoded(output.topic, output.key.encode(), self._codec.encode(output.topic, output.record))
 
-    def _too_large(self, output: Output, size: int, now: datetime, causes: list[Cause]) -> Output:
+    def _why_too_large(self, output: Output, size: int) -> str:
+        return (
+            f"the {type(output.record).__name__} for {output.topic} has {size} bytes, allowed are "
+            f"{self._topics[output.topic].max_message_bytes}: shorten the input, or raise max.message.bytes "
+            "of the topic"
+        )
+
+    def _too_large(
+        self, output: Output, size: int, reason: str, now: datetime, causes: list[Cause]
+    ) -> Output:
         limit = self._topics[output.topic].max_message_bytes
         return rejection(
             self._stage,
             output.record,
             gate="size",
             reason_code="too_large",
-            reason=f"the {type(output.record).__name__} for {output.topic} has {size} bytes, allowed are "
-            f"{limit}: shorten the input, or raise max.message.bytes of the topic",
+            reason=reason,
             rejected_at=now,
             caused_by=causes,
             evidence={"topic": output.topic, "key": output.key, "bytes": size, "limit": limit},

@@ -83,4 +83,13 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
     def common_of(decision: AgentDecision) -> Common:
         return texts.common(decision.prompt_id, decision.toolset_id, decision.spec_id)
 
-    return Ports(decode=codec.decode, render_oracle=render_oracle, actions_match=match, common_of=common_of)
+    def actions_of(decision: AgentDecision) -> frozenset[str]:
+        return frozenset(texts.spec(decision.spec_id).actions)
+
+    return Ports(
+        decode=codec.decode,
+        render_oracle=render_oracle,
+        actions_match=match,
+        common_of=common_of,
+        actions_of=actions_of,
+    )

@@ -3,11 +3,14 @@
 from datetime import timedelta
 from typing import NoReturn
 
+from agent.settings import MICROS_PER_CENT
 from schemas.records import Budget
 from streams.processors.run import run_keyed
 from streams.processors.surroundings import make_codec, make_ports, surroundings
 from streams.settings import Settings
-from streams.steps.requests import TriggerRules
+from streams.steps.budgets import Allowance
+from streams.steps.controls import ControlRules
+from streams.steps.rules import TriggerRules
 from streams.steps.trigger import Trigger
 
 
@@ -19,6 +22,18 @@ def run(settings: Settings) -> NoReturn:
             max_turns=replay.max_turns,
             max_output_tokens=replay.max_tokens,
             max_seconds=round(replay.max_seconds),
+        ),
+        case_budget=Allowance(
+            attempts=replay.attempts_per_case,
+            tokens=replay.tokens_per_case,
+            seconds=replay.seconds_per_case,
+            cost_micros=replay.cost_per_case * MICROS_PER_CENT,
+        ),
+        controls=ControlRules(
+            share=pipeline.control_share,
+            runs=pipeline.control_runs,
+            corrector_share=pipeline.corrector_share,
+            judges=pipeline.judge_models,
         ),
         unhinted_runs=pipeline.unhinted_runs,
         samples_per_strength=pipeline.hinted_tries,

@@ -1,6 +1,6 @@
 """How the trigger's state becomes a case."""
 
-from datetime import datetime
+from typing import get_args
 
 from schemas.record import Record
 from schemas.records import (
@@ -9,16 +9,15 @@ from schemas.records import (
     CaseArm,
     CaseRequest,
     CaseState,
-    CaseStatus,
     CaseTry,
-    Cause,
     ReplayArm,
 )
 from streams.gates.structural import unhinted_request_hash
+from streams.steps.budgets import spent_on
 from streams.steps.contract import Output
 
 CASES = "opoi.cases"
-ARMS: tuple[ReplayArm, ...] = ("unhinted", "opoi")
+ARMS: tuple[ReplayArm, ...] = get_args(ReplayArm)
 
 
 def first_hit(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
@@ -53,6 +52,8 @@ def _arm(state: CaseState, arm: ReplayArm) -> CaseArm | None:
             hit=one.hit,
             misses=one.misses,
             failed_gate=one.failed_gate,
+            reason=one.reason,
+            followed=one.followed,
             trace_offset=one.trace_cause.offset if one.trace_cause else None,
             trace=one.trace if one.replay_id in kept else None,
         )
@@ -67,18 +68,14 @@ def _arm(state: CaseState, arm: ReplayArm) -> CaseArm | None:
     )
 
 
-def case_output(
-    state: CaseState,
-    key: str,
-    status: CaseStatus,
-    closed_at: datetime,
-    closed_by: tuple[Cause, ...],
-    decision: Record | None,
-) -> Output:
-    """The case of `state`, whose issue number is already its own."""
+def case_output(state: CaseState, key: str, decision: Record | None) -> Output:
+    """The case of the closed `state`, whose issue number is already its own."""
     assert state.review is not None
+    assert state.closed_status is not None
+    assert state.closed_at is not None
     traces = tuple(one.trace_cause for one in state.requests if one.trace_cause is not None)
-    causes = dict.fromkeys((state.review_cause, *traces, *closed_by))
+    causes = dict.fromkeys((state.review_cause, *traces, *((state.closed_by,) if state.closed_by else ())))
+    skewed = (one.reason for one in state.requests if one.status == "version_skew")
     case = Case(
         agent=key.partition("/")[0],
         account_id=state.account_id,
@@ -87,13 +84,17 @@ def case_output(
         revision=state.revision,
         round=state.round,
         issue_number=state.issue_number,
-        status=status,
+        status=state.closed_status,
         review=state.review,
         unhinted_request_hash=unhinted_request_hash(decision)
         if isinstance(decision, AgentDecision) and state.requests
         else None,
         arms=tuple(arm for name in ARMS if (arm := _arm(state, name)) is not None),
-        closed_at=closed_at,
+        closed_at=state.closed_at,
+        control_sample=state.control_sample,
+        stop_reason=state.stop_reason,
+        missing=next(skewed, None) if state.stop_reason == "version_skew" else None,
+        spent=spent_on(state.requests) if state.requests else None,
         caused_by=tuple(causes),
     )
     return Output(CASES, key, case)

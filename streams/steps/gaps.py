@@ -21,7 +21,9 @@ def gap_report(case: Case) -> GapReport:
         verdict_id=case.verdict_id,
         revision=case.revision,
         round=case.round,
-        gap_class=_gap_class(len(ended), hits, len(counted), hinted_hits, hinted),
+        gap_class="version_skew"
+        if case.stop_reason == "version_skew"
+        else _gap_class(len(ended), hits, len(counted), hinted_hits, hinted),
         unhinted_runs=len(ended),
         unhinted_hits=hits,
         hinted_runs=len(counted),

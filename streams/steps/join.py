@@ -18,14 +18,14 @@ from schemas.records import (
     JoinVerdict,
     Review,
 )
+from streams.steps import reviews
 from streams.steps.common import cause, disposition, rejection, same_input
-from streams.steps.contract import Event, Output, Poison, Transition
+from streams.steps.contract import Event, Poison, Transition
 from streams.steps.split import SplitRule
 from streams.steps.verdicts import Position, position
 
 DECISIONS = "agent.decisions"
 VERDICTS = "expert.verdicts"
-REVIEWS = "opoi.reviews"
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,45 +176,16 @@ class Join:
         return self._emit(state, event, own, found)
 
     def _emit(self, state: JoinState, event: Event, own: Cause, found: Position) -> Transition[JoinState]:
-        verdict = found.verdict.verdict
-        assert state.decision_cause is not None
-        assert state.decided_at is not None
-        assert state.account_id is not None
-        review = Review(
-            agent=verdict.agent,
-            account_id=state.account_id,
-            decision_id=verdict.decision_id,
-            status=found.status,
-            verdict_id=verdict.verdict_id,
-            revision=verdict.revision,
-            decision=state.decision,
-            verdict=verdict,
-            conflicting_verdict_ids=found.conflicting,
-            split=self._rules.split(verdict.agent, state.account_id, state.decided_at),
-            time_to_verdict_ms=round((verdict.given_at - state.decided_at).total_seconds() * 1000),
-            reviewed_at=event.timestamp,
-            caused_by=(state.decision_cause, found.verdict.cause),
-        )
-        return self._close(state, event, own, review, "emitted", found.status)
+        review = reviews.joined(state, found, self._rules.split, event.timestamp)
+        return self._close(state, event, own, review, found.status)
 
     def _retracted(self, state: JoinState, event: Event, own: Cause) -> Transition[JoinState]:
         """The last verdict that stood was taken back."""
         taken = next((held for held in state.verdicts if held.cause == own), None)
         if taken is None:
             return self._answer(state, event, own, "emitted", "retracted")
-        assert state.decision_cause is not None
-        review = Review(
-            agent=taken.verdict.agent,
-            account_id=state.account_id or taken.verdict.account_id,
-            decision_id=taken.verdict.decision_id,
-            status="retracted",
-            verdict_id=taken.verdict.verdict_id,
-            revision=taken.verdict.revision,
-            verdict=taken.verdict,
-            reviewed_at=event.timestamp,
-            caused_by=(state.decision_cause, own),
-        )
-        return self._close(state, event, own, review, "emitted", "retracted")
+        review = reviews.retracted(state, taken, event.timestamp)
+        return self._close(state, event, own, review, "retracted")
 
     def _after_horizon(self, state: JoinState, event: Event, own: Cause) -> Transition[JoinState]:
         """The bytes are gone: a retraction still works, all else was answered when it came."""
@@ -223,71 +194,25 @@ class Join:
         return self._answer(state, event, own, "emitted", state.emitted_status or "joined")
 
     def _close(
-        self,
-        state: JoinState,
-        event: Event,
-        own: Cause,
-        review: Review,
-        outcome: DispositionOutcome,
-        reason: str,
+        self, state: JoinState, event: Event, own: Cause, review: Review, reason: str
     ) -> Transition[JoinState]:
         """Writes a review and closes every input that waited for it."""
-        after = state.model_copy(
-            update={
-                "emitted_status": review.status,
-                "emitted_verdict_id": review.verdict_id,
-                "emitted_revision": review.revision,
-                "emitted_by": own,
-                "emitted_at": event.timestamp,
-                "pending": (),
-                "expires_at": None,
-                "horizon_at": None if state.decision is None else event.timestamp + self._rules.horizon,
-            }
-        )
+        after = reviews.reviewed(state, review, own, event.timestamp, self._rules.horizon)
         closed = [
-            disposition(self.stage, one, outcome, reason, event.timestamp, review.caused_by)
+            disposition(self.stage, one, "emitted", reason, event.timestamp, review.caused_by)
             for one in (*(one for one in state.pending if one != own), own)
         ]
-        return Transition(after, (self._output(review), *closed))
+        return Transition(after, (reviews.output(review), *closed))
 
     def _expire(self, state: JoinState, key: str, when: datetime) -> Transition[JoinState]:
-        """What waited in vain; every time in the outputs is the deadline's, so a repeat is the same."""
-        agent, _, decision_id = key.partition("/")
-        found = position(state.verdicts)
-        missing = state.decision_cause is None
-        verdict = found.verdict.verdict if found is not None else None
-        review = Review(
-            agent=agent,
-            account_id=state.account_id or (verdict.account_id if verdict else ""),
-            decision_id=decision_id,
-            status="decision_missing" if missing else "no_verdict",
-            verdict_id=verdict.verdict_id if verdict else None,
-            revision=verdict.revision if verdict else None,
-            decision=state.decision,
-            verdict=verdict,
-            split=None
-            if state.decided_at is None or state.account_id is None
-            else self._rules.split(agent, state.account_id, state.decided_at),
-            reviewed_at=when,
-            caused_by=state.pending,
-        )
+        """What waited in vain."""
+        review = reviews.expired(state, key, self._rules.split, when)
         closed = [
             disposition(self.stage, one, "expired", review.status, when, state.pending)
             for one in state.pending
         ]
-        after = state.model_copy(
-            update={
-                "emitted_status": review.status,
-                "emitted_verdict_id": review.verdict_id,
-                "emitted_revision": review.revision,
-                "emitted_by": None,
-                "emitted_at": when,
-                "pending": (),
-                "expires_at": None,
-                "horizon_at": None if state.decision is None else when + self._rules.horizon,
-            }
-        )
-        return Transition(after, (self._output(review), *closed))
+        after = reviews.reviewed(state, review, None, when, self._rules.horizon)
+        return Transition(after, (reviews.output(review), *closed))
 
     def _wait(
         self, state: JoinState, event: Event, own: Cause, reason: str, wait: timedelta
@@ -355,9 +280,6 @@ class Join:
 
     def _past_horizon(self, state: JoinState) -> bool:
         return state.decision_cause is not None and state.decision is None
-
-    def _output(self, review: Review) -> Output:
-        return Output(REVIEWS, decision_key(review.agent, review.decision_id), review)
 
 
 def _place(one: Cause) -> str:

@@ -15,6 +15,8 @@ ActionsMatch = Callable[[AgentDecision, Action, Action], bool]
 """Whether two actions are the same by the AgentSpec of the decision."""
 CommonOf = Callable[[AgentDecision], Common]
 """Prompt, tools and spec of a decision's agent, from the artifacts."""
+ActionsOf = Callable[[AgentDecision], frozenset[str]]
+"""The action enumeration of a decision's AgentSpec; needs neither its prompt nor its tools."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Ports:
     render_oracle: RenderOracle
     actions_match: ActionsMatch
     common_of: CommonOf
+    actions_of: ActionsOf
 
     def decision(self, value: bytes) -> AgentDecision:
         """An embedded decision."""

@@ -1,70 +1,101 @@
-"""Which model runs a case needs, and the requests for them."""
+"""The requests for model runs of a case."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from schemas.identity import deterministic_id
+from schemas.identity import decision_key, deterministic_id
 from schemas.records import (
     AgentDecision,
-    Budget,
+    AgentTrace,
     CaseRequest,
     CaseState,
     Cause,
-    ReplayArm,
     ReplayRequest,
     Review,
     TargetAgent,
+    Turn,
 )
-from streams.steps.ports import RenderOracle
+from streams.gates.structural import remove
+from streams.steps.budgets import of_run, spent_on
+from streams.steps.contract import Output
+from streams.steps.controls import source_of, wrong_verdict
+from streams.steps.ports import Ports
+from streams.steps.rules import TriggerRules
+from streams.steps.runs import Run
 
 REQUESTS = "opoi.replay-requests"
-STRENGTHS = (1, 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One model run of a case: arm, oracle strength (0 for none), sample from 0."""
-
-    arm: ReplayArm
-    strength: int
-    sample: int
-
-
-@dataclass(frozen=True, slots=True)
-class TriggerRules:
-    """How many runs a case may have, and how long it may take."""
-
-    budget: Budget
-    unhinted_runs: int = 3
-    samples_per_strength: int = 3
-    deadline: timedelta = timedelta(hours=24)
-    remember: timedelta = timedelta(days=1)
-    """How long a closed case keeps its bytes, so that a repeated input repeats its outputs."""
-
-
-def next_hinted(requests: tuple[CaseRequest, ...], samples: int) -> Run | None:
-    """The weakest strength that has samples left; None: all are used up."""
-    for strength in STRENGTHS:
-        done = sum(one.arm == "opoi" and one.strength == strength for one in requests)
-        if done < samples:
-            return Run("opoi", strength, done)
-    return None
-
-
-def replay_request(
+def replay_requests(
     state: CaseState,
     review: Review,
     decision: AgentDecision,
-    run: Run,
+    runs: list[Run],
     rules: TriggerRules,
-    render_oracle: RenderOracle,
+    ports: Ports,
     asked_at: datetime,
     asked_by: Cause,
-) -> ReplayRequest:
-    """The request for one run of the decision's own agent."""
-    assert review.verdict is not None
-    assert review.decision is not None
-    replay_id = deterministic_id(
+) -> tuple[Output, ...]:
+    """The requests for `runs`, which were asked for together. `state` may hold them, and later ones, already:
+    they come out the same."""
+    before = _before(state.requests, runs)
+    budget = of_run(rules.budget, rules.case_budget, spent_on(before), len(runs))
+    key = decision_key(review.agent, review.decision_id)
+    return tuple(
+        Output(
+            REQUESTS,
+            key,
+            ReplayRequest(
+                agent=review.agent,
+                account_id=review.account_id,
+                decision_id=review.decision_id,
+                verdict_id=state.verdict_id,
+                revision=state.revision,
+                replay_id=_replay_id(state, review, decision, run),
+                arm=run.arm,
+                strength=run.strength,
+                sample=run.sample,
+                target=_target(decision, run, rules),
+                oracle=_oracle(state, review, decision, run, ports),
+                verdict=review.verdict if run.arm == "corrector_sft" else None,
+                turns=_turns(before, run, ports),
+                decision=review.decision or b"",
+                budget=budget,
+                requested_at=asked_at,
+                deadline_at=state.deadline_at or asked_at + rules.deadline,
+                case_number=state.case_number,
+                caused_by=(asked_by,),
+            ),
+        )
+        for run in runs
+    )
+
+
+def asked_for(outputs: tuple[Output, ...], asked_by: Cause) -> tuple[CaseRequest, ...]:
+    """The requests as the case remembers them."""
+    return tuple(
+        CaseRequest(
+            replay_id=made.replay_id,
+            arm=made.arm,
+            strength=made.strength,
+            sample=made.sample,
+            requested_at=made.requested_at,
+            requested_by=asked_by,
+        )
+        for made in (output.record for output in outputs)
+        if isinstance(made, ReplayRequest)
+    )
+
+
+def _before(requests: tuple[CaseRequest, ...], runs: list[Run]) -> tuple[CaseRequest, ...]:
+    asked = set(runs)
+    places = [
+        number for number, one in enumerate(requests) if Run(one.arm, one.strength, one.sample) in asked
+    ]
+    return requests[: places[0]] if places else requests
+
+
+def _replay_id(state: CaseState, review: Review, decision: AgentDecision, run: Run) -> str:
+    return deterministic_id(
         review.agent,
         review.decision_id,
         state.verdict_id,
@@ -74,30 +105,35 @@ def replay_request(
         run.sample,
         decision.agent_version,
     )
-    return ReplayRequest(
-        agent=review.agent,
-        account_id=review.account_id,
-        decision_id=review.decision_id,
-        verdict_id=state.verdict_id,
-        revision=state.revision,
-        replay_id=replay_id,
-        arm=run.arm,
-        strength=run.strength,
-        sample=run.sample,
-        target=TargetAgent(
-            agent_version=decision.agent_version,
-            prompt_id=decision.prompt_id,
-            toolset_id=decision.toolset_id,
-            spec_id=decision.spec_id,
-            model=decision.model,
-            generation_config_json=decision.generation_config_json,
-        ),
-        oracle=render_oracle(decision, review.verdict, run.strength, replay_id)
-        if run.arm == "opoi"
-        else None,
-        decision=review.decision,
-        budget=rules.budget,
-        requested_at=asked_at,
-        deadline_at=state.deadline_at or asked_at + rules.deadline,
-        caused_by=(asked_by,),
+
+
+def _target(decision: AgentDecision, run: Run, rules: TriggerRules) -> TargetAgent:
+    return TargetAgent(
+        agent_version=decision.agent_version,
+        prompt_id=decision.prompt_id,
+        toolset_id=decision.toolset_id,
+        spec_id=decision.spec_id,
+        model=rules.controls.judges[run.sample] if run.arm == "judge" else decision.model,
+        generation_config_json=decision.generation_config_json,
     )
+
+
+def _oracle(state: CaseState, review: Review, decision: AgentDecision, run: Run, ports: Ports) -> str | None:
+    verdict = review.verdict
+    assert verdict is not None
+    if run.arm == "wrong_oracle":
+        verdict = wrong_verdict(verdict, decision, ports.actions_of(decision))
+        assert verdict is not None
+    elif run.arm != "opoi":
+        return None
+    return ports.render_oracle(decision, verdict, run.strength, _replay_id(state, review, decision, run))
+
+
+def _turns(before: tuple[CaseRequest, ...], run: Run, ports: Ports) -> tuple[Turn, ...]:
+    """The conversation that a re-decision or a judge is given: never with its oracle."""
+    source = source_of(before, run) if run.arm in ("redecision", "judge") else None
+    if source is None or source.trace is None:
+        return ()
+    trace = ports.decode("opoi.traces", source.trace)
+    assert isinstance(trace, AgentTrace)
+    return remove(trace.turns)

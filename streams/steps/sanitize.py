@@ -3,27 +3,22 @@
 Stateless, and it waits on nothing: all it needs is in the case.
 """
 
-from dataclasses import dataclass
-
 from schemas.identity import canonical_json, decision_key, sha256
 from schemas.records import (
     AgentDecision,
-    AgentTrace,
     Case,
-    CaseArm,
-    CaseTry,
     Cause,
     DatasetArm,
-    ExampleSource,
     GateRecord,
     LineageEntry,
     Review,
     TrainingExample,
 )
 from streams.gates import battery
-from streams.gates.gate import GateResult, Subject
+from streams.gates.gate import GateResult
 from streams.gates.intake import intake
 from streams.gates.structural import remove
+from streams.steps.candidates import DATASET_ARMS, Candidate, candidate, wanted_arms
 from streams.steps.common import cause, disposition, rejection
 from streams.steps.contract import Event, Output, Poison
 from streams.steps.gaps import gap_report
@@ -33,21 +28,6 @@ CASES = "opoi.cases"
 EXAMPLES = "opoi.training-examples"
 GATE_RECORDS = "opoi.gate-records"
 GAP_REPORTS = "opoi.gap-reports"
-
-# the dataset arms whose rows this version can make
-DATASET_ARMS: tuple[DatasetArm, ...] = ("unhinted_control", "rejection_sampled", "opoi")
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A conversation that may become the row of one dataset arm."""
-
-    source: ExampleSource
-    subject: Subject
-    weight: float
-    gates: tuple[battery.Gate, ...]
-    trace: AgentTrace | None = None
-    trace_bytes: bytes | None = None
 
 
 class Sanitize:
@@ -70,14 +50,14 @@ class Sanitize:
         if review.verdict is None or review.decision is None:
             raise Poison("contract", f"a case with status {case.status!r} lacks its decision or verdict")
         decision = self._ports.decision(review.decision)
-        refused = intake(review, self._ports.common_of(decision).actions)
+        refused = intake(review, self._ports.actions_of(decision))
         outputs: list[Output] = []
         if refused.passed and review.verdict.kind == "correct":
             outputs.append(Output(GAP_REPORTS, _key(case), gap_report(case)))
         outputs.append(self._gate_record(case, own, "all", None, refused))
         live = 0
         if refused.passed:
-            for arm in DATASET_ARMS:
+            for arm in wanted_arms(case, review):
                 made = self._arm(case, own, review, decision, arm)
                 live += sum(isinstance(one.record, TrainingExample) for one in made)
                 outputs += made
@@ -97,81 +77,20 @@ class Sanitize:
     def _arm(
         self, case: Case, own: Cause, review: Review, decision: AgentDecision, arm: DatasetArm
     ) -> list[Output]:
-        candidate = self._candidate(case, review, decision, arm)
-        if isinstance(candidate, GateResult):
+        found = candidate(case, review, decision, arm, self._ports)
+        if isinstance(found, GateResult):
             return [
-                self._gate_record(case, own, arm, None, candidate),
-                self._refusal(case, own, arm, None, candidate),
+                self._gate_record(case, own, arm, None, found),
+                self._refusal(case, own, arm, None, found),
             ]
-        replay_id = candidate.trace.replay_id if candidate.trace else None
-        results = battery.judge(candidate.subject, candidate.gates)
+        replay_id = found.trace.replay_id if found.trace else None
+        results = found.judged()
         outputs = [self._gate_record(case, own, arm, replay_id, one) for one in results]
         if results[-1].passed:
-            outputs.append(self._example(case, own, review, decision, arm, candidate))
+            outputs.append(self._example(case, own, review, decision, arm, found))
         else:
             outputs.append(self._refusal(case, own, arm, replay_id, results[-1]))
         return outputs
-
-    def _candidate(
-        self, case: Case, review: Review, decision: AgentDecision, arm: DatasetArm
-    ) -> Candidate | GateResult:
-        """The conversation of one arm, or why there is none."""
-        assert review.verdict is not None
-        common = self._ports.common_of(decision)
-        if review.verdict.kind == "approve":
-            own_trace = Subject(
-                decision.turns, decision.action, decision, review.verdict, common, hinted=False
-            )
-            return Candidate("own_trace", own_trace, 1.0, battery.VALIDITY_ONLY)
-        unhinted = _arm_of(case, "unhinted")
-        hinted = _arm_of(case, "opoi")
-        rarity = _rarity(unhinted)
-        if arm == "unhinted_control":
-            chosen = next(
-                (one for one in unhinted.tries if one.status == "completed" and one.trace is not None), None
-            )
-            source: ExampleSource = "unhinted"
-            weight = 1.0
-            gates = battery.VALIDITY_ONLY
-        else:
-            chosen, source, weight = _chosen(unhinted), "unhinted", rarity
-            gates = battery.GATES
-            if chosen is None and arm == "opoi":
-                chosen, source, weight = _chosen(hinted), "hinted", 1.0
-        if chosen is None or chosen.trace is None:
-            return self._none(case, arm, hinted)
-        trace = self._ports.decode("opoi.traces", chosen.trace)
-        assert isinstance(trace, AgentTrace)
-        subject = Subject(
-            trace.turns, trace.action, decision, review.verdict, common, hinted=source == "hinted"
-        )
-        return Candidate(source, subject, weight, gates, trace, chosen.trace)
-
-    def _none(self, case: Case, arm: DatasetArm, hinted: CaseArm) -> GateResult:
-        """Why an arm has no conversation at all."""
-        refusals = [one.failed_gate for one in hinted.tries if one.failed_gate]
-        if arm == "unhinted_control":
-            code = "no_completed_run"
-        elif arm == "rejection_sampled":
-            code = "no_unhinted_hit"
-        elif refusals:
-            code = f"refused_by_{refusals[-1]}"
-        elif not hinted.tries:
-            code = "not_hinted"
-        elif all(one.misses for one in hinted.tries):
-            code = "unreplayable"
-        else:
-            code = "action_not_reached"
-        tries = sum(len(one.tries) for one in case.arms)
-        return GateResult(
-            gate="hinted_runs" if arm == "opoi" else "unhinted_baseline",
-            version="1",
-            outcome="reject",
-            reason_code=code,
-            input_hash=sha256(case.review),
-            evidence={"case_status": case.status, "refused_by": refusals},
-            metrics={"tries": float(tries), "hinted_hits": float(hinted.hits)},
-        )
 
     def _example(
         self,
@@ -295,17 +214,3 @@ class Sanitize:
 
 def _key(case: Case) -> str:
     return decision_key(case.agent, case.decision_id)
-
-
-def _arm_of(case: Case, name: str) -> CaseArm:
-    return next((arm for arm in case.arms if arm.arm == name), CaseArm(arm="opoi", stop_reason="not_run"))
-
-
-def _chosen(arm: CaseArm) -> CaseTry | None:
-    return next((one for one in arm.tries if one.replay_id == arm.chosen_replay_id), None)
-
-
-def _rarity(unhinted: CaseArm) -> float:
-    """Weight of an un-hinted hit: 1 where a single run reached the action, 1/n where all n did."""
-    ended = sum(one.status == "completed" for one in unhinted.tries)
-    return (ended - unhinted.hits + 1) / ended if ended else 1.0

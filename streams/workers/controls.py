@@ -1,21 +1,19 @@
 """What operators tell a stage to do: pause and resume.
 
-The word is a record of the compacted topic `opoi.controls`: it reaches every worker on every machine within
-a poll, holds over restarts of workers and of the broker, and needs nothing that workers do not need anyway.
+The word is a record of the compacted topic `opoi.controls` (`streams.workers.whole_topic` says why).
 A file would reach one machine; the offsets' metadata of a group is forgotten after the broker's retention.
 """
 
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Message
 
-from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
-from streams.kafka_clients import CheckedProducer, make_consumer
+from streams.kafka_clients import CheckedProducer
+from streams.workers.whole_topic import WholeTopic
 
 TOPIC = "opoi.controls"
 
@@ -51,42 +49,24 @@ class Controls:
     def __init__(self, kafka: KafkaSettings, stage: str) -> None:
         self.current = Control()
         self._stage = stage
-        # outside of every group: each worker reads the whole topic
-        self._consumer: Consumer = make_consumer(
-            kafka, f"opoi-{stage}-controls", **{"group.protocol": "classic", "enable.partition.eof": False}
-        )
-        self._partition = TopicPartition(kafka.physical(TOPIC), 0, 0)
-        self._consumer.assign([self._partition])
+        self._topic = WholeTopic(kafka, TOPIC, f"{stage}-controls", self._take)
 
     def catch_up(self, timeout: float = 10.0) -> Control:
         """Reads to the end of the topic. Raises BrokerAway."""
-        give_up = time.monotonic() + timeout
-        try:
-            _, end = self._consumer.get_watermark_offsets(self._partition, timeout=timeout)
-            while self._position() < end:
-                if time.monotonic() > give_up:
-                    raise BrokerAway(f"{self._partition.topic} was not read to its end in {timeout:g} s")
-                self._take(self._consumer.poll(0.1))
-        except KafkaException as error:
-            raise BrokerAway(f"{self._partition.topic} cannot be read: {error}") from error
+        self._topic.catch_up(timeout)
         return self.current
 
     def refresh(self) -> Control:
         """Reads what came in the meantime, without waiting."""
-        while (message := self._consumer.poll(0)) is not None:
-            self._take(message)
+        self._topic.refresh()
         return self.current
 
     def close(self) -> None:
         """Ends the connection."""
-        self._consumer.close()
+        self._topic.close()
 
-    def _position(self) -> int:
-        (found,) = self._consumer.position([self._partition])
-        return max(found.offset, 0)
-
-    def _take(self, message: Message | None) -> None:
-        if message is None or message.error() is not None or message.key() != self._stage.encode():
+    def _take(self, message: Message) -> None:
+        if message.key() != self._stage.encode():
             return
         try:
             self.current = Control.parse(message.value() or b'{"paused": false}')

@@ -34,6 +34,10 @@ class PastDeadline(Exception):
     """The request's deadline passed before the run began."""
 
 
+class CalledOff(Exception):
+    """Another verdict took the place of the request's before the run began."""
+
+
 Landing = AgentTrace | Exception
 Stage = Literal["waiting", "running", "publishing", "settled", "failed"]
 
@@ -63,18 +67,32 @@ class Flight:
         """Whether the very record of `ticket` asked for it."""
         return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
 
+    def also_for(self, asked: Asked) -> None:
+        """A further record asks for the same run: of two cases the later one's word counts."""
+        if asked.request.case_number > self.asked.request.case_number:
+            self.asked = asked
+
     @property
     def replay_id(self) -> str:
         """The replay."""
         return self.asked.request.replay_id
 
 
-def take_off(flight: Flight, execute: Execute, outage: Outage, land: Callable[[Landing], None]) -> None:
-    """Begins the run; `land` is called from its thread with what came of it."""
+def take_off(
+    flight: Flight,
+    execute: Execute,
+    outage: Outage,
+    land: Callable[[Landing], None],
+    is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
+) -> None:
+    """Begins the run; `land` is called from its thread with what came of it.
+
+    `is_called_off` is asked before each try, from the run's thread.
+    """
 
     def fly() -> None:
         try:
-            landing: Landing = _run(flight, execute, outage)
+            landing: Landing = _run(flight, execute, outage, is_called_off)
         except Exception as error:  # noqa: BLE001 - judged by the worker
             landing = error
         land(landing)
@@ -83,9 +101,12 @@ def take_off(flight: Flight, execute: Execute, outage: Outage, land: Callable[[L
     threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
 
 
-def _run(flight: Flight, execute: Execute, outage: Outage) -> AgentTrace:
-    request, decision = flight.asked.request, flight.asked.decision
+def _run(
+    flight: Flight, execute: Execute, outage: Outage, is_called_off: Callable[[ReplayRequest], bool]
+) -> AgentTrace:
     while True:
+        # anew each time: a later case may ask for the same run while this one waits
+        request, decision = flight.asked.request, flight.asked.decision
         permit = outage.permit(seconds_left(request))
         if permit is None or seconds_left(request) <= 0:
             if permit is not None:
@@ -94,6 +115,9 @@ def _run(flight: Flight, execute: Execute, outage: Outage) -> AgentTrace:
         if not flight.wanted:
             outage.unused(permit)
             raise Unwanted
+        if is_called_off(request):
+            outage.unused(permit)
+            raise CalledOff
         flight.running_since = time.monotonic()
         flight.stage = "running"
         try:

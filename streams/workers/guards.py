@@ -39,6 +39,10 @@ class Guards:
         deaths = self.deaths.count(at)
         return f"the process died {deaths} times on it" if deaths >= self.deaths_allowed else ""
 
+    def may_be_read(self, at: Coordinates) -> bool:
+        """Whether the record at `at` may be read again although it is given up: not if that killed too."""
+        return self.deaths.count(at) <= self.deaths_allowed
+
     def harmless(self, at: Coordinates) -> None:
         """The work on the record at `at` is over, and the process lives."""
         if at in self.suspects:

@@ -43,10 +43,6 @@ class Lookout:
                 return flight, TimeoutError(f"the run has not ended after {limit:.0f} s")
         return None
 
-    def close(self) -> None:
-        """Ends the connections."""
-        self._controls.close()
-
     def _listen(self, in_flight: int) -> None:
         control = self._controls.refresh()
         if self.paused and not control.paused:

@@ -1,5 +1,7 @@
 """Metrics of the workers that wait on models, and of the ticker; the common ones: `streams.metrics`."""
 
+from collections.abc import Callable
+
 from prometheus_client import Counter, Gauge, Histogram
 
 IN_FLIGHT = Gauge("opoi_replays_in_flight", "Replays that were begun and are not committed.")
@@ -17,3 +19,9 @@ UNCOMMITTED_SECONDS = Gauge(
 )
 TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
 LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
+
+
+def away(what: str) -> Callable[[bool], None]:
+    """Sets the gauge of `what`."""
+    gauge = AWAY.labels(what)
+    return lambda is_away: gauge.set(is_away)

@@ -8,20 +8,24 @@ import time
 import structlog
 from prometheus_client import start_http_server
 
+from agent.settings import MICROS_PER_CENT
 from schemas.catalog import topics
 from schemas.codec import Codec, SubjectNames
-from schemas.errors import BrokerAway
+from schemas.errors import BrokerAway, RegistryAway
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from schemas.registry import ConfluentRegistry
 from streams import logs, metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.processors.keeper import Folders, exits
 from streams.settings import Settings
-from streams.workers.controls import Controls
+from streams.steps.budgets import Allowance
+from streams.workers.bounds import Bounds
+from streams.workers.bulletins import Bulletins
 from streams.workers.flights import Execute
 from streams.workers.guards import Guards
 from streams.workers.intake import IntakeFailed
 from streams.workers.readiness import RETRY_SECONDS, TopicsMissing, wait_for_topics
-from streams.workers.replay_worker import Bounds, ReplayWorker
+from streams.workers.replay_worker import ReplayWorker
 from streams.workers.requests import STAGE
 
 log = structlog.get_logger(__name__)
@@ -38,6 +42,7 @@ def agent_of(settings: Settings, codec: Codec) -> Execute:
     from agent.http.serving import CannotListen
     from agent.model import GeminiModel
     from agent.replay import execute
+    from agent.run import price_of
     from streams.artifacts import ArtifactStore
 
     model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
@@ -51,7 +56,12 @@ def agent_of(settings: Settings, codec: Codec) -> Execute:
             fail_stop(
                 ExitCode.REFUSED, f"{error}; set OPOI_REPLAY__TOOLS_PORT to a free port, or leave it out"
             )
-    return lambda request, decision: execute(request, decision, store, model, remote=remote)
+
+    def run(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        price = price_of(settings.replay, request.target.model)
+        return execute(request, decision, store, model, price=price, remote=remote)
+
+    return run
 
 
 def work_until_stopped(
@@ -66,7 +76,7 @@ def work_until_stopped(
     try:
         wait_for_topics(settings.kafka, _topics())
         bounds = Bounds(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
-        worker = ReplayWorker(settings.kafka, codec, execute, _controls(settings), guards, bounds)
+        worker = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), guards, bounds)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
         left = worker.run()
@@ -101,14 +111,24 @@ def _pause(settings: Settings, folders: Folders) -> None:
     time.sleep(settings.worker.breaker_pause_seconds)
 
 
-def _controls(settings: Settings) -> Controls:
-    """The operator's word, read to its end before the first record."""
-    controls = Controls(settings.kafka, STAGE)
+def _bulletins(settings: Settings, codec: Codec) -> Bulletins:
+    """What the worker goes by beside its requests, read to its end before the first of them."""
+    replay = settings.replay
+    allowed = Allowance(
+        attempts=replay.attempts_per_day,
+        tokens=replay.tokens_per_day,
+        seconds=replay.seconds_per_day,
+        cost_micros=replay.cost_per_day * MICROS_PER_CENT,
+    )
+    bulletins = Bulletins(settings.kafka, codec, STAGE, allowed)
     while True:
         try:
-            controls.catch_up()
-        except BrokerAway as error:
-            log.warning("it cannot be told whether replays are paused; waiting", error=str(error))
+            bulletins.catch_up()
+        except (BrokerAway, RegistryAway) as error:
+            log.warning(
+                "it cannot be told yet whether replays are paused, cancelled or over budget; waiting",
+                error=str(error),
+            )
             time.sleep(RETRY_SECONDS)
         else:
-            return controls
+            return bulletins

@@ -8,28 +8,28 @@ import queue
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import structlog
 
 from schemas.catalog import topics
-from schemas.errors import RegistryAway, Undecodable
+from schemas.errors import RegistryAway
 from schemas.settings import KafkaSettings
 from streams.exit_codes import ExitCode, fail_stop
 from streams.kafka_clients import CheckedProducer
 from streams.processors.outputs import BrokenStep, Encoder, RecordCodec
-from streams.steps.contract import Coordinates, Output, Poison
+from streams.steps.contract import Coordinates, Output
 from streams.workers import metrics
-from streams.workers.controls import Controls
+from streams.workers.bounds import MOST_IN_HAND, MOST_UNACKNOWLEDGED, Bounds
+from streams.workers.bulletins import Bulletins
 from streams.workers.flights import (
+    CalledOff,
     Execute,
     Flight,
     Landing,
     PastDeadline,
     Unwanted,
-    seconds_left,
     take_off,
 )
 from streams.workers.guards import Guards
@@ -38,29 +38,21 @@ from streams.workers.lookout import Lookout
 from streams.workers.offsets import Source
 from streams.workers.outage import Outage
 from streams.workers.publisher import WAIT_FOR_EVER, Publisher
-from streams.workers.replies import Replies, at_fault, named
-from streams.workers.requests import REQUESTS, RETRY, STAGE, answer, read_request, traced
+from streams.workers.replies import Replies, at_fault, named, read_or_bury
+from streams.workers.requests import (
+    REQUESTS,
+    RETRY,
+    STAGE,
+    answer,
+    cancelled,
+    past_deadline,
+    traced,
+    without_turns,
+)
 
 POLL_SECONDS = 0.02
-MOST_IN_HAND = 32
-"""Records that wait in memory for a run to end: partitions that were paused give records only half a second
-after they are resumed."""
-MOST_UNACKNOWLEDGED = 64
-"""Answers that may wait for the broker before intake holds."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How much at once and how long. Times in seconds."""
-
-    concurrency: int = 8
-    drain_seconds: float = 17.0
-    """What runs may take to end when the worker stops or gives partitions back; the rest is dropped."""
-    commit_seconds: float = 1.0
-    hang_seconds: float = 120.0
-    """A run that takes twice its budget and so much more hangs: our own fault."""
 
 
 class ReplayWorker:
@@ -71,7 +63,7 @@ class ReplayWorker:
         kafka: KafkaSettings,
         codec: RecordCodec,
         execute: Execute,
-        controls: Controls,
+        bulletins: Bulletins,
         guards: Guards,
         bounds: Bounds,
         **consumer_overrides: Any,
@@ -89,13 +81,14 @@ class ReplayWorker:
         self._fault = ""
         self._committed_at = 0.0
         self._commits_taken = True
-        self._model = Outage("what replays need", on_change=_gauge("model"))
-        self._registry = Outage("the schema registry", on_change=_gauge("registry"))
+        self._model = Outage("what replays need", on_change=metrics.away("model"))
+        self._registry = Outage("the schema registry", on_change=metrics.away("registry"))
         producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
-        encoder = Encoder(STAGE, codec, topics())
+        encoder = Encoder(STAGE, codec, topics(), without_turns)
         publisher = Publisher(STAGE, producer, encoder, self._events.put)
         self._replies = Replies(publisher, guards)
-        self._lookout = Lookout(controls, publisher, STAGE, bounds.hang_seconds)
+        self._bulletins = bulletins
+        self._lookout = Lookout(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
         self._intake = Intake(
             kafka, STAGE, (REQUESTS, RETRY), guards.deaths.load, self._release, **consumer_overrides
         )
@@ -111,6 +104,7 @@ class ReplayWorker:
         """
         while not self._stopping:
             self._serve()
+            self._bulletins.refresh()
             self._begin()
             self._commit_in_time()
             self._intake.hold(self._must_hold())
@@ -121,7 +115,7 @@ class ReplayWorker:
                 self._own_fault(*hanging)
         self._drain(lambda _: True)
         self._intake.close()
-        self._lookout.close()
+        self._bulletins.close()
         if self._fault:
             fail_stop(ExitCode.OWN_FAULT, self._fault)
         log.info("stopped", stage=STAGE, runs_left=len(self._flights))
@@ -133,9 +127,13 @@ class ReplayWorker:
         return (
             not self._stopping
             and not self._lookout.paused
-            and not self._model.ongoing
+            and (not self._model.ongoing or not self._somebody_asks())
             and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
+
+    def _somebody_asks(self) -> bool:
+        """Whether a run is there to find out that the model is back."""
+        return any(flight.stage in ("waiting", "running") for flight in self._flights.values())
 
     def _may_begin(self) -> bool:
         return self._is_ready() and len(self._flights) < self._bounds.concurrency
@@ -180,12 +178,8 @@ class ReplayWorker:
 
     def _judge(self, ticket: Ticket) -> None:
         """What is to be done with a record. Raises RegistryAway."""
-        try:
-            if why := self._guards.why_dead(ticket.arrived.coordinates):
-                raise Poison("killed_the_process", why)
-            asked = read_request(self._codec, ticket.arrived)
-        except (Undecodable, Poison) as poison:
-            self._replies.bury(ticket, poison.kind, poison.reason)
+        asked = read_or_bury(ticket, self._codec, self._guards, self._replies)
+        if asked is None:
             return
         flying = self._flights.get(asked.request.replay_id)
         if flying is not None and flying.asked_by(ticket):
@@ -194,9 +188,10 @@ class ReplayWorker:
             if flying.stage == "settled":
                 ticket.done()
         elif flying is not None:
-            self._replies.answer(ticket, answer(ticket.arrived, asked, "duplicate", "in_flight"))
-        elif seconds_left(asked.request) <= 0:
-            self._replies.answer(ticket, answer(ticket.arrived, asked, "superseded", "past_deadline"))
+            flying.also_for(asked)
+            self._replies.answer(ticket, (answer(ticket.arrived, asked, "duplicate", "in_flight"),))
+        elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
+            self._replies.answer(ticket, instead)
         else:
             flight = Flight(asked, [ticket])
             self._flights[flight.replay_id] = flight
@@ -207,7 +202,7 @@ class ReplayWorker:
         def land(landing: Landing) -> None:
             self._events.put(partial(self._landed, flight, landing))
 
-        take_off(flight, self._execute, self._model, land)
+        take_off(flight, self._execute, self._model, land, self._bulletins.is_cancelled)
 
     # what came of it
 
@@ -224,12 +219,13 @@ class ReplayWorker:
         ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
         if ticket is None:
             self._forget(flight)
-        elif isinstance(landing, Unwanted):
-            # it came back to us between the look and the landing
+        elif isinstance(landing, CalledOff) and self._bulletins.is_cancelled(flight.asked.request):
+            self._settle(flight, cancelled(ticket.arrived, flight.asked))
+        elif isinstance(landing, Unwanted | CalledOff):
+            # it came back to us, or was asked for again, between the look and the landing
             self._take_off(flight)
         elif isinstance(landing, PastDeadline):
-            outcome = answer(ticket.arrived, flight.asked, "superseded", "past_deadline")
-            self._settle(flight, (outcome,))
+            self._settle(flight, past_deadline(ticket.arrived, flight.asked))
         elif isinstance(landing, Exception):
             self._own_fault(flight, landing)
         else:
@@ -302,8 +298,3 @@ class ReplayWorker:
     def _note_in_work(self) -> None:
         self._guards.suspects.in_work(self._in_work())
         metrics.IN_FLIGHT.set(len(self._flights))
-
-
-def _gauge(what: str) -> Callable[[bool], None]:
-    gauge = metrics.AWAY.labels(what)
-    return lambda away: gauge.set(away)

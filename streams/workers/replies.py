@@ -6,14 +6,17 @@ from typing import Any
 
 import structlog
 
+from schemas.errors import Undecodable
+from schemas.records import ReplayRequest
 from sinks.dead_letters import dead_letter_headers
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
-from streams.steps.contract import Coordinates, Output
+from streams.processors.outputs import RecordCodec
+from streams.steps.contract import Coordinates, Output, Poison
 from streams.workers.guards import Guards
 from streams.workers.intake import Ticket
 from streams.workers.publisher import Letter, Publication, Publisher
-from streams.workers.requests import STAGE, dead
+from streams.workers.requests import STAGE, Asked, dead, given_up, named_in, read_request
 
 log = structlog.get_logger(__name__)
 
@@ -55,13 +58,16 @@ class Replies:
         headers = {"traceparent": traceparent} if traceparent is not None else {}
         self._publisher.put(Publication(outputs, arrived.timestamp, acknowledged, broken, letter, headers))
 
-    def answer(self, ticket: Ticket, output: Output) -> None:
+    def answer(self, ticket: Ticket, outputs: tuple[Output, ...]) -> None:
         """Writes an answer that took no run."""
         self._guards.breaker.good()
-        self.send([ticket], (output,))
+        self.send([ticket], outputs)
 
-    def bury(self, ticket: Ticket, kind: str, reason: str) -> None:
-        """Puts a record into the dead letters; ends the process where that happens to most of them."""
+    def bury(self, ticket: Ticket, kind: str, reason: str, request: ReplayRequest | None) -> None:
+        """Puts a record into the dead letters; ends the process where that happens to most of them.
+
+        `request`: what the record asks for, where that can be read; its trace says that it was not run.
+        """
         arrived, at = ticket.arrived, ticket.arrived.coordinates
         if why := self._guards.breaker.refuse():
             self._guards.mark.clear()
@@ -88,7 +94,23 @@ class Replies:
             log.warning("a record is in the dead letters", kind=kind, error=reason, **named(at))
 
         letter = Letter(arrived.key, arrived.value, dict(headers))
-        self.send([ticket], (dead(arrived, kind),), letter=letter, then=buried)
+        outputs = [dead(arrived, kind, request)]
+        if request is not None:
+            outputs.insert(0, given_up(arrived, request, "failed", f"dead_letter: {kind}: {reason}"))
+        self.send([ticket], tuple(outputs), letter=letter, then=buried)
+
+
+def read_or_bury(ticket: Ticket, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
+    """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
+    at = ticket.arrived.coordinates
+    try:
+        if why := guards.why_dead(at):
+            raise Poison("killed_the_process", why)
+        return read_request(codec, ticket.arrived)
+    except (Undecodable, Poison) as poison:
+        request = named_in(codec, ticket.arrived) if guards.may_be_read(at) else None
+        replies.bury(ticket, poison.kind, poison.reason, request)
+        return None
 
 
 def named(at: Coordinates) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from schemas.codec import Codec
 from schemas.identity import decision_key, deterministic_id
 from schemas.memory import MemoryStore
 from schemas.record import Record
-from schemas.records import Budget, Disposition, ReplayRequest, TargetAgent
+from schemas.records import AgentTrace, Budget, Cancellation, Disposition, ReplayRequest, TargetAgent
 from schemas.settings import KafkaSettings
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
@@ -40,6 +40,8 @@ TOPICS = (
     "opoi.rejections",
     "opoi.dead-letters",
     "opoi.controls",
+    "opoi.cancellations",
+    "opoi.spending",
     "agent.artifacts",
 )
 ROOT = Path(__file__).parents[2]
@@ -123,6 +125,22 @@ class World:
         }
         return ReplayRequest(**(fields | changes))
 
+    def cancel(self, decision_id: str, below: int) -> None:
+        """Calls off requests of a decision with a lower case number, as the trigger does."""
+        decision = builders.decision(decision_id)
+        cancelled = Cancellation(
+            agent=decision.agent,
+            account_id=decision.account_id,
+            decision_id=decision_id,
+            case_number=below,
+            reason="newer_verdict",
+            until=datetime.now(UTC) + timedelta(hours=1),
+            cancelled_at=datetime.now(UTC),
+        )
+        value = self.codec.encode("opoi.cancellations", cancelled)
+        self.send("opoi.cancellations", decision_key(decision.agent, decision_id), value)
+        self.flush()
+
     def ask(self, requests: Iterable[ReplayRequest]) -> list[str]:
         """Sends requests; their replay ids."""
         asked = list(requests)
@@ -148,6 +166,7 @@ class World:
             "home": str(self.folder),
             "kafka": json.loads(self.kafka.model_dump_json()),
             "concurrency": 8,
+            "attempts_per_day": None,
             "name": name,
             "starts": str(self.starts_file),
             "away": str(self.away),
@@ -191,6 +210,10 @@ class World:
 
     def records(self, topic: str) -> list[Record]:
         return [self.codec.decode(topic, message.value()) for message in self.read(topic)]
+
+    def traces(self) -> list[AgentTrace]:
+        """Every trace."""
+        return [record for record in self.records("opoi.traces") if isinstance(record, AgentTrace)]
 
     def traced(self) -> Counter[str]:
         """How many traces each replay has."""

@@ -51,7 +51,7 @@ def main(config: dict[str, Any]) -> int:
     settings = Settings(
         home=Path(config["home"]),
         kafka=config["kafka"],
-        replay={"concurrency": config["concurrency"]},
+        replay={key: config[key] for key in ("concurrency", "attempts_per_day")},
         worker={"name": config["name"]},
     )
     folders = Folders(settings.home, "replay", settings.worker.name)
@@ -68,7 +68,9 @@ def main(config: dict[str, Any]) -> int:
         time.sleep(config["slow_seconds"] if kind == "slow" else config["fast_seconds"])
         if kind == "crash":
             os.kill(os.getpid(), signal.SIGSEGV)
-        trace = builders.trace(request, builders.action())
+        # two runs of one request are told apart
+        turns = builders.conversation(f"Seen by {os.getpid()}.", builders.action(), request.oracle)
+        trace = builders.trace(request, builders.action(), turns=turns)
         return trace.model_copy(update={"rationale": HAZE}) if kind == "large" else trace
 
     def work() -> None:

@@ -81,7 +81,11 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> N
     worker = world.worker()
     wait_for(lambda: sum(world.outcomes().values()) == 9 + len(poison))
     assert worker.stop() == 0
-    assert world.traced() == dict.fromkeys([*good, again.replay_id], 1)
+    # where it can be read whose replay it is, its case is told
+    lost = world.request("fast-x").replay_id
+    told = {(one.replay_id, one.reason.split(": ")[1]) for one in world.traces() if one.reason}
+    assert told == {(lost, "wrong_key"), (lost, "not_framed")}
+    assert world.traced() == dict.fromkeys([*good, again.replay_id], 1) | {lost: 2}
     dead = Counter(("dead", kind) for kind, *_ in poison)
     assert world.outcomes() == dead + Counter({("emitted", "completed"): 9})
     letters = {
@@ -202,10 +206,23 @@ def test_a_model_that_is_away_is_waited_for(world: World) -> None:
     world.away.unlink()
     wait_for(lambda: sum(world.outcomes().values()) == 31)
     assert worker.stop() == 0
-    assert world.traced() == dict.fromkeys(asked, 1)
+    assert world.traced() == dict.fromkeys([*asked, late.replay_id], 1)
+    (given_up,) = [trace for trace in world.traces() if trace.replay_id == late.replay_id]
+    assert (given_up.status, given_up.attempts) == ("exhausted", 0)
     assert world.outcomes() == {("emitted", "completed"): 30, ("superseded", "past_deadline"): 1}
     assert worker.says().count("is away") < 4
     assert world.read("opoi.dead-letters") == []
+
+
+def test_a_model_is_asked_whether_it_is_back_also_when_nothing_waits_for_it(world: World) -> None:
+    world.away.touch()
+    world.ask([world.request("fast-late", deadline=3)])
+    worker = world.worker()
+    wait_for(lambda: world.outcomes() == {("superseded", "past_deadline"): 1})
+    world.away.unlink()
+    asked = world.ask(world.request(f"fast-{n}") for n in range(5))
+    wait_for(lambda: set(world.starts()) >= set(asked))
+    assert worker.stop() == 0
 
 
 def test_a_registry_that_is_away_is_waited_for_on_both_sides(world: World) -> None:
@@ -250,7 +267,9 @@ def test_of_several_records_in_flight_the_one_that_crashes_the_process_is_found(
     wait_for(lambda: sum(world.outcomes().values()) == 9)
     assert last.stop() == 0
     assert world.outcomes() == {("emitted", "completed"): 8, ("dead", "killed_the_process"): 1}
-    assert set(world.traced()) == set(asked)
+    assert set(world.traced()) == {*asked, crash.replay_id}
+    (given_up,) = [trace for trace in world.traces() if trace.replay_id == crash.replay_id]
+    assert (given_up.reason or "").startswith("dead_letter: killed_the_process: ")
 
 
 def test_a_trace_that_no_topic_carries_is_a_rejection(world: World) -> None:
@@ -258,7 +277,9 @@ def test_a_trace_that_no_topic_carries_is_a_rejection(world: World) -> None:
     worker = world.worker()
     wait_for(lambda: world.outcomes() == {("rejected", "too_large"): 1})
     assert worker.stop() == 0
-    assert world.traced() == {}
+    (trace,) = world.traces()
+    assert (trace.replay_id, trace.status, trace.turns) == (asked, "failed", ())
+    assert (trace.reason or "").startswith("too_large: the AgentTrace for opoi.traces has ")
     (rejection,) = world.records("opoi.rejections")
     assert (rejection.replay_id, rejection.reason_code) == (asked, "too_large")  # type: ignore[attr-defined]
     assert json.loads(rejection.evidence_json)["limit"] == 4 * 1024 * 1024  # type: ignore[attr-defined]
@@ -297,8 +318,54 @@ def test_what_was_asked_twice_is_run_once_and_what_is_late_not_at_all(world: Wor
         ("duplicate", "in_flight"): 2,
         ("superseded", "past_deadline"): 1,
     }
-    (trace,) = world.records("opoi.traces")
-    assert [cause.id for cause in trace.caused_by] == [twice.replay_id]  # type: ignore[attr-defined]
+    causes = [[cause.id for cause in trace.caused_by] for trace in world.traces() if trace.attempts > 0]
+    assert causes == [[twice.replay_id]]
+
+
+def test_what_another_verdict_called_off_is_not_bought(world: World) -> None:
+    world.away.touch()
+    early = world.request("fast-early", case_number=1)
+    world.ask([early])
+    worker = world.worker()
+    wait_for(lambda: "what replays need is away" in worker.says())
+    # one was begun and waits for the model, the other has not been read yet
+    world.cancel("fast-early", below=2)
+    world.cancel("fast-late", below=2)
+    late = world.request("fast-late", case_number=1)
+    wanted = [world.request("fast-late", 1, case_number=2), world.request("fast-other", case_number=1)]
+    world.ask([late, *wanted])
+    time.sleep(1)
+    world.away.unlink()
+    wait_for(lambda: sum(world.outcomes().values()) == 4)
+    assert worker.stop() == 0
+    assert Counter(world.starts()) == Counter(one.replay_id for one in wanted)
+    assert world.outcomes() == {("emitted", "completed"): 2, ("superseded", "cancelled"): 2}
+    # a worker that starts later knows too
+    world.ask([world.request("fast-late", 2, case_number=1)])
+    worker = world.worker()
+    wait_for(lambda: sum(world.outcomes().values()) == 5)
+    assert worker.stop() == 0
+    assert world.outcomes()["superseded", "cancelled"] == 3
+
+
+def test_a_days_budget_holds_over_workers_and_restarts(world: World) -> None:
+    first = world.ask([world.request("fast-1")])
+    worker = world.worker(attempts_per_day=2)
+    wait_for(lambda: world.traced().keys() >= set(first))
+    assert worker.stop() == 0
+    second = world.ask([world.request("fast-2")])
+    worker = world.worker("2", attempts_per_day=2)
+    wait_for(lambda: world.traced().keys() >= {*first, *second})
+    # the worker hears of its own spending through the topic, as every other one does
+    time.sleep(1)
+    third = world.ask([world.request("fast-3")])
+    wait_for(lambda: world.traced().keys() >= {*first, *second, *third})
+    assert worker.stop() == 0
+    assert world.starts() == [*first, *second]
+    (refused,) = [trace for trace in world.traces() if trace.replay_id in third]
+    assert (refused.status, refused.attempts) == ("exhausted", 0)
+    assert (refused.reason or "").startswith("day_budget: budget_attempts is reached on ")
+    assert world.outcomes() == {("emitted", "completed"): 2, ("emitted", "exhausted"): 1}
 
 
 def test_a_stop_keeps_to_its_budget(world: World) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from schemas.records import CaseArm, CaseTry
 from sinks import migrate
 from sinks.clickhouse import ClickHouse
 from sinks.named_queries import named_queries, named_query
@@ -35,7 +36,35 @@ STORY: list[tuple[str, int, dict[str, Any]]] = [
     ("opoi.replay-requests", 0, {"decision_id": "d1", "replay_id": "r1", "arm": "opoi"}),
     ("opoi.traces", 0, {"decision_id": "d1", "replay_id": "r1", "arm": "opoi", "status": "completed"}),
     ("opoi.traces", 1, {"decision_id": "d1", "replay_id": "r1", "arm": "opoi", "status": "failed"}),
-    ("opoi.cases", 0, {"decision_id": "d1", "status": "complete"}),
+    (
+        "opoi.cases",
+        0,
+        {
+            "decision_id": "d1",
+            "status": "complete",
+            "control_sample": True,
+            "closed_at": LONG_AGO,
+            "arms": (
+                CaseArm(
+                    arm="opoi",
+                    stop_reason="opoi_hit",
+                    tries=(
+                        CaseTry(
+                            replay_id="r1", strength=1, sample=0, status="completed", hit=True, followed=True
+                        ),
+                        CaseTry(replay_id="r2", strength=1, sample=1, status="completed"),
+                        CaseTry(replay_id="r3", strength=1, sample=2, status="completed", hit=True, misses=1),
+                        CaseTry(replay_id="r4", strength=1, sample=3, status="failed"),
+                    ),
+                ),
+                CaseArm(
+                    arm="wrong_oracle",
+                    stop_reason="opoi_hit",
+                    tries=(CaseTry(replay_id="r5", strength=1, sample=0, status=None),),
+                ),
+            ),
+        },
+    ),
     ("opoi.training-examples", 0, {"decision_id": "d1", "arm": "opoi", "state": "live", "split": "train"}),
     (
         "opoi.rejections",
@@ -191,6 +220,16 @@ def test_dead_letters_are_grouped(store: ClickHouse) -> None:
 def test_rejections_have_their_share(store: ClickHouse) -> None:
     rows = ask(store, "rejections")
     assert [(row["gate"], row["records"], row["share"]) for row in rows] == [("id", 1, 0.5), ("late", 1, 0.5)]
+
+
+def test_rates_are_those_of_the_runs_that_count(store: ClickHouse) -> None:
+    hinted, wrong = ask(store, "control_rates")
+    names = ("arm", "strength", "cases", "runs", "hits", "hit_rate", "followed", "missed")
+    assert [hinted[name] for name in names] == ["opoi", 1, 1, 2, 1, 0.5, 1, 1]
+    # the Wilson interval of 1 in 2
+    assert (hinted["hit_rate_low"], hinted["hit_rate_high"]) == (0.0945, 0.9055)
+    assert [wrong[name] for name in names] == ["wrong_oracle", 1, 1, 0, 0, None, 0, 0]
+    assert ask(store, "control_rates", agent="nobody") == []
 
 
 def test_pending_is_what_is_not_closed(store: ClickHouse) -> None:

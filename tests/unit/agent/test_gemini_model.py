@@ -2,13 +2,22 @@
 
 import base64
 import json
+import time
 
 import httpx2
 import pytest
 import stamina
 
 from agent.model import GeminiModel
-from agent.ports import GenerationConfig, Message, ModelAway, ModelRefused, ModelRequest, QuotaExceeded
+from agent.ports import (
+    GenerationConfig,
+    Message,
+    ModelAway,
+    ModelGone,
+    ModelRefused,
+    ModelRequest,
+    QuotaExceeded,
+)
 from agent.settings import ModelSettings
 from schemas.records import Part, TokenLogProbability, Turn, Usage
 
@@ -38,8 +47,8 @@ class Server:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        code, body = answer if isinstance(answer, tuple) else (200, answer)
-        return httpx2.Response(code, json=body)
+        code, body, *headers = answer if isinstance(answer, tuple) else (200, answer)
+        return httpx2.Response(code, json=body, headers=headers[0] if headers else None)
 
     @property
     def bodies(self):
@@ -212,11 +221,39 @@ def test_429_waits_as_long_as_the_server_says_or_gives_up_at_once(served):
     assert (raised.value.retry_after, len(server.requests)) == (3600.0, 1)
 
 
+@pytest.mark.parametrize("code", [429, 503])
+def test_the_servers_own_delay_is_waited_for(served, code):
+    retry_info = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "0.3s"}
+    model, _ = served(error(code, "AWAY", retry_info), candidate({"text": "ok"}))
+    stamina.set_testing(False)
+    begun = time.monotonic()
+    assert model.generate(ModelRequest("m", [QUESTION])).attempts == 2
+    assert 0.3 <= time.monotonic() - begun < 3
+
+
+RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3600s"}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(503, "UNAVAILABLE", RETRY_INFO),
+        (*error(503, "UNAVAILABLE"), {"Retry-After": "3600"}),
+    ],
+)
+def test_what_is_away_says_for_how_long(served, answer):
+    model, _ = served(answer)
+    with pytest.raises(ModelAway) as raised:
+        model.generate(ModelRequest("m", [QUESTION], timeout_seconds=5))
+    assert raised.value.retry_after == 3600.0
+
+
 @pytest.mark.parametrize(
     ("answer", "raised"),
     [
         (error(400, "INVALID_ARGUMENT"), ModelRefused),
-        (error(404, "NOT_FOUND"), ModelRefused),
+        (error(404, "NOT_FOUND"), ModelGone),
+        (error(404, None), ModelRefused),
         (error(401, "UNAUTHENTICATED"), ModelAway),
         (error(403, "PERMISSION_DENIED"), ModelAway),
     ],

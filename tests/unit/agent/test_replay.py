@@ -9,7 +9,7 @@ import pytest
 from agent.fakes import ScriptedModel, call, decision_text, says, text
 from agent.media_buyer.definition import artifacts, media_buyer
 from agent.oracle import nonce, render
-from agent.ports import ModelAway, QuotaExceeded
+from agent.ports import ModelAway, ModelGone, QuotaExceeded
 from agent.replay import execute
 from agent.runtime import turn_seed
 from schemas.codec import record_type
@@ -114,14 +114,6 @@ def test_the_trace_is_a_record_that_comes_back_from_the_wire(request_of, decisio
     assert record_type("AgentTrace").model_validate(trace.to_avro()) == trace
 
 
-@pytest.mark.parametrize("arm", ["wrong_oracle", "corrector_sft", "redecision", "judge"])
-def test_an_arm_that_is_not_supported_says_so(request_of, decision, arm):
-    trace, _ = run(request_of(arm), decision)
-    assert trace.status == "failed"
-    assert trace.reason == f"unsupported_arm: '{arm}' is none of unhinted, opoi"
-    assert (trace.turns, trace.attempts, trace.arm) == ((), 0, arm)
-
-
 def test_a_request_that_contradicts_itself_says_so(request_of, decision, oracle):
     trace, _ = run(request_of("opoi"), decision)
     assert trace.reason.startswith("oracle_missing:")
@@ -133,11 +125,17 @@ def test_an_agent_that_is_no_longer_known_says_which_part(request_of, decision):
     for artifact_id in CONTENTS:
         left = {key: value for key, value in CONTENTS.items() if key != artifact_id}
         trace, _ = run(request_of(), decision, contents=left)
-        assert trace.status == "failed"
+        assert trace.status == "version_skew"
         assert trace.reason.startswith("artifact_missing: no ")
         assert artifact_id in trace.reason
     trace, _ = run(request_of(), decision, contents=dict.fromkeys(CONTENTS, b"{}"))
     assert trace.reason.startswith("artifact_broken: the system prompt")
+
+
+def test_a_model_that_is_gone_says_so(request_of, decision):
+    trace, _ = run(request_of(), decision, ModelGone("model 'tuned' answered 404 NOT_FOUND", code=404))
+    assert trace.status == "version_skew"
+    assert trace.reason == "model_gone: model 'tuned' answered 404 NOT_FOUND"
 
 
 def test_other_requests_that_cannot_be_run(request_of, decision):

@@ -24,9 +24,16 @@ def match(decision: AgentDecision, one: Action, other: Action) -> bool:
 
 def common(decision: AgentDecision) -> Common:
     """What the media buyer of the tests is given."""
-    return Common(PROMPT, TOOLSET, SPEC, frozenset({"scale_up", "scale_down", "pause", "resume", "hold"}))
+    return Common(PROMPT, TOOLSET, SPEC, actions(decision))
+
+
+def actions(decision: AgentDecision) -> frozenset[str]:
+    """Its action enumeration."""
+    return frozenset({"scale_up", "scale_down", "pause", "resume", "hold"})
 
 
 @pytest.fixture(scope="session")
 def ports() -> Ports:
-    return Ports(decode=codec.decode, render_oracle=render, actions_match=match, common_of=common)
+    return Ports(
+        decode=codec.decode, render_oracle=render, actions_match=match, common_of=common, actions_of=actions
+    )

@@ -12,10 +12,12 @@ from schemas.records import (
     Rejection,
     TrainingExample,
 )
+from streams.steps.candidates import DATASET_ARMS
 from streams.steps.contract import Output, Poison
 from streams.steps.ports import Ports
-from streams.steps.sanitize import DATASET_ARMS, Sanitize
+from streams.steps.sanitize import Sanitize
 from tests.builders import action, codec, conversation, event, of_type, verdict
+from tests.unit.steps.test_controls import DOWN, Controlled
 from tests.unit.steps.test_trigger import UP, Table, review
 
 LEAK = "As advised, budgets go up."
@@ -62,7 +64,7 @@ def test_an_unhinted_hit_is_the_example_and_rarer_weighs_more(step: Sanitize, ta
     table.review()
     table.unhinted(action(), UP, action())
     outputs = sanitize(step, last_case(table))
-    assert arms(outputs) == dict.fromkeys(DATASET_ARMS, "unhinted")
+    assert arms(outputs) == dict.fromkeys(("unhinted_control", "rejection_sampled", "opoi"), "unhinted")
     rows = {one.arm: one for one in of_type(outputs, TrainingExample)}
     assert rows["opoi"].action == UP
     assert rows["unhinted_control"].action == action(), "the control is one run whatever its action"
@@ -169,3 +171,62 @@ def test_a_case_without_its_decision_is_poison(step: Sanitize, table: Table) -> 
     broken = last_case(table).model_copy(update={"review": hollow})
     with pytest.raises(Poison, match="lacks its decision"):
         step.on_event(event("opoi.cases", broken, seconds=1))
+
+
+@pytest.fixture
+def controlled(ports: Ports) -> Controlled:
+    return Controlled(ports)
+
+
+def test_the_correctors_rewrite_is_a_row_of_its_own_arm_alone(step: Sanitize, controlled: Controlled) -> None:
+    controlled.first_runs(hinted=UP, wrong=action())
+    controlled.redecided(UP)
+    outputs = sanitize(step, last_case(controlled))
+    assert arms(outputs)["corrector_sft"] == "corrector"
+    assert {one for arm, one in arms(outputs).items() if arm != "corrector_sft"} == {"unhinted", "hinted"}
+    gates = [one.gate for one in of_type(outputs, GateRecord) if one.arm == "corrector_sft"]
+    assert gates == ["row_validity"]
+    gates = [one.gate for one in of_type(outputs, GateRecord) if one.arm == "opoi"]
+    assert gates == ["wrong_oracle_control", "structural_removal", "leak", "row_validity"]
+
+
+def test_a_rewrite_without_the_experts_action_is_no_row(step: Sanitize, controlled: Controlled) -> None:
+    controlled.first_runs(hinted=UP, wrong=action(), corrector=action())
+    controlled.redecided(UP)
+    outputs = sanitize(step, last_case(controlled))
+    assert "corrector_sft" not in arms(outputs)
+    [refused] = [one for one in of_type(outputs, Rejection) if one.arm == "corrector_sft"]
+    assert (refused.gate, refused.reason_code) == ("corrector", "action_not_reached")
+
+
+def test_who_argues_as_well_for_the_wrong_verdict_teaches_nothing(
+    step: Sanitize, controlled: Controlled
+) -> None:
+    controlled.first_runs(hinted=UP, wrong=DOWN)
+    controlled.redecided(UP)
+    outputs = sanitize(step, last_case(controlled))
+    assert set(arms(outputs)) == {"unhinted_control", "corrector_sft"}
+    [refused] = [one for one in of_type(outputs, Rejection) if one.arm == "opoi"]
+    assert (refused.gate, refused.reason_code) == ("wrong_oracle_control", "not_discriminating")
+
+
+def test_a_wrong_run_that_gives_itself_away_says_nothing(step: Sanitize, controlled: Controlled) -> None:
+    controlled.first_runs(hinted=UP, wrong=DOWN, wrong_rationale=LEAK)
+    controlled.redecided(UP)
+    assert "opoi" in arms(sanitize(step, last_case(controlled)))
+
+
+def test_what_no_longer_runs_is_a_version_skew_that_names_it(step: Sanitize, table: Table) -> None:
+    table.review()
+    gone = "artifact_missing: no system prompt abc is known"
+    for sample in range(3):
+        table.answer("unhinted", 0, sample, None, status="version_skew", reason=gone, attempts=0)
+    case = last_case(table)
+    assert (case.status, case.stop_reason, case.missing) == ("complete", "version_skew", gone)
+    outputs = sanitize(step, case)
+    [report] = of_type(outputs, GapReport)
+    assert report.gap_class == "version_skew"
+    assert arms(outputs) == {}
+    assert {(one.gate, one.reason_code) for one in of_type(outputs, Rejection)} == {
+        ("replay_readiness", "version_skew")
+    }

@@ -7,6 +7,7 @@ import pytest
 
 from schemas.records import (
     Budget,
+    Cancellation,
     Case,
     CaseState,
     Disposition,
@@ -16,7 +17,7 @@ from schemas.records import (
 )
 from streams.steps.contract import Event, Output, Transition
 from streams.steps.ports import Ports
-from streams.steps.requests import TriggerRules
+from streams.steps.rules import TriggerRules
 from streams.steps.trigger import Trigger
 from tests.builders import action, at, codec, conversation, decision, event, of_type, trace, verdict
 
@@ -250,3 +251,59 @@ def test_redelivery_repeats_the_very_bytes(table: Table) -> None:
     first = table.answer("opoi", 1, 0, UP)
     assert of_type(first, Case)
     again(table.fed[-1], first)
+
+
+def test_a_newer_revision_calls_off_what_is_still_open(table: Table) -> None:
+    table.review()
+    assert table.state is not None
+    until = table.state.deadline_at
+    table.answer("unhinted", 0, 0, action())
+    newer = verdict(kind="correct", revision=2, corrected_action=action("pause"))
+    outputs = table.review(verdict=newer)
+    [cancelled] = of_type(outputs, Cancellation)
+    assert (cancelled.decision_id, cancelled.case_number, cancelled.until) == ("d1", 2, until)
+    assert {one.case_number for one in of_type(outputs, ReplayRequest)} == {2}
+    again = table.step.on_event(table.state, table.fed[-1])
+    assert of_type(again.outputs, Cancellation) == [cancelled]
+    superseded = [one for one in of_type(outputs, Disposition) if one.outcome == "superseded"]
+    assert len(superseded) == 2
+    assert [one for one in of_type(again.outputs, Disposition) if one.outcome == "superseded"] == superseded
+
+
+def test_a_retraction_calls_off_too_and_a_settled_case_calls_nothing_off(table: Table) -> None:
+    table.review()
+    taken = verdict(kind="retract", revision=2)
+    [cancelled] = of_type(
+        table.review(verdict=taken, status="retracted", decision=None, split=None), Cancellation
+    )
+    assert (cancelled.case_number, cancelled.reason) == (2, "retracted")
+    assert not of_type(table.review(verdict=verdict(verdict_id="v2")), Cancellation)
+    assert not of_type(table.review(verdict=verdict(verdict_id="v2", revision=2)), Cancellation)
+
+
+def test_a_verdict_that_counts_again_waits_for_its_own_runs(table: Table) -> None:
+    table.review()
+    [first, *_] = table.requests.values()
+    late = trace(first, None, status="exhausted", attempts=0, case_number=1)
+    ran = trace(first, action(), case_number=1)
+    table.review(status="conflict", verdict=verdict(kind="decline", verdict_id="v2"))
+    outputs = table.review()
+    assert first.replay_id in {one.replay_id for one in of_type(outputs, ReplayRequest)}
+    assert {one.case_number for one in of_type(outputs, ReplayRequest)} == {3}
+    [said] = of_type(table.feed(event("opoi.traces", late)), Disposition)
+    assert (said.outcome, said.reason) == ("superseded", "earlier_case")
+    [said] = of_type(table.feed(event("opoi.traces", ran)), Disposition)
+    assert said.outcome == "pending", "a run is a run, whichever case asked for it"
+
+
+def test_a_run_that_was_given_up_is_not_waited_for(table: Table) -> None:
+    table.review()
+    table.answer("unhinted", 0, 0, None, attempts=0, reason="dead_letter: not_framed: no Avro")
+    table.answer("unhinted", 0, 1, None, attempts=0, status="failed", reason="too_large: 9 bytes")
+    [case] = of_type(table.answer("unhinted", 0, 2, UP), Case)
+    assert case.stop_reason == "unhinted_hit"
+    assert [one.reason for one in case.arms[0].tries] == [
+        "dead_letter: not_framed: no Avro",
+        "too_large: 9 bytes",
+        None,
+    ]

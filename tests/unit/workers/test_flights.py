@@ -8,7 +8,7 @@ import pytest
 from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.workers.flights import Execute, Flight, Landing, PastDeadline, Unwanted, take_off
+from streams.workers.flights import CalledOff, Execute, Flight, Landing, PastDeadline, Unwanted, take_off
 from streams.workers.intake import Ticket
 from streams.workers.offsets import PartitionOffsets, Source
 from streams.workers.outage import Outage
@@ -68,6 +68,37 @@ def test_a_run_that_nobody_wants_is_not_begun() -> None:
     agent = Agent()
     assert isinstance(landing(one, agent), Unwanted)
     assert agent.calls == 0
+
+
+def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
+    called_off: list[str] = []
+    landed: SimpleQueue[Landing] = SimpleQueue()
+
+    def away(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        called_off.append(request.replay_id)
+        raise ModelAway("503")
+
+    take_off(
+        flight()[0],
+        away,
+        Outage("the model", first_wait=0.02),
+        landed.put,
+        lambda request: request.replay_id in called_off,
+    )
+    assert isinstance(landed.get(timeout=10), CalledOff)
+    assert len(called_off) == 1
+
+
+def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
+    one, _ = flight()
+    earlier = one.asked
+    later = Asked(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
+    one.also_for(later)
+    one.also_for(earlier)
+    assert one.asked is later
+    landed: SimpleQueue[Landing] = SimpleQueue()
+    take_off(one, Agent(), Outage("the model"), landed.put, lambda request: request.case_number < 3)
+    assert isinstance(landed.get(timeout=10), AgentTrace)
 
 
 def test_any_other_fault_lands_as_it_is() -> None:

@@ -1,0 +1,40 @@
+"""Which requests are no longer wanted, since another verdict counts now.
+
+The trigger says so on `opoi.cancellations`, and only where requests were still open. A worker reads that
+topic whole before its first request, so a cancellation holds over restarts; the requests' own topic would
+say it only behind the very requests that it is about.
+"""
+
+from datetime import UTC, datetime
+
+from schemas.identity import decision_key
+from schemas.record import Record
+from schemas.records import Cancellation, ReplayRequest
+
+TOPIC = "opoi.cancellations"
+FORGET_EVERY = 1000
+
+
+class Cancelled:
+    """What was called off, by decision. Past its `until` a cancellation says nothing and is forgotten."""
+
+    def __init__(self) -> None:
+        self._below: dict[str, tuple[int, datetime]] = {}
+
+    def __len__(self) -> int:
+        return len(self._below)
+
+    def take(self, record: Record) -> None:
+        """Folds one cancellation in; the order does not matter."""
+        assert isinstance(record, Cancellation)
+        key = decision_key(record.agent, record.decision_id)
+        number, until = self._below.get(key, (0, record.until))
+        self._below[key] = max(number, record.case_number), max(until, record.until)
+        if len(self._below) % FORGET_EVERY == 0:
+            now = datetime.now(UTC)
+            self._below = {key: held for key, held in self._below.items() if held[1] >= now}
+
+    def covers(self, request: ReplayRequest) -> bool:
+        """Whether `request` is not to be run."""
+        found = self._below.get(decision_key(request.agent, request.decision_id))
+        return found is not None and request.case_number < found[0] and found[1] >= datetime.now(UTC)
