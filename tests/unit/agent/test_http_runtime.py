@@ -82,7 +82,7 @@ def test_another_version_than_is_served_says_so(decision: AgentDecision) -> None
     target = request.target.model_copy(update={"agent_version": "0.9"})
     with media_buyer_service(scripted()) as url:
         trace = replay_at(url, decision, request.model_copy(update={"target": target}))
-    assert trace.status == "failed"
+    assert trace.status == "version_skew"
     assert trace.reason is not None
     assert trace.reason.startswith("version_skew: the agent answers 409")
     assert "agent_version" in trace.reason
