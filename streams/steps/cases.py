@@ -1,5 +1,6 @@
 """How the trigger's state becomes a case."""
 
+from collections.abc import Sequence
 from typing import get_args
 
 from schemas.record import Record
@@ -18,6 +19,8 @@ from streams.steps.contract import Output
 
 CASES = "opoi.cases"
 ARMS: tuple[ReplayArm, ...] = get_args(ReplayArm)
+BARE_ARMS: tuple[ReplayArm, ...] = ("corrector_sft", "judge")
+"""Asked of a model of opoi's own: what is gone there says nothing of the agent."""
 
 
 def first_hit(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
@@ -68,6 +71,12 @@ def _arm(state: CaseState, arm: ReplayArm) -> CaseArm | None:
     )
 
 
+def skew(requests: Sequence[CaseRequest]) -> str | None:
+    """What of the agent's version no longer runs, as the first run that missed it said it."""
+    missed = (one for one in requests if one.status == "version_skew" and one.arm not in BARE_ARMS)
+    return next((one.reason or "version_skew" for one in missed), None)
+
+
 def case_output(state: CaseState, key: str, decision: Record | None) -> Output:
     """The case of the closed `state`, whose issue number is already its own."""
     assert state.review is not None
@@ -75,7 +84,6 @@ def case_output(state: CaseState, key: str, decision: Record | None) -> Output:
     assert state.closed_at is not None
     traces = tuple(one.trace_cause for one in state.requests if one.trace_cause is not None)
     causes = dict.fromkeys((state.review_cause, *traces, *((state.closed_by,) if state.closed_by else ())))
-    skewed = (one.reason for one in state.requests if one.status == "version_skew")
     case = Case(
         agent=key.partition("/")[0],
         account_id=state.account_id,
@@ -93,7 +101,7 @@ def case_output(state: CaseState, key: str, decision: Record | None) -> Output:
         closed_at=state.closed_at,
         control_sample=state.control_sample,
         stop_reason=state.stop_reason,
-        missing=next(skewed, None) if state.stop_reason == "version_skew" else None,
+        missing=skew(state.requests) if state.stop_reason == "version_skew" else None,
         spent=spent_on(state.requests) if state.requests else None,
         caused_by=tuple(causes),
     )

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from schemas.records import Budget, CaseState, Split
 from streams.steps.budgets import DAY_BUDGET, Allowance, spent_on, used_up
-from streams.steps.cases import first_hit
+from streams.steps.cases import first_hit, skew
 from streams.steps.controls import ControlRules, follow_ups
 from streams.steps.runs import Run, next_hinted
 
@@ -34,7 +34,7 @@ def following(state: CaseState, split: Split | None, rules: TriggerRules) -> lis
     `budget_tokens`, `budget_seconds`, `budget_cost`, `tries_used_up`.
     """
     requests = state.requests
-    if any(one.status == "version_skew" for one in requests if one.arm != "judge"):
+    if skew(requests) is not None:
         return VERSION_SKEW
     over = used_up(rules.case_budget, spent_on(requests))
     if any((one.reason or "").startswith(DAY_BUDGET) for one in requests):

@@ -93,6 +93,7 @@ class Pipeline:
             ),
             actions_match=lambda _, one, other: actions_match(spec, one, other),
             common_of=lambda _: common,
+            actions_of=lambda _: frozenset(spec.actions),
         )
         self.traces: list[AgentTrace] = []
         self.cases: list[Case] = []

@@ -32,7 +32,7 @@ class Controlled(Table):
         self,
         hinted: Action,
         wrong: Action,
-        corrector: Action = UP,
+        corrector: Action | None = UP,
         unhinted: Action | None = None,
         wrong_rationale: str = "Costs rose yesterday.",
     ) -> tuple[Output, ...]:
@@ -40,8 +40,12 @@ class Controlled(Table):
         for sample in range(3):
             self.answer("unhinted", 0, sample, unhinted or action())
             self.answer("opoi", 1, sample, hinted)
-            turns = conversation("The week earned well.", corrector)
-            self.answer("corrector_sft", 0, sample, corrector, turns=turns)
+            if corrector is None:
+                gone = {"status": "version_skew", "reason": "model_gone: 404", "attempts": 1}
+                self.answer("corrector_sft", 0, sample, None, **gone)
+            else:
+                turns = conversation("The week earned well.", corrector)
+                self.answer("corrector_sft", 0, sample, corrector, turns=turns)
         [request] = [one for one in self.requests.values() if one.arm == "wrong_oracle"]
         turns = conversation(wrong_rationale, wrong, request.oracle)
         return self.answer("wrong_oracle", 1, 0, wrong, turns=turns)

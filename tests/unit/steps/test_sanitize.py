@@ -216,6 +216,16 @@ def test_a_wrong_run_that_gives_itself_away_says_nothing(step: Sanitize, control
     assert "opoi" in arms(sanitize(step, last_case(controlled)))
 
 
+def test_a_corrector_whose_model_is_gone_says_nothing_of_the_agent(
+    step: Sanitize, controlled: Controlled
+) -> None:
+    controlled.first_runs(hinted=UP, wrong=action(), corrector=None)
+    controlled.redecided(UP)
+    case = last_case(controlled)
+    assert (case.stop_reason, case.missing) == ("opoi_hit", None)
+    assert "opoi" in arms(sanitize(step, case))
+
+
 def test_what_no_longer_runs_is_a_version_skew_that_names_it(step: Sanitize, table: Table) -> None:
     table.review()
     gone = "artifact_missing: no system prompt abc is known"
