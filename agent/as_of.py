@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 from agent.ports import ToolAnswer, ToolError, ToolMiss
+from agent.sealed import sealed
 from agent.spec import AgentSpec
 from agent.superset import derive
 from agent.tools.live import canonical_request_hash
@@ -147,7 +148,14 @@ class AsOfToolBox:
         return canonical_request_hash(self.spec, tool, arguments)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
-        """Answer as of the decision. Raises ToolMiss where nothing recorded can answer."""
+        """Answer as of the decision; nothing on the way may open a connection.
+
+        Raises ToolMiss where nothing recorded can answer.
+        """
+        with sealed(f"{tool} in a replay"):
+            return self._answer(tool, arguments)
+
+    def _answer(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         known = self.spec.tools[tool]
         if known.simulated is not None:
             self._intended.append(IntendedWrite(tool=tool, arguments_json=canonical_json(dict(arguments))))
