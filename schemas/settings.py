@@ -68,8 +68,8 @@ class KafkaSettings(SettingsModel):
     """The client's private key."""
     ssl_key_password: Annotated[SecretStr | None, Absent] = None
     """Password of the client's private key."""
-    group_protocol: Literal["consumer", "classic"] = "consumer"
-    """`consumer` (KIP-848) on brokers from 4.0, `classic` on older ones."""
+    group_protocol: Literal["consumer", "classic"] = "classic"
+    """`classic` everywhere, or `consumer` (KIP-848) on brokers from 4.0; see docs/decisions.md."""
     topic_names: dict[str, str] = {}
     """Logical topic name to physical one, as JSON; a topic that is not named keeps its logical name."""
     partitions: Annotated[int, Field(ge=1, le=1024)] | None = None

@@ -79,13 +79,16 @@ class Feed:
                 self._failed(message)
         if self._newly:
             newly, self._newly = self._newly, []
+            if not self._held:
+                # librdkafka keeps the pause of a partition that was lost, and gives it back paused
+                self._resume(newly)
             self._on_assigned(newly)
         return found
 
     def hold(self, held: bool) -> None:
         """Whether to hold back further messages."""
         if self._held and not held:
-            self._consumer.resume(self._consumer.assignment())
+            self._resume(self._consumer.assignment())
         self._held = held
 
     def commit(self, ends: Mapping[Source, int]) -> None:
@@ -113,6 +116,12 @@ class Feed:
     def close(self) -> None:
         """Leaves the group."""
         self._consumer.close()
+
+    def _resume(self, partitions: Sequence[TopicPartition]) -> None:
+        try:
+            self._consumer.resume(list(partitions))
+        except KafkaException as error:
+            log.debug("partitions cannot be resumed, they went elsewhere", error=str(error))
 
     def _pause(self) -> None:
         try:

@@ -96,6 +96,7 @@ class Sink:
         self._waiting = False
         self._failure: SinkStopped | None = None
         self._said = float("-inf")
+        self._beat: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
         """Land what is in hand, commit it, leave."""
@@ -106,8 +107,9 @@ class Sink:
         oldest = self._batch.oldest()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
 
-    def run(self) -> None:
-        """Works until `stop`. Raises SinkStopped."""
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
+        self._beat = beat
         self._feed.start(self._revoked, self._drop)
         try:
             while not self._stopping:
@@ -130,6 +132,7 @@ class Sink:
             self._feed.close()
 
     def _receive(self, seconds: float) -> None:
+        self._beat()
         self._inbox.extend(self._feed.receive(seconds))
         if self._failure is not None:
             raise self._failure

@@ -79,6 +79,8 @@ class Intake:
         self._release = release
         self._offsets = Offsets()
         self._paused: set[Source] = set()
+        # librdkafka keeps the pause of a partition that was lost, and gives it back paused
+        self._gained_now: set[Source] = set()
         self._said = float("-inf")
         self._consumer: Consumer = make_consumer(kafka, f"opoi-{stage}", **{**_CONFIG, **overrides})
         self._commits = Commits(self._consumer)
@@ -102,11 +104,12 @@ class Intake:
 
     def hold(self, held: bool) -> None:
         """Whether to hold back further records; to be said again after every `next`."""
-        wanted = self._assignment() if held else set()
+        assigned = self._assignment()
+        wanted = assigned if held else set()
         try:
             if pause := wanted - self._paused:
                 self._consumer.pause([TopicPartition(*each) for each in pause])
-            if resume := self._paused & self._assignment() - wanted:
+            if resume := (self._paused | self._gained_now) & assigned - wanted:
                 self._consumer.resume([TopicPartition(*each) for each in resume])
         except KafkaException as error:
             # a rebalance that was not told yet; said again after the next poll
@@ -114,6 +117,7 @@ class Intake:
             self._paused = set()
             return
         self._paused = wanted
+        self._gained_now -= assigned
 
     def commit(self) -> bool:
         """Commits what is done, and waits for the answer; False where the broker did not take it."""
@@ -184,6 +188,7 @@ class Intake:
         self._paused = set()
         for source, committed in self._committed(consumer, partitions).items():
             self._offsets.begin(source, committed)
+            self._gained_now.add(source)
         self._gained()
         self._counted("partitions assigned", partitions)
 
@@ -220,6 +225,7 @@ class Intake:
 
     def _drop(self, going: frozenset[Source]) -> None:
         self._paused = set()
+        self._gained_now -= going
         for source in going:
             self._offsets.end(source)
 

@@ -24,6 +24,7 @@ from streams.workers.bulletins import Bulletins
 from streams.workers.flights import Execute
 from streams.workers.guards import Guards
 from streams.workers.intake import IntakeFailed
+from streams.workers.pulse import Pulse
 from streams.workers.readiness import RETRY_SECONDS, TopicsMissing, wait_for_topics
 from streams.workers.replay_worker import ReplayWorker
 from streams.workers.requests import STAGE
@@ -79,7 +80,10 @@ def work_until_stopped(
         worker = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), guards, bounds)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: worker.stop())
-        left = worker.run()
+        pulse = Pulse(STAGE)
+        pulse.start()
+        left = worker.run(pulse.beat)
+        pulse.stop()
     except (TopicsMissing, IntakeFailed) as error:
         fail_stop(ExitCode.REFUSED, str(error))
     except Exception as error:

@@ -97,12 +97,13 @@ class ReplayWorker:
         """Ends `run` within the drain budget. Safe to call from a signal handler."""
         self._stopping = True
 
-    def run(self) -> int:
-        """Works until stopped; how many runs were left that did not end in time.
+    def run(self, beat: Callable[[], None] = lambda: None) -> int:
+        """Works until stopped, says `beat` in each turn; how many runs were left that did not end in time.
 
         Ends the process where the worker is at fault itself. Raises IntakeFailed.
         """
         while not self._stopping:
+            beat()
             self._serve()
             self._bulletins.refresh()
             self._begin()

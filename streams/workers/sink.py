@@ -28,6 +28,7 @@ from streams.workers.batch_feed import Feed
 from streams.workers.batch_intake import BatchIntake
 from streams.workers.batch_sink import STAGE, Sink, SinkStopped
 from streams.workers.batch_topics import TopicIds, report_losses
+from streams.workers.pulse import Pulse
 
 RETRY_TOPIC = f"opoi.retry.{STAGE}"
 
@@ -105,7 +106,10 @@ def run(settings: Settings) -> None:
         start_http_server(settings.metrics.port, addr=settings.metrics.host)
     log.info("the sink works", topics=len(source_topics()), clickhouse=settings.clickhouse.url)
     try:
-        sink.run()
+        pulse = Pulse(STAGE)
+        pulse.start()
+        sink.run(pulse.beat)
+        pulse.stop()
     except SinkStopped as stopped:
         log.critical("the sink stops", exit_code=stopped.code, error=str(stopped))
         sys.exit(stopped.code)

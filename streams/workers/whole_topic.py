@@ -54,7 +54,9 @@ class WholeTopic:
     def refresh(self) -> None:
         """Reads what came in the meantime, without waiting."""
         while (message := self._consumer.poll(0)) is not None:
-            self._hand_over(message)
+            if message.error() is not None:
+                return  # a broker that is away says so at every poll
+            self._take(message)
 
     def close(self) -> None:
         """Ends the connection."""

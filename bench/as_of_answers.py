@@ -1,0 +1,162 @@
+"""How often a replay sees what it asks for: hinted runs over corrections of the simulated world.
+
+`python -m bench.as_of_answers [--corrections 300]`. A hinted agent asks what it did not ask before. Counted
+are the runs with at least one read that the decision's recording does not hold: which step answered it, and
+how many of the runs ended without a miss. Exit code 3 below the target.
+"""
+
+import argparse
+import itertools
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from agent.local.ads.serving import served
+from agent.local.ads.world import World
+from agent.local.expert import review
+from agent.local.production import Production
+from agent.media_buyer.definition import artifacts, media_buyer
+from agent.model import GeminiModel
+from agent.oracle import nonce, render
+from agent.ports import Model
+from agent.replay import execute
+from agent.settings import AdsSettings, ModelSettings
+from schemas.records import AgentDecision, AgentTrace, Budget, ExpertVerdict, Part, ReplayRequest, TargetAgent
+from streams.local.processes import listening
+
+TARGET = 0.85
+SEED = 20260101
+NOT_RECORDED = ("superset", "snapshot", "miss")
+CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), datetime.now(UTC))}
+
+
+class Contents:
+    """The media buyer's artifacts."""
+
+    @staticmethod
+    def content(artifact_id: str) -> bytes | None:
+        """See `agent.replay.Artifacts`."""
+        return CONTENTS.get(artifact_id)
+
+
+@contextmanager
+def local_model() -> Iterator[Model]:
+    """The local model, served by a process of its own."""
+    with socket.socket() as found, tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+        found.close()
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent.local.model", "--port", str(port), "--home", home]
+        )
+        try:
+            ready = listening(port)
+            while not ready():
+                assert process.poll() is None, "the local model ended"
+                time.sleep(0.2)
+            yield GeminiModel(ModelSettings(base_url=f"http://127.0.0.1:{port}"))
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def corrections(production: Production) -> Iterator[tuple[AgentDecision, ExpertVerdict]]:
+    """Decisions with the verdict that corrects them, for as long as anybody asks."""
+    for block in itertools.count():
+        start = datetime(2026, 1, 12, tzinfo=UTC).date() + timedelta(days=7 * block)
+        for decision in production.decide(60, SEED, first_day=start):
+            for verdict in review(decision, Random(f"{SEED}/{decision.decision_id}"))[:1]:
+                if verdict.kind == "correct":
+                    yield decision, verdict
+
+
+def hinted(model: Model, decision: AgentDecision, verdict: ExpertVerdict) -> AgentTrace:
+    """One run of the decision's agent with the oracle of the second strength."""
+    replay_id = f"{verdict.verdict_id}/1"
+    now = datetime.now(UTC)
+    request = ReplayRequest(
+        agent=decision.agent,
+        account_id=decision.account_id,
+        decision_id=decision.decision_id,
+        verdict_id=verdict.verdict_id,
+        revision=verdict.revision,
+        replay_id=replay_id,
+        arm="opoi",
+        strength=2,
+        sample=0,
+        target=TargetAgent(
+            agent_version=decision.agent_version,
+            prompt_id=decision.prompt_id,
+            toolset_id=decision.toolset_id,
+            spec_id=decision.spec_id,
+            model=decision.model,
+            generation_config_json=decision.generation_config_json,
+        ),
+        decision=b"",
+        oracle=render(media_buyer().spec, verdict, 2, nonce(b"bench", replay_id)),
+        budget=Budget(max_turns=24, max_output_tokens=20_000, max_seconds=120),
+        requested_at=now,
+        deadline_at=now + timedelta(hours=1),
+    )
+    return execute(request, decision, Contents(), model)
+
+
+def reads(record: AgentDecision | AgentTrace) -> list[Part]:
+    """Every read's answer, those of sub-agents too."""
+    conversations = [record.turns, *(run.turns for run in record.sub_agent_runs)]
+    return [
+        part
+        for turns in conversations
+        for turn in turns
+        for part in turn.parts
+        if part.kind == "function_response" and part.effect == "read" and part.answered_by is not None
+    ]
+
+
+def asked_about(record: AgentDecision, window: str) -> bool:
+    """Whether any call of the decision's run named `window`."""
+    conversations = [record.turns, *(run.turns for run in record.sub_agent_runs)]
+    calls = (part for turns in conversations for turn in turns for part in turn.parts)
+    return any(window in (part.arguments_json or "") for part in calls if part.kind == "function_call")
+
+
+def main() -> None:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--corrections", type=int, default=300)
+    given = parser.parse_args()
+    with local_model() as model, served(World.make(SEED)) as url:
+        production = Production(model, "opoi-local", AdsSettings(graph_url=url))
+        found = list(itertools.islice(corrections(production), given.corrections))
+        with ThreadPoolExecutor(4) as pool:
+            traces = list(pool.map(lambda one: hinted(model, *one), found))
+    unasked = sum(
+        "yesterday" in (verdict.rationale or "").lower() and not asked_about(decision, "yesterday")
+        for decision, verdict in found
+    )
+    steps = Counter(part.answered_by for trace in traces for part in reads(trace))
+    further = [trace for trace in traces if any(part.answered_by in NOT_RECORDED for part in reads(trace))]
+    whole = [trace for trace in further if trace.misses == 0]
+    share = len(whole) / len(further) if further else 0.0
+    print("| figure | value |")
+    print("|---|---|")
+    print(f"| corrections | {len(found)} |")
+    print(f"| that point at data the agent had not asked for | {unasked} ({unasked / len(found):.0%}) |")
+    print(f"| hinted runs that ended in a decision | {sum(one.status == 'completed' for one in traces)} |")
+    for step in ("recording", *NOT_RECORDED, "error"):
+        print(f"| reads answered by {step} | {steps[step]} |")
+    print(f"| runs with a read that was not recorded | {len(further)} |")
+    print(f"| of them without a miss | {len(whole)} ({share:.1%}, target {TARGET:.0%}) |")
+    raise SystemExit(0 if share >= TARGET else 3)
+
+
+if __name__ == "__main__":
+    main()
