@@ -1,9 +1,11 @@
 """A conversation under way: turns, tool calls paired with their answers, what it used."""
 
+import inspect
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -100,12 +102,19 @@ class Conversation:
             self._count(usage)
 
     def tools(self, functions: Mapping[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-        """The same functions, recorded: they take the tool's arguments by name."""
+        """The same functions, recorded: they take the tool's arguments by name, and may be coroutines."""
 
-        def recorded(tool: str) -> Callable[..., Any]:
-            return lambda **arguments: self.run_tool(tool, arguments, lambda: functions[tool](**arguments))
+        def recorded(tool: str, function: Callable[..., Any]) -> Callable[..., Any]:
+            async def awaited(**arguments: Any) -> Any:
+                with self._recording(tool, arguments, None) as found:
+                    found.append(await function(**arguments))
+                return found[0]
 
-        return {tool: recorded(tool) for tool in functions}
+            if inspect.iscoroutinefunction(function):
+                return awaited
+            return lambda **arguments: self.run_tool(tool, arguments, lambda: function(**arguments))
+
+        return {tool: recorded(tool, function) for tool, function in functions.items()}
 
     def run_tool(
         self,
@@ -119,15 +128,9 @@ class Conversation:
 
         Raises NotCanonical, before the tool is called, for arguments that JSON cannot carry.
         """
-        canonical_json(dict(arguments))
-        try:
-            response = function()
-        except Exception as error:
-            # the text of a foreign error may hold addresses and tokens
-            self.failed(tool, arguments, f"{tool} failed ({type(error).__name__})", call_id=call_id)
-            raise
-        self.answered(tool, arguments, response, call_id=call_id)
-        return response
+        with self._recording(tool, arguments, call_id) as found:
+            found.append(function())
+        return found[0]
 
     def answered(
         self,
@@ -167,6 +170,19 @@ class Conversation:
         """What was used so far."""
         with self._lock:
             return dict(self._usage)
+
+    @contextmanager
+    def _recording(self, tool: str, arguments: Mapping[str, Any], call_id: str | None) -> Iterator[list[Any]]:
+        """One call under way: its answer is put into the list."""
+        canonical_json(dict(arguments))
+        found: list[Any] = []
+        try:
+            yield found
+        except Exception as error:
+            # the text of a foreign error may hold addresses and tokens
+            self.failed(tool, arguments, f"{tool} failed ({type(error).__name__})", call_id=call_id)
+            raise
+        self.answered(tool, arguments, found[0], call_id=call_id)
 
     def _asked(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """What a response says of its request."""

@@ -61,7 +61,7 @@ class Recorder(Conversation):
         """Make the AgentSpec's snapshot calls, so that a replay can ask what this run did not.
 
         Before the run: a write of the run must not show in it. A call that fails is left out and logged,
-        since it would answer nothing.
+        since it would answer nothing. The functions are plain ones, not coroutines.
         """
         for planned in self.agent.spec["snapshot"]:
             tool = planned["tool"]

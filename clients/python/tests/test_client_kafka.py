@@ -6,9 +6,9 @@ from typing import Any
 
 import fastavro
 import pytest
+from client_kit import recorder
 from confluent_kafka import Producer
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
-from kit import recorder
 
 from opoi_client import Decision, kafka
 from opoi_client.decision import schema, schema_text

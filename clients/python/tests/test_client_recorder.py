@@ -1,5 +1,6 @@
 """The recorder keeps what was said and read in order, and pairs calls with their answers."""
 
+import asyncio
 import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit import AGENT, NOW, SPEC, recorder
+from client_kit import AGENT, NOW, SPEC, recorder
 
 from opoi_client import Agent, AgentError, NotCanonical, Usage, call, request_hash, text, thought
 
@@ -86,6 +87,29 @@ def test_what_a_tool_raises_is_recorded_without_its_words_and_raised() -> None:
     made = run.finish("escalate", rationale="r")
     assert parts(made, 2)[0]["error"] == "get_order failed (OSError)"
     assert "token" not in made.to_json()
+
+
+def test_coroutines_are_recorded_alike() -> None:
+    async def get_order(order_id: str) -> dict[str, str]:
+        await asyncio.sleep(0)
+        if order_id == "O2":
+            raise OSError("down")
+        return {"id": order_id}
+
+    run = recorder()
+    run.user("Decide.")
+    tool = run.tools({"get_order": get_order})["get_order"]
+
+    async def both() -> list[Any]:
+        return await asyncio.gather(tool(order_id="O1"), tool(order_id="O2"), return_exceptions=True)
+
+    first, second = asyncio.run(both())
+    assert first == {"id": "O1"}
+    assert isinstance(second, OSError)
+    found = {
+        one.get("response_json", one.get("error")) for one in parts(run.finish("escalate", rationale="r"), 2)
+    }
+    assert found == {'{"id": "O1"}', "get_order failed (OSError)"}
 
 
 @pytest.mark.parametrize("response", [object(), float("nan"), {1, 2}])
