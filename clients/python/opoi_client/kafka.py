@@ -27,6 +27,7 @@ REGISTRY: Mapping[str, Any] = {
     "use.latest.version": True,
 }
 REGISTRY_SECONDS = 5
+_NOT_FOUND = 404
 _HTTP = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
@@ -35,7 +36,7 @@ class NotSent(Exception):
 
 
 class KafkaSink:
-    """Sends decisions to `topic`. Close it, or use it in `with`: what is waiting is sent then.
+    """Sends decisions to `topic`. Flush it, or use it in `with`: what is waiting is sent then.
 
     `producer` and `registry` are further settings of confluent-kafka's Producer and SchemaRegistryClient,
     such as TLS and SASL. Raises ValueError for one that would lose decisions or send them astray.
@@ -65,9 +66,11 @@ class KafkaSink:
         try:
             value = self._serialize(dict(decision), SerializationContext(self._topic, MessageField.VALUE))
         except SchemaRegistryError as error:
+            lacks = error.http_status_code == _NOT_FOUND
+            what = f"has no schema of {self._topic}" if lacks else f"answered {error.http_status_code}"
+            advice = "; run `opoi schemas apply`" if lacks else ""
             raise NotSent(
-                f"{decision.key}: the registry {self._registry_url} has no schema of {self._topic} "
-                f"({error.error_message}); run `opoi schemas apply`"
+                f"{decision.key}: the registry {self._registry_url} {what} ({error.error_message}){advice}"
             ) from error
         except (SerializationError, ValueError, TypeError, LookupError) as error:
             raise NotSent(f"{decision.key} cannot be written: {error}") from error

@@ -8,7 +8,7 @@ import fastavro
 import pytest
 from client_kit import recorder
 from confluent_kafka import Producer
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
 from opoi_client import Decision, kafka
 from opoi_client.decision import schema, schema_text
@@ -91,6 +91,15 @@ def test_a_registry_that_is_away_is_told_in_one_line() -> None:
 def test_a_registry_without_the_schema_is_told(sink: KafkaSink, registry: SchemaRegistryClient) -> None:
     registry.delete_subject("agent.decisions-value")
     with pytest.raises(NotSent, match="run `opoi schemas apply`"):
+        sink.send(decision())
+
+
+def test_a_registry_that_answers_an_error_is_told(sink: KafkaSink, registry: SchemaRegistryClient) -> None:
+    def busy(*_: Any) -> None:
+        raise SchemaRegistryError(503, 50300, "starting")
+
+    registry.get_latest_version = busy  # type: ignore[method-assign, assignment]
+    with pytest.raises(NotSent, match=r"the registry mock://decisions answered 503 \(starting\)$"):
         sink.send(decision())
 
 
