@@ -10,6 +10,7 @@ import yaml
 from agent.limits import Limits, LimitsError, filled, read_limits
 from agent.run import AgentDefinition
 from agent.spec import AgentSpec, SpecError
+from schemas.identity import canonical_json
 
 PROMPT_FILE = "prompt.md"
 PROMPT_FOLDER = "prompt"
@@ -43,6 +44,17 @@ def read_definition(folder: Traversable, spec_file: str = "spec.yaml") -> AgentD
             f"{folder / spec_file} describes {', '.join(sorted(spec.tools))}: both must name the same tools"
         )
     return AgentDefinition(spec, prompt, tuple(declarations))
+
+
+def exported(agent: AgentDefinition) -> str:
+    """The agent as its own process needs it to record decisions: one JSON object, every default filled in."""
+    return canonical_json(
+        {
+            "spec": json.loads(agent.spec.content()),
+            "system_prompt": agent.system_prompt,
+            "toolset": list(agent.declarations),
+        }
+    )
 
 
 def _spec(folder: Traversable, written: str, declarations: Declarations, limits: Limits) -> AgentSpec:

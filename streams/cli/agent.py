@@ -51,6 +51,24 @@ def register(
 
 
 @app.command()
+def export(
+    spec: Annotated[Path, typer.Argument(help="The AgentSpec, with its prompt and tools beside it.")],
+) -> None:
+    """Print an agent as `opoi-client` reads it: one JSON object of spec, system_prompt and toolset.
+
+    Example usage: opoi agent export my_agent/spec.yaml > agent.json
+    """
+    from agent.definition import exported, read_definition
+    from agent.spec import SpecError
+
+    try:
+        found = read_definition(spec.parent, spec.name)
+    except SpecError as error:
+        raise UserError(str(error)) from error
+    typer.echo(exported(found))
+
+
+@app.command()
 def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or an agent on the topic.")]) -> None:
     """Print an agent's system prompt: of this version of media_buyer, else the one registered last.
 
