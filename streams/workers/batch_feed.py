@@ -56,7 +56,8 @@ class Feed:
             _tell("partitions assigned", partitions)
 
         def revoked(_: Consumer, partitions: list[TopicPartition]) -> None:
-            on_revoked(_sources(partitions))
+            with self._commits.in_callback():
+                on_revoked(_sources(partitions))
             self._drop(partitions)
             _tell("partitions given back", partitions)
 

@@ -7,8 +7,9 @@ waits on a thread of its own, and a client that hangs while the broker answers e
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
@@ -37,17 +38,31 @@ class Commits:
         self._end = end
         self._asked: Future[list[TopicPartition]] | None = None
         self._since = 0.0
+        self._here = False
 
     @property
     def under_way(self) -> bool:
         """Whether a commit has not been answered yet; then `commit` begins no other one."""
         return self._asked is not None
 
+    @contextmanager
+    def in_callback(self) -> Iterator[None]:
+        """While the client calls back in a rebalance, it answers only the thread that it called."""
+        self._here = True
+        try:
+            yield
+        finally:
+            self._here = False
+
     def commit(self, offsets: Sequence[TopicPartition]) -> list[TopicPartition] | None:
         """The answers to these offsets, or to those that are under way; None while there are none.
 
         Each answer bears its own error. Raises KafkaException where the broker refuses all of them.
         """
+        if self._here:
+            if self._asked is not None:
+                return None
+            return self._consumer.commit(offsets=list(offsets), asynchronous=False) or []
         if self._asked is None:
             self._asked = self._ask(list(offsets))
             self._since = self._clock()

@@ -214,8 +214,9 @@ class Intake:
 
     def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         going = frozenset(Source(each.topic, each.partition) for each in partitions)
-        self._release(going)
-        self.commit()
+        with self._commits.in_callback():
+            self._release(going)
+            self.commit()
         self._drop(going)
         self._counted("partitions given back", partitions)
 

@@ -131,12 +131,15 @@ def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> No
 
 
 @pytest.mark.parametrize("world", ["classic"], indirect=True)
-def test_a_worker_that_lost_its_partitions_while_it_was_full_goes_on(world: World, broker: Broker) -> None:
+def test_a_worker_goes_on_after_the_broker_was_away_for_longer_than_its_session(
+    world: World, broker: Broker
+) -> None:
     asked = world.ask(world.request(f"fast-{n}") for n in range(40))
     worker = world.worker(fast_seconds=1.0)
     wait_for(lambda: len(world.starts()) >= 10)
     broker.kill()
-    wait_for(lambda: "partitions lost" in worker.says())
+    # its partitions are lost while they are held, unless a commit that waits comes before that
+    time.sleep(15)
     broker.start()
     wait_for(lambda: world.traced().keys() >= set(asked), 90)
     assert worker.process.poll() is None

@@ -102,3 +102,26 @@ def test_a_broker_that_is_away_is_waited_for(scene: Scene) -> None:
     scene.now += HANG_SECONDS / 2
     assert scene.commit() is None
     assert scene.ended == []
+
+
+def test_in_a_callback_of_the_client_the_same_thread_commits(scene: Scene) -> None:
+    scene.client.let_go.set()
+    threads: list[threading.Thread] = []
+    commit = scene.client.commit
+
+    def noted(offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        threads.append(threading.current_thread())
+        return commit(offsets, asynchronous)
+
+    scene.client.commit = noted  # type: ignore[method-assign]
+    with scene.commits.in_callback():
+        assert scene.commit() == OFFSETS
+    assert scene.commit() == OFFSETS
+    assert [one is threading.current_thread() for one in threads] == [True, False]
+
+
+def test_in_a_callback_a_commit_that_is_under_way_is_not_waited_for(scene: Scene) -> None:
+    assert scene.commit() is None
+    with scene.commits.in_callback():
+        assert scene.commit() is None
+    assert len(scene.client.asked) == 1
