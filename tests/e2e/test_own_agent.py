@@ -139,9 +139,10 @@ def test_its_verdicts_yield_a_hit_an_opoi_row_and_a_rejection(server: ClickHouse
 
 
 def test_every_replay_ran_at_the_agents_own_service(server: ClickHouse, shell: Shell) -> None:
-    # the corrector is a bare model of opoi's own, and this agent's model is none that it could ask
+    # a corrector is a bare model of opoi's own, and a re-decision does not begin as a run of the agent
     found = server.query(
-        "SELECT status, target_endpoint, count() FROM traces WHERE arm != 'corrector_sft' GROUP BY 1, 2"
+        "SELECT status, target_endpoint, count() FROM traces "
+        "WHERE arm IN ('unhinted', 'opoi', 'wrong_oracle') GROUP BY 1, 2"
     ).result_rows
     assert [row[:2] for row in found] == [("completed", f"http://127.0.0.1:{shell.port}")]
 
