@@ -129,7 +129,7 @@ def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> No
     if "partitions lost" not in worker.says():
         # what was paid for was kept while the broker was away
         assert max(Counter(world.starts()).values()) == 1
-    assert world.outcomes() == {("emitted", "completed"): 60}
+    wait_for(lambda: world.outcomes() == {("emitted", "completed"): 60})
 
 
 @pytest.mark.parametrize("world", ["classic"], indirect=True)
