@@ -5,7 +5,7 @@ Pure but for the model's answers: tools answer from the decision's own recording
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from agent.arms import ARMS, CannotAsk, Conversation
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.ports import GenerationConfig, Model
-from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run
+from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run, priced
 from agent.runtime import Runtime, utc_now
 from agent.spec import AgentSpec, SpecError
 from schemas.identity import sha256
@@ -49,7 +49,6 @@ class Remote(Protocol):
         target: TargetAgent,
         decision: AgentDecision,
         limits: Limits,
-        price: Price | None,
         now: Callable[[], datetime],
     ) -> AgentRuntime:
         """What runs the decision's agent there."""
@@ -168,26 +167,27 @@ def _run(
     )
     if conversation.bare:
         agent = AgentDefinition(agent.spec, "", ())
-    runtime: AgentRuntime = Runtime(model, limits, price, now)
-    config = GenerationConfig()
+    question, *history = conversation.turns
+    tools = AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
+    model_name, run_id = request.target.model, request.replay_id
     if endpoint is None:
-        config = _config(request.target)
-    elif remote is None:
+        return Runtime(model, limits, price, now).run(
+            agent,
+            question,
+            tools,
+            model_name=model_name,
+            run_id=run_id,
+            config=_config(request.target),
+            values=json.loads(decision.input_json),
+            history=history,
+            read=conversation.read,
+        )
+    if remote is None:
         raise _NotRun("failed", f"unsupported_endpoint: {endpoint!r} cannot be replayed from here")
-    else:
-        # its generation config is the agent's own business
-        runtime = remote.runtime(endpoint, request.target, decision, limits, price, now)
-    return runtime.run(
-        agent,
-        conversation.turns[0],
-        AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision)),
-        model_name=request.target.model,
-        config=config,
-        run_id=request.replay_id,
-        values=json.loads(decision.input_json),
-        history=conversation.turns[1:],
-        read=conversation.read,
-    )
+    # how it generates is the agent's own business, and it is asked from the beginning
+    runtime = remote.runtime(endpoint, request.target, decision, limits, now)
+    run = runtime.run(agent, question, tools, model_name=model_name, run_id=run_id)
+    return replace(run, usage=priced(run.usage, price))
 
 
 def _endpoint(

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from agent.decision import Decision, Read, read_decision
-from agent.ports import GenerationConfig, ToolBox
+from agent.decision import Decision
+from agent.ports import ToolBox
 from agent.settings import ReplaySettings
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
@@ -47,6 +47,13 @@ class Price:
         fresh = max(0, (usage.input_tokens or 0) - cached)
         generated = (usage.output_tokens or 0) + (usage.thought_tokens or 0)
         return round((fresh * self.input + cached * self.cached + generated * self.output) / 1_000_000)
+
+
+def priced(usage: Usage, price: Price | None) -> Usage:
+    """`usage` with its cost; as it is where the price is not known."""
+    if price is None:
+        return usage
+    return usage.model_copy(update={"cost_micros": price.of(usage), "cost_currency": price.currency})
 
 
 def price_of(settings: ReplaySettings, model: str) -> Price | None:
@@ -92,24 +99,12 @@ class Run:
 
 
 class AgentRuntime(Protocol):
-    """What runs an agent: the loop in this process, or the agent's own service."""
+    """What runs an agent from the beginning: the loop in this process, or the agent's own service."""
 
     def run(
-        self,
-        agent: AgentDefinition,
-        question: Turn,
-        tools: ToolBox,
-        *,
-        model_name: str,
-        config: GenerationConfig,
-        run_id: str,
-        values: Mapping[str, Any] | None = None,
-        history: Sequence[Turn] = (),
-        read: Read = read_decision,
+        self, agent: AgentDefinition, question: Turn, tools: ToolBox, *, model_name: str, run_id: str
     ) -> Run:
-        """Let the agent answer `question`, or go on from `history`, the turns after it.
-
-        `values` is the decision's input; `read` reads the decision; seeds follow from `run_id`.
+        """Let the agent answer `question`; seeds follow from `run_id`.
 
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent.
         """

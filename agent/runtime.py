@@ -33,7 +33,7 @@ from agent.ports import (
     ToolBox,
     ToolError,
 )
-from agent.run import AgentDefinition, Limits, Price, Run
+from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.sub_agents import SubAgentTools, definition, question
 from schemas.identity import canonical_json, sha256
 from schemas.records import Effect, Part, SubAgentRun, TraceStatus, Turn, Usage
@@ -77,19 +77,21 @@ class Runtime:
         tools: ToolBox,
         *,
         model_name: str,
-        config: GenerationConfig,
         run_id: str,
+        config: GenerationConfig | None = None,
         values: Mapping[str, Any] | None = None,
         history: Sequence[Turn] = (),
         read: Read = read_decision,
     ) -> Run:
         """Let the agent answer `question`, or go on from `history`, the turns after it; see `AgentRuntime`.
 
+        `values` is the decision's input; `read` reads the decision.
+
         Raises ModelAway and QuotaExceeded, where nothing was found out about the agent: run it again later
         under the same id. Everything else is a status of the run.
         """
         started_at = self.now()
-        frame = _Frame(model_name, config)
+        frame = _Frame(model_name, config or GenerationConfig())
         messages = [Message(turn) for turn in (question, *history)]
         talk = MainConversation(agent, tools, run_id, messages, values or {}, self.limits.max_turns, read)
         status: TraceStatus = "completed"
@@ -106,19 +108,12 @@ class Runtime:
             tuple(message.turn for message in talk.messages),
             tuple(talk.sub_agent_runs),
             talk.decision,
-            self._priced(frame.usage),
+            priced(frame.usage, self.price),
             frame.attempts,
             frame.misses,
             tuple(tools.intended_writes),
             started_at,
             self.now(),
-        )
-
-    def _priced(self, usage: Usage) -> Usage:
-        if self.price is None:
-            return usage
-        return usage.model_copy(
-            update={"cost_micros": self.price.of(usage), "cost_currency": self.price.currency}
         )
 
     def _turn(self, talk: Conversation, frame: _Frame) -> bool:
@@ -229,7 +224,7 @@ class Runtime:
                 name=name,
                 prompt_id=agent.prompt_id,
                 turns=tuple(message.turn for message in sub.messages),
-                usage=self._priced(sub.usage),
+                usage=priced(sub.usage, self.price),
             )
         )
         if reason is not None or sub.finding is None:

@@ -6,15 +6,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from schemas.codec import Codec
-from schemas.identity import canonical_json, content_hash, decision_key, request_hash, sha256
+from schemas.identity import canonical_json, decision_key, request_hash, sha256
+from schemas.memory import MemoryStore
 from schemas.record import Record
 from schemas.records import (
     Action,
     AgentDecision,
     AgentTrace,
+    Budget,
     ExpertVerdict,
     Part,
     ReplayRequest,
+    TargetAgent,
     TokenLogProbability,
     Turn,
     Usage,
@@ -28,27 +31,7 @@ TOOLSET = canonical_json([{"name": "get_insights"}, {"name": "set_daily_budget"}
 SPEC = "name: media_buyer"
 
 
-class MemoryStore:
-    """A schema registry in memory: every schema is known from the start."""
-
-    def __init__(self) -> None:
-        self._ids: dict[str, int] = {}
-        self._schemas: dict[int, dict[str, Any]] = {}
-
-    def schema_of(self, schema_id: int) -> dict[str, Any]:
-        """See `schemas.registry.SchemaStore`."""
-        return self._schemas[schema_id]
-
-    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
-        """See `schemas.registry.SchemaStore`."""
-        name = content_hash(schema)
-        if name not in self._ids:
-            self._ids[name] = len(self._ids) + 1
-            self._schemas[self._ids[name]] = schema
-        return self._ids[name]
-
-
-codec = Codec(MemoryStore())
+codec = Codec(MemoryStore.whole())
 
 
 def at(seconds: float) -> datetime:
@@ -150,6 +133,35 @@ def verdict(decision_id: str = "d1", kind: str = "approve", **changes: Any) -> E
         "given_at": at(600),
     }
     return ExpertVerdict(**(fields | changes))
+
+
+def replay_request(of: AgentDecision | None = None, **changes: Any) -> ReplayRequest:
+    """A request for a run of the agent that decided."""
+    of = of or decision()
+    fields: dict[str, Any] = {
+        "agent": of.agent,
+        "account_id": of.account_id,
+        "decision_id": of.decision_id,
+        "verdict_id": "v1",
+        "revision": 1,
+        "replay_id": "r-1",
+        "arm": "unhinted",
+        "strength": 0,
+        "sample": 0,
+        "target": TargetAgent(
+            agent_version=of.agent_version,
+            prompt_id=of.prompt_id,
+            toolset_id=of.toolset_id,
+            spec_id=of.spec_id,
+            model="tuned",
+            generation_config_json=of.generation_config_json,
+        ),
+        "decision": codec.encode("agent.decisions", of),
+        "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=60),
+        "requested_at": EPOCH,
+        "deadline_at": EPOCH + timedelta(hours=1),
+    }
+    return ReplayRequest(**(fields | changes))
 
 
 def trace(request: ReplayRequest, decided: Action | None, **changes: Any) -> AgentTrace:

@@ -8,7 +8,7 @@ from datetime import datetime
 from agent.http.client import AgentClient
 from agent.http.runtime import HttpRuntime
 from agent.http.tools_endpoint import ToolsEndpoint
-from agent.run import Limits, Price
+from agent.run import Limits
 from agent.settings import ReplaySettings
 from agent.spec import AgentSpec
 from schemas.records import AgentDecision, TargetAgent
@@ -34,7 +34,6 @@ class RemoteAgents:
         target: TargetAgent,
         decision: AgentDecision,
         limits: Limits,
-        price: Price | None,
         now: Callable[[], datetime],
     ) -> HttpRuntime:
         """What runs the decision's agent at `endpoint`."""
@@ -45,7 +44,6 @@ class RemoteAgents:
             context,
             decision.decided_at,
             limits,
-            price,
             now,
         )
 

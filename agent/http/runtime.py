@@ -2,18 +2,16 @@
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from agent.decision import Read, read_decision
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
 from agent.http.truth import Breach, Verified, intended, misses, verify
-from agent.ports import GenerationConfig, ToolBox
-from agent.run import AgentDefinition, Limits, Price, Run
+from agent.ports import ToolBox
+from agent.run import AgentDefinition, Limits, Run
 from agent.runtime import turn_seed, utc_now
 from schemas.records import TraceStatus, Turn, Usage
 
@@ -32,7 +30,6 @@ class HttpRuntime:
     context: Mapping[str, object]
     decided_at: datetime
     limits: Limits = field(default_factory=Limits)
-    price: Price | None = None
     now: Callable[[], datetime] = utc_now
 
     def run(
@@ -42,11 +39,7 @@ class HttpRuntime:
         tools: ToolBox,
         *,
         model_name: str,
-        config: GenerationConfig,
         run_id: str,
-        values: Mapping[str, Any] | None = None,
-        history: Sequence[Turn] = (),
-        read: Read = read_decision,
     ) -> Run:
         """Let the agent answer `question`; see `agent.run.AgentRuntime`.
 
@@ -146,17 +139,13 @@ class HttpRuntime:
                 # `cancelled` is opoi's own word: a newer verdict took the run's place
                 status = "failed" if ended.status == "cancelled" else ended.status
                 reason = None if status == "completed" else ended.reason or "the agent gave no reason"
-        known = usage.model_copy(update={"tool_calls": len(exchanges)})
-        if self.price is not None:
-            cost = {"cost_micros": self.price.of(known), "cost_currency": self.price.currency}
-            known = known.model_copy(update=cost)
         return Run(
             status=status,
             reason=reason,
             turns=verified.turns,
             sub_agent_runs=verified.sub_agent_runs,
             decision=verified.decision,
-            usage=known,
+            usage=usage.model_copy(update={"tool_calls": len(exchanges)}),
             attempts=attempts,
             misses=misses(exchanges),
             intended_writes=intended(exchanges),

@@ -58,7 +58,6 @@ def decide(
         question(values),
         tools,
         model_name=MODEL,
-        config=GenerationConfig(),
         run_id=f"{ticket.account_id}.{decision_id}",
     )
     setting = Setting(decision_id, ticket.account_id, TIME_ZONE, CURRENCY, values, MODEL, GenerationConfig())

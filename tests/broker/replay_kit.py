@@ -22,7 +22,7 @@ from schemas.codec import Codec
 from schemas.identity import decision_key, deterministic_id
 from schemas.memory import MemoryStore
 from schemas.record import Record
-from schemas.records import AgentTrace, Budget, Cancellation, Disposition, ReplayRequest, TargetAgent
+from schemas.records import AgentTrace, Cancellation, Disposition, ReplayRequest
 from schemas.settings import KafkaSettings
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
@@ -101,29 +101,15 @@ class World:
         self, decision_id: str, sample: int = 0, *, deadline: float = 3600, **changes: Any
     ) -> ReplayRequest:
         decision = builders.decision(decision_id)
+        now = datetime.now(UTC)
         fields: dict[str, Any] = {
-            "agent": decision.agent,
-            "account_id": decision.account_id,
-            "decision_id": decision_id,
-            "verdict_id": "v1",
-            "revision": 1,
             "replay_id": deterministic_id(decision.agent, decision_id, sample),
-            "arm": "unhinted",
-            "strength": 0,
             "sample": sample,
-            "target": TargetAgent(
-                agent_version="1",
-                prompt_id=decision.prompt_id,
-                toolset_id=decision.toolset_id,
-                spec_id=decision.spec_id,
-                model="opoi-local",
-            ),
             "decision": self.codec.encode("agent.decisions", decision),
-            "budget": Budget(max_turns=8, max_output_tokens=1000, max_seconds=60),
-            "requested_at": datetime.now(UTC),
-            "deadline_at": datetime.now(UTC) + timedelta(seconds=deadline),
+            "requested_at": now,
+            "deadline_at": now + timedelta(seconds=deadline),
         }
-        return ReplayRequest(**(fields | changes))
+        return builders.replay_request(decision, **(fields | changes))
 
     def cancel(self, decision_id: str, below: int) -> None:
         """Calls off requests of a decision with a lower case number, as the trigger does."""
@@ -184,7 +170,10 @@ class World:
 
     def end(self) -> None:
         for worker in self.workers:
+            code = worker.process.poll()
             worker.kill()
+            # pytest shows it where the test failed
+            print(f"{worker.log.name}, exit code {code}:", *worker.says().splitlines()[-60:], sep="\n")
         for consumer, _ in self._readers.values():
             consumer.close()
 

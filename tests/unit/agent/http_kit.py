@@ -15,7 +15,8 @@ from agent.media_buyer.definition import artifacts, media_buyer
 from agent.ports import Model, ModelReply
 from agent.replay import execute
 from agent.settings import EndpointSettings, ReplaySettings
-from schemas.records import AgentDecision, AgentTrace, Budget, ReplayRequest, TargetAgent
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from tests import builders
 from tests.unit.agent.conftest import DECIDED_AT
 
 CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}
@@ -31,32 +32,18 @@ class Known:
         return self._contents.get(artifact_id)
 
 
-def replay_request(decision: AgentDecision, arm: str = "unhinted", **changes: Any) -> ReplayRequest:
-    """A request for a run of the decision's own agent."""
-    values = {
-        "agent": decision.agent,
-        "account_id": decision.account_id,
-        "decision_id": decision.decision_id,
-        "verdict_id": "v1",
-        "revision": 1,
-        "replay_id": "r-1",
+def replay_request(
+    decision: AgentDecision, arm: str = "unhinted", now: datetime | None = None, **changes: Any
+) -> ReplayRequest:
+    """A request for a run of the decision's own agent, an hour before its deadline."""
+    now = now or datetime.now(UTC)
+    given: dict[str, Any] = {
         "arm": arm,
         "strength": 0 if arm == "unhinted" else 1,
-        "sample": 0,
-        "target": TargetAgent(
-            agent_version=decision.agent_version,
-            prompt_id=decision.prompt_id,
-            toolset_id=decision.toolset_id,
-            spec_id=decision.spec_id,
-            model="tuned",
-            generation_config_json=decision.generation_config_json,
-        ),
-        "decision": b"\x00",
-        "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=20),
-        "requested_at": datetime.now(UTC),
-        "deadline_at": datetime.now(UTC) + timedelta(hours=1),
+        "requested_at": now,
+        "deadline_at": now + timedelta(hours=1),
     }
-    return ReplayRequest.model_validate(values | changes)
+    return builders.replay_request(decision, **(given | changes))
 
 
 class NoModel:

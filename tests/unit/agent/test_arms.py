@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -9,19 +10,14 @@ import pytest
 from agent.arms import ARMS, FOREIGN_SIGNATURE, evidence, read_judgement
 from agent.decision import InvalidDecision
 from agent.fakes import ScriptedModel, call, decision_text, says, text
-from agent.media_buyer.definition import artifacts, media_buyer
+from agent.media_buyer.definition import media_buyer
 from agent.replay import execute
-from schemas.records import Action, Budget, ExpertVerdict, ReplayArm, ReplayRequest, TargetAgent
+from schemas.records import Action, ExpertVerdict, ReplayArm
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
+from tests.unit.agent.http_kit import Known, replay_request
 
 NOW = DECIDED_AT + timedelta(days=1)
-CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}
 ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"
-
-
-class Known:
-    def content(self, artifact_id):
-        return CONTENTS.get(artifact_id)
 
 
 @pytest.fixture
@@ -35,34 +31,7 @@ def verdict():
 @pytest.fixture
 def asked(decision):
     """A request of one arm."""
-
-    def make(arm, **changes):
-        values = {
-            "agent": decision.agent,
-            "account_id": decision.account_id,
-            "decision_id": decision.decision_id,
-            "verdict_id": "v1",
-            "revision": 1,
-            "replay_id": "r-1",
-            "arm": arm,
-            "strength": 0,
-            "sample": 0,
-            "target": TargetAgent(
-                agent_version=decision.agent_version,
-                prompt_id=decision.prompt_id,
-                toolset_id=decision.toolset_id,
-                spec_id=decision.spec_id,
-                model="tuned",
-                generation_config_json=decision.generation_config_json,
-            ),
-            "decision": b"\x00",
-            "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=60),
-            "requested_at": NOW,
-            "deadline_at": NOW + timedelta(hours=1),
-        }
-        return ReplayRequest.model_validate(values | changes)
-
-    return make
+    return partial(replay_request, decision, now=NOW)
 
 
 def run(request, decision, *replies):

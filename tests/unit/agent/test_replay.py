@@ -3,29 +3,22 @@
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
 from agent.fakes import ScriptedModel, call, decision_text, says, text
-from agent.media_buyer.definition import artifacts, media_buyer
+from agent.media_buyer.definition import media_buyer
 from agent.oracle import nonce, render
 from agent.ports import ModelAway, ModelGone, QuotaExceeded
 from agent.replay import execute
 from agent.runtime import turn_seed
 from schemas.codec import record_type
-from schemas.records import Action, Budget, ExpertVerdict, ReplayRequest, TargetAgent
+from schemas.records import Action, ExpertVerdict
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
+from tests.unit.agent.http_kit import CONTENTS, Known, replay_request
 
 NOW = DECIDED_AT + timedelta(days=1)
-CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}
-
-
-class Known:
-    def __init__(self, contents):
-        self.contents = contents
-
-    def content(self, artifact_id):
-        return self.contents.get(artifact_id)
 
 
 @pytest.fixture
@@ -39,33 +32,8 @@ def oracle():
 
 @pytest.fixture
 def request_of(decision):
-    def make(arm="unhinted", **changes):
-        values = {
-            "agent": decision.agent,
-            "account_id": decision.account_id,
-            "decision_id": decision.decision_id,
-            "verdict_id": "v1",
-            "revision": 1,
-            "replay_id": "r-1",
-            "arm": arm,
-            "strength": 0 if arm == "unhinted" else 1,
-            "sample": 0,
-            "target": TargetAgent(
-                agent_version=decision.agent_version,
-                prompt_id=decision.prompt_id,
-                toolset_id=decision.toolset_id,
-                spec_id=decision.spec_id,
-                model="tuned",
-                generation_config_json=decision.generation_config_json,
-            ),
-            "decision": b"\x00",
-            "budget": Budget(max_turns=8, max_output_tokens=10_000, max_seconds=60),
-            "requested_at": NOW,
-            "deadline_at": NOW + timedelta(hours=1),
-        }
-        return ReplayRequest.model_validate(values | changes)
-
-    return make
+    """A request of one arm."""
+    return partial(replay_request, decision, now=NOW)
 
 
 def run(request, decision, *replies, contents=CONTENTS, now=NOW):
