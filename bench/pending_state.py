@@ -25,8 +25,8 @@ import psutil
 from schemas.identity import decision_key
 from schemas.record import Record
 from schemas.records import AgentDecision, Part, Turn
+from schemas.registry import make_codec
 from streams.kafka_clients import CheckedProducer
-from streams.processors.surroundings import make_codec
 from streams.workers.backlog import backlog
 from tests.builders import decision, verdict
 from tests.running_stack import RunningStack, running_stack

@@ -19,8 +19,8 @@ from confluent_kafka import Producer
 from agent.media_buyer.definition import artifacts, media_buyer
 from schemas.identity import decision_key
 from schemas.records import ReplayRequest
+from schemas.registry import make_codec
 from streams.kafka_clients import make_consumer, producer_config
-from streams.processors.surroundings import make_codec
 from streams.settings import Settings
 from streams.workers.controls import say
 from tests.builders import action, decision, verdict

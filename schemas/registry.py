@@ -8,6 +8,8 @@ from typing import Any
 
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 
+from schemas.codec import Codec, SubjectNames
+from schemas.deployment import WireSettings
 from schemas.errors import DeployRefused, NotRegistered, RegistryAway, Undecodable
 from schemas.settings import RegistrySettings
 from schemas.store import SchemaStore as SchemaStore
@@ -130,3 +132,8 @@ def _avro(found: Schema | None) -> dict[str, Any] | None:
         return None
     parsed = json.loads(found.schema_str)
     return parsed if isinstance(parsed, dict) else None
+
+
+def make_codec(settings: WireSettings) -> Codec:
+    """The codec over the settings' registry."""
+    return Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))

@@ -17,6 +17,9 @@ from streams.kafka_clients import CheckedProducer, make_consumer
 TOPIC = "agent.artifacts"
 POLL_SECONDS = 0.2
 BROKER_SECONDS = 5.0
+"""Short: a worker that waits holds its partitions up, and tries again."""
+PATIENT_SECONDS = 30.0
+"""For commands: a broker that has just started is slow for a while."""
 
 log = structlog.get_logger(__name__)
 
@@ -41,10 +44,12 @@ def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]
 class ArtifactStore:
     """A local copy of the topic, read on demand. Thread-safe.
 
-    It belongs to no consumer group: every process reads all of it.
+    It belongs to no consumer group: every process reads all of it. A broker that gives no answer for
+    `patience` seconds is away.
     """
 
-    def __init__(self, settings: KafkaSettings, codec: Codec) -> None:
+    def __init__(self, settings: KafkaSettings, codec: Codec, *, patience: float = BROKER_SECONDS) -> None:
+        self._patience = patience
         self._settings = settings
         self._codec = codec
         self._lock = threading.Lock()
@@ -107,13 +112,13 @@ class ArtifactStore:
             # the group is never joined nor committed to: partitions are assigned by hand
             self._consumer = make_consumer(self._settings, f"opoi-artifacts-{id(self)}", **_BY_HAND)
         consumer = self._consumer
-        described = consumer.list_topics(topic, timeout=BROKER_SECONDS).topics[topic]
+        described = consumer.list_topics(topic, timeout=self._patience).topics[topic]
         if described.error is not None:
             raise KafkaException(described.error)
         ends = {}
         for partition in described.partitions:
             low, high = consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=BROKER_SECONDS
+                TopicPartition(topic, partition), timeout=self._patience
             )
             ends[partition] = high
             self._next[partition] = max(low, self._next.get(partition, 0))
@@ -121,7 +126,7 @@ class ArtifactStore:
         if not behind:
             return
         consumer.assign([TopicPartition(topic, one, self._next[one]) for one in sorted(behind)])
-        give_up = time.monotonic() + BROKER_SECONDS
+        give_up = time.monotonic() + self._patience
         while behind:
             message = consumer.poll(POLL_SECONDS)
             if message is None:
@@ -130,11 +135,11 @@ class ArtifactStore:
                     if place.offset >= ends[place.partition]:
                         behind.discard(place.partition)
                 if behind and time.monotonic() > give_up:
-                    raise ArtifactsAway(f"{topic}: nothing came for {BROKER_SECONDS:g} s before its end")
+                    raise ArtifactsAway(f"{topic}: nothing came for {self._patience:g} s before its end")
                 continue
             if message.error() is not None:
                 raise KafkaException(message.error())
-            give_up = time.monotonic() + BROKER_SECONDS
+            give_up = time.monotonic() + self._patience
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None

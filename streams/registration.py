@@ -3,17 +3,16 @@
 from datetime import UTC, datetime
 
 from agent.media_buyer.definition import artifacts, media_buyer
-from schemas.codec import Codec, SubjectNames
 from schemas.records import Artifact
-from schemas.registry import ConfluentRegistry
-from streams.artifacts import ArtifactStore, publish
+from schemas.registry import make_codec
+from streams.artifacts import PATIENT_SECONDS, ArtifactStore, publish
 from streams.settings import Settings
 
 
 def register(settings: Settings, wanted: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
     """Publishes those of `wanted` that are not there yet, and returns them."""
-    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
-    store = ArtifactStore(settings.kafka, codec)
+    codec = make_codec(settings)
+    store = ArtifactStore(settings.kafka, codec, patience=PATIENT_SECONDS)
     known = {artifact.artifact_id for artifact in store.all()}
     store.close()
     missing = tuple(artifact for artifact in wanted if artifact.artifact_id not in known)

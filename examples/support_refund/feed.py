@@ -10,9 +10,8 @@ from agent.http.client import AgentAway, AgentClient
 from agent.http.tools_endpoint import ToolsEndpoint
 from examples.support_refund.production import decide, review, support_refund
 from examples.support_refund.shop import Ticket
-from schemas.codec import Codec, SubjectNames
 from schemas.identity import decision_key
-from schemas.registry import ConfluentRegistry
+from schemas.registry import make_codec
 from streams.kafka_clients import CheckedProducer
 from streams.settings import load_settings
 
@@ -20,7 +19,7 @@ from streams.settings import load_settings
 def feed(count: int, url: str) -> int:
     """Sends `count` decisions and their verdicts; how many were corrected."""
     settings = load_settings()
-    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+    codec = make_codec(settings)
     producer = CheckedProducer(settings.kafka)
     agent, client, endpoint = support_refund(), AgentClient(url), ToolsEndpoint()
     corrected = 0

@@ -98,13 +98,11 @@ def list_agents(as_json: AsJson = False) -> None:
 
 
 def _registered() -> list[Artifact]:
-    from schemas.codec import Codec, SubjectNames
-    from schemas.registry import ConfluentRegistry
-    from streams.artifacts import ArtifactStore
+    from schemas.registry import make_codec
+    from streams.artifacts import PATIENT_SECONDS, ArtifactStore
 
     settings = load_settings()
-    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
-    store = ArtifactStore(settings.kafka, codec)
+    store = ArtifactStore(settings.kafka, make_codec(settings), patience=PATIENT_SECONDS)
     with one_line_errors():
         found = store.all()
     store.close()

@@ -67,10 +67,10 @@ def _one_line_errors() -> Iterator[None]:
 def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, object]:
     from agent.local.production import Production
     from agent.model import GeminiModel
+    from schemas.registry import make_codec
     from sinks.clickhouse import ClickHouse
     from streams.demo import feed, story, watch
     from streams.kafka_clients import CheckedProducer
-    from streams.processors.surroundings import make_codec
 
     model = GeminiModel(settings.model)
     production = Production(model, settings.model.name, settings.ads)

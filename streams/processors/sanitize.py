@@ -2,8 +2,9 @@
 
 from typing import NoReturn
 
+from schemas.registry import make_codec
 from streams.processors.run import run_stateless
-from streams.processors.surroundings import make_codec, make_ports, surroundings
+from streams.processors.surroundings import make_ports, surroundings
 from streams.settings import Settings
 from streams.steps.sanitize import Sanitize
 

@@ -6,9 +6,9 @@ import structlog
 
 from agent.oracle import NoOracle, nonce, render
 from agent.spec import AgentSpec, actions_match
-from schemas.codec import Codec, SubjectNames
+from schemas.codec import Codec
 from schemas.records import Action, AgentDecision, ArtifactKind, ExpertVerdict
-from schemas.registry import ConfluentRegistry
+from schemas.registry import make_codec
 from streams.artifacts import ArtifactMissing, ArtifactStore
 from streams.gates.gate import Common
 from streams.processors.run import Surroundings
@@ -19,11 +19,6 @@ from streams.steps.ports import Ports
 log = structlog.get_logger(__name__)
 
 ARTIFACT_WAIT_SECONDS = 10.0
-
-
-def make_codec(settings: Settings) -> Codec:
-    """The codec over the settings' registry."""
-    return Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
 
 
 def surroundings(settings: Settings, codec: Codec | None = None) -> Surroundings:

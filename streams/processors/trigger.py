@@ -5,8 +5,9 @@ from typing import NoReturn
 
 from agent.settings import MICROS_PER_CENT
 from schemas.records import Budget
+from schemas.registry import make_codec
 from streams.processors.run import run_keyed
-from streams.processors.surroundings import make_codec, make_ports, surroundings
+from streams.processors.surroundings import make_ports, surroundings
 from streams.settings import Settings
 from streams.steps.budgets import Allowance
 from streams.steps.controls import ControlRules

@@ -27,9 +27,10 @@ def run(settings: Settings) -> NoReturn:
 
     def work() -> None:
         # imported in the child alone: the parent stays small
-        from streams.workers.replay_process import agent_of, codec_of, work_until_stopped
+        from schemas.registry import make_codec
+        from streams.workers.replay_process import agent_of, work_until_stopped
 
-        codec = codec_of(settings)
+        codec = make_codec(settings)
         work_until_stopped(settings, folders, codec, agent_of(settings, codec), DRAIN_SECONDS)
 
     try:

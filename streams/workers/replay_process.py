@@ -10,10 +10,9 @@ from prometheus_client import start_http_server
 
 from agent.settings import MICROS_PER_CENT
 from schemas.catalog import topics
-from schemas.codec import Codec, SubjectNames
+from schemas.codec import Codec
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from schemas.registry import ConfluentRegistry
 from streams import logs, metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.processors.keeper import Folders, exits
@@ -30,11 +29,6 @@ from streams.workers.replay_worker import ReplayWorker
 from streams.workers.requests import STAGE
 
 log = structlog.get_logger(__name__)
-
-
-def codec_of(settings: Settings) -> Codec:
-    """The codec over the settings' registry."""
-    return Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
 
 
 def agent_of(settings: Settings, codec: Codec) -> Execute:

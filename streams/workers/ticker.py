@@ -15,10 +15,10 @@ import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 from prometheus_client import start_http_server
 
-from schemas.codec import Codec, SubjectNames
+from schemas.codec import Codec
 from schemas.errors import NotRegistered, RegistryAway
 from schemas.records import EndOffset, Tick
-from schemas.registry import ConfluentRegistry
+from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
 from streams import logs
 from streams.exit_codes import ExitCode, fail_stop
@@ -173,7 +173,7 @@ def run(settings: Settings) -> None:
     logs.configure(settings.log, stage="ticker")
     if settings.metrics.port is not None:
         start_http_server(settings.metrics.port, addr=settings.metrics.host)
-    codec = Codec(ConfluentRegistry(settings.registry), SubjectNames(settings.kafka.topic_names))
+    codec = make_codec(settings)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

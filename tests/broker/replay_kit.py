@@ -173,7 +173,8 @@ class World:
             code = worker.process.poll()
             worker.kill()
             # pytest shows it where the test failed
-            print(f"{worker.log.name}, exit code {code}:", *worker.says().splitlines()[-60:], sep="\n")
+            last = "\n".join(worker.says().splitlines()[-60:])
+            sys.stderr.write(f"{worker.log.name}, exit code {code}:\n{last}\n")
         for consumer, _ in self._readers.values():
             consumer.close()
 

@@ -138,13 +138,21 @@ def test_a_worker_goes_on_after_the_broker_was_away_for_longer_than_its_session(
 ) -> None:
     asked = world.ask(world.request(f"fast-{n}") for n in range(40))
     worker = world.worker(fast_seconds=1.0)
+
+    def revived() -> bool:
+        nonlocal worker
+        if (code := worker.process.poll()) is not None:
+            assert code == ExitCode.WATCHDOG
+            worker = world.worker(fast_seconds=1.0)
+        return True
+
     wait_for(lambda: len(world.starts()) >= 10)
     broker.kill()
     # its partitions are lost while they are held, unless a commit that waits comes before that
     time.sleep(15)
     broker.start()
-    wait_for(lambda: world.traced().keys() >= set(asked), 150)
-    assert worker.process.poll() is None
+    # librdkafka may hang for good in this: then the worker ends itself, and its supervisor starts it again
+    wait_for(lambda: revived() and world.traced().keys() >= set(asked), 300)
     assert worker.stop() == 0
     assert set(world.starts()) == set(asked)
 

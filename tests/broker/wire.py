@@ -4,8 +4,8 @@ import uuid
 from dataclasses import dataclass
 
 from schemas.catalog import topics
-from schemas.codec import Codec, SubjectNames
-from schemas.registry import ConfluentRegistry
+from schemas.codec import Codec
+from schemas.registry import make_codec
 from schemas.settings import KafkaSettings, RegistrySettings
 from streams.settings import Settings
 
@@ -19,7 +19,7 @@ class Wire:
 
     def codec(self) -> Codec:
         """A codec over the registry."""
-        return Codec(ConfluentRegistry(self.registry), SubjectNames(self.kafka.topic_names))
+        return make_codec(self)
 
 
 def own_wire(settings: Settings, partitions: int = 2) -> Wire:
