@@ -1,10 +1,11 @@
 """What an AgentSpec says of a tool: its effect, how its requests are compared, how its rows combine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
+from schemas.identity import canonical_json
 from schemas.records import Effect
 
 
@@ -116,9 +117,18 @@ class ToolSpec(SpecModel):
         return self
 
     def normalise(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments in the form that is hashed: nothing that is null, sets sorted without repetition."""
+        """The arguments in the form that is hashed: nothing that is null, sets sorted without repetition,
+        texts first."""
         normal = {name: value for name, value in arguments.items() if value is not None}
         for name in self.sets:
             if isinstance(normal.get(name), list | tuple):
-                normal[name] = sorted({item for item in normal[name] if isinstance(item, str)})
+                normal[name] = _sorted_once(normal[name])
         return normal
+
+
+def _sorted_once(items: Sequence[Any]) -> list[Any]:
+    others = {canonical_json(item): item for item in items if not isinstance(item, str)}
+    return [
+        *sorted({item for item in items if isinstance(item, str)}),
+        *(others[key] for key in sorted(others)),
+    ]

@@ -32,6 +32,7 @@ def _sha256(text: str) -> str:
 
 
 def _canonical(value: Any) -> str:
+    # RFC 8785 as long as there are no fractions and the names are ASCII, as here
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

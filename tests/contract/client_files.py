@@ -72,10 +72,13 @@ CASES = (
         ],
     ),
     Case(
-        "What is no text does not count in a set.",
+        "What is no text comes after the texts in a set, by its canonical form.",
         "get_insights",
         INSIGHTS,
-        [{"fields": ["spend"]}, {"fields": ["spend", 7, None]}],
+        [
+            {"fields": [10, "spend", 7, None, {"b": 1, "a": 2}]},
+            {"fields": [{"a": 2, "b": 1.0}, None, 7.0, "spend", 7, 10]},
+        ],
     ),
     Case("A set that is no list stands as it is.", "get_insights", INSIGHTS, [{"fields": "spend"}]),
     Case("An empty set is not absent.", "get_insights", INSIGHTS, [{"fields": []}]),

@@ -7,7 +7,7 @@ pass the vectors in `schemas/examples/request-hashes.json`.
 import hashlib
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -48,15 +48,24 @@ def sha256(content: bytes | str) -> str:
 
 
 def normalised(arguments: Mapping[str, Any], sets: Collection[str] = ()) -> dict[str, Any]:
-    """The arguments as they are hashed: nothing that is null; the texts of a set sorted, none twice.
+    """The arguments as they are hashed: nothing that is null; a set sorted, nothing twice, texts first.
 
-    `sets` are the arguments whose order and repetition mean nothing, by the AgentSpec.
+    `sets` are the arguments whose order and repetition mean nothing, by the AgentSpec. Raises NotCanonical.
     """
     normal = {name: value for name, value in arguments.items() if value is not None}
     for name in sets:
         if isinstance(normal.get(name), list | tuple):
-            normal[name] = sorted({item for item in normal[name] if isinstance(item, str)})
+            normal[name] = _sorted_once(normal[name])
     return normal
+
+
+def _sorted_once(items: Sequence[Any]) -> list[Any]:
+    """Texts by code point, then what is no text by its canonical form."""
+    others = {canonical_json(item): item for item in items if not isinstance(item, str)}
+    return [
+        *sorted({item for item in items if isinstance(item, str)}),
+        *(others[key] for key in sorted(others)),
+    ]
 
 
 def canonical_request(tool: str, arguments: Mapping[str, Any], sets: Collection[str] = ()) -> str:
