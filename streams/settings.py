@@ -73,6 +73,8 @@ class PipelineSettings(SettingsModel):
     """Runs of each arm in a control case (K)."""
     corrector_share: Share = 1.0
     """Share of cases outside the control sample that get a corrector run."""
+    corrector_model: str | None = None
+    """Model of the corrector; absent: the one that the decision names."""
     judge_models: tuple[str, ...] = ()
     """Models that judge a hinted and an un-hinted conversation of each control case, as JSON."""
 

@@ -34,6 +34,7 @@ def run(settings: Settings) -> NoReturn:
             share=pipeline.control_share,
             runs=pipeline.control_runs,
             corrector_share=pipeline.corrector_share,
+            corrector=pipeline.corrector_model,
             judges=pipeline.judge_models,
         ),
         unhinted_runs=pipeline.unhinted_runs,

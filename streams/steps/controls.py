@@ -25,6 +25,8 @@ class ControlRules:
     """K: runs of each arm in a control case."""
     corrector_share: float = 0.0
     """Share of cases outside the sample that get one run of the corrector."""
+    corrector: str | None = None
+    """Model of the corrector; None: the decision's own."""
     judges: tuple[str, ...] = ()
     """Models that judge a hinted and an un-hinted conversation of each control case."""
 

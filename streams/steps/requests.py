@@ -17,7 +17,7 @@ from schemas.records import (
 from streams.gates.structural import remove
 from streams.steps.budgets import of_run, spent_on
 from streams.steps.contract import Output
-from streams.steps.controls import source_of, wrong_verdict
+from streams.steps.controls import ControlRules, source_of, wrong_verdict
 from streams.steps.ports import Ports
 from streams.steps.rules import TriggerRules
 from streams.steps.runs import Run
@@ -113,9 +113,17 @@ def _target(decision: AgentDecision, run: Run, rules: TriggerRules) -> TargetAge
         prompt_id=decision.prompt_id,
         toolset_id=decision.toolset_id,
         spec_id=decision.spec_id,
-        model=rules.controls.judges[run.sample] if run.arm == "judge" else decision.model,
+        model=_model(decision, run, rules.controls),
         generation_config_json=decision.generation_config_json,
     )
+
+
+def _model(decision: AgentDecision, run: Run, controls: ControlRules) -> str:
+    if run.arm == "judge":
+        return controls.judges[run.sample]
+    if run.arm == "corrector_sft" and controls.corrector is not None:
+        return controls.corrector
+    return decision.model
 
 
 def _oracle(state: CaseState, review: Review, decision: AgentDecision, run: Run, ports: Ports) -> str | None:

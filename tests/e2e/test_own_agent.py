@@ -44,6 +44,7 @@ class Shell:
         self.environment = {
             **environment(folder),
             "OPOI_REPLAY__ENDPOINTS": json.dumps(endpoints),
+            "OPOI_PIPELINE__CORRECTOR_MODEL": "opoi-local",
             "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
         }
         self.served: list[subprocess.Popen[bytes]] = []
@@ -145,6 +146,14 @@ def test_every_replay_ran_at_the_agents_own_service(server: ClickHouse, shell: S
         "WHERE arm IN ('unhinted', 'opoi', 'wrong_oracle') GROUP BY 1, 2"
     ).result_rows
     assert [row[:2] for row in found] == [("completed", f"http://127.0.0.1:{shell.port}")]
+
+
+def test_the_corrector_is_asked_under_a_name_that_the_model_server_knows(server: ClickHouse) -> None:
+    found = server.query(
+        "SELECT target_model, countIf(status = 'version_skew') FROM traces "
+        "WHERE arm = 'corrector_sft' GROUP BY 1"
+    ).result_rows
+    assert found == [("opoi-local", 0)]
 
 
 def test_all_ways_of_answering_are_in_the_traces(server: ClickHouse) -> None:

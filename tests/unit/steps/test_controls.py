@@ -22,9 +22,9 @@ ACTIONS = ("hold", "pause", "resume", "scale_down", "scale_up")
 class Controlled(Table):
     """A case of the control sample."""
 
-    def __init__(self, ports: Ports, judges: tuple[str, ...] = ()) -> None:
+    def __init__(self, ports: Ports, judges: tuple[str, ...] = (), corrector: str | None = None) -> None:
         super().__init__(ports)
-        controls = ControlRules(share=1.0, runs=3, judges=judges)
+        controls = ControlRules(share=1.0, runs=3, judges=judges, corrector=corrector)
         rules = TriggerRules(budget=BUDGET, controls=controls, deadline=timedelta(hours=1))
         self.step = Trigger(rules, ports)
 
@@ -86,6 +86,14 @@ def test_a_control_case_runs_every_arm_a_fixed_number_of_times(table: Controlled
     assert "scale_up" in by_arm["opoi"].oracle
     assert by_arm["corrector_sft"].verdict == verdict(kind="correct")
     assert {one.arm for one in asked if one.verdict is None} == {"unhinted", "opoi", "wrong_oracle"}
+
+
+def test_the_corrector_is_the_model_of_the_rules_else_the_agents_own(ports: Ports) -> None:
+    own = {one.target.model for one in of_type(Controlled(ports).review(), ReplayRequest)}
+    assert own == {decision().model}
+    asked = of_type(Controlled(ports, corrector="bare").review(), ReplayRequest)
+    assert {one.target.model for one in asked if one.arm == "corrector_sft"} == {"bare"}
+    assert {one.target.model for one in asked if one.arm != "corrector_sft"} == own
 
 
 def test_a_hit_is_decided_anew_without_its_oracle_and_judged(ports: Ports) -> None:
