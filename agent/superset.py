@@ -7,19 +7,19 @@ computed exactly (reach, frequency) is not answered.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from agent.tool_spec import Presets, Ratio, Rows, ToolSpec
-
-Row = Mapping[str, Any]
-RATIO_DIGITS = Decimal("0.000001")
-KIND, VALUE = "action_type", "value"
-"""Members of an entry in a field that is a list."""
-
-
-class _Incomputable(Exception):
-    """The recorded answer does not hold what is asked."""
+from agent.superset_sums import (
+    KIND,
+    VALUE,
+    Incomputable,
+    Row,
+    is_computable,
+    quotient,
+    total_of,
+    written,
+)
+from agent.tool_spec import Presets, Rows, ToolSpec
 
 
 def derive(
@@ -34,7 +34,7 @@ def derive(
     try:
         found = _of_entity(tool, tool.rows, wanted, recorded, _table(tool.rows, body))
         return {tool.rows.path: _rows(tool.rows, tool.dates, wanted, recorded, found, today)}
-    except _Incomputable:
+    except Incomputable:
         return None
 
 
@@ -48,15 +48,15 @@ def _rows(
 ) -> list[dict[str, Any]]:
     asked, have = (_days(dates, arguments, today) for arguments in (wanted, recorded))
     if not (have[0] >= asked[0] and have[1] <= asked[1]):
-        raise _Incomputable
+        raise Incomputable
     fields, recorded_fields = _names(wanted.get(rows.fields)), set(_names(recorded.get(rows.fields)))
-    if not all(name in recorded_fields or _computable(rows, name, recorded_fields) for name in fields):
-        raise _Incomputable
+    if not all(name in recorded_fields or is_computable(rows, name, recorded_fields) for name in fields):
+        raise Incomputable
     wants = _Wanted(rows, fields, _windows(rows, wanted, recorded), recorded_fields)
     by_day = _is_daily(dates, wanted)
     if not _is_daily(dates, recorded):
         if by_day or asked != have:
-            raise _Incomputable
+            raise Incomputable
         return [wants.project(row) for row in found]
     inside = [row for row in found if asked[1] <= (today - _date(row, rows)).days <= asked[0]]
     if by_day:
@@ -75,12 +75,12 @@ def _days(dates: Presets, arguments: Mapping[str, Any], today: date) -> tuple[in
     if window is None:
         named = dates.days.get(str(arguments.get(dates.argument)))
         if named is None:
-            raise _Incomputable
+            raise Incomputable
         return named
     try:
         since, until = (date.fromisoformat(window[name]) for name in ("since", "until"))
     except (KeyError, TypeError, ValueError) as error:
-        raise _Incomputable from error
+        raise Incomputable from error
     return (today - since).days, (today - until).days
 
 
@@ -90,7 +90,7 @@ def _windows(rows: Rows, wanted: Mapping[str, Any], recorded: Mapping[str, Any])
         return ()
     asked, have = (arguments.get(rows.windows) or () for arguments in (wanted, recorded))
     if not set(asked) <= set(have):
-        raise _Incomputable
+        raise Incomputable
     return tuple(asked)
 
 
@@ -111,15 +111,15 @@ def _of_entity(
     asked = wanted.get(rows.level) if rows.level else None
     if not differing:
         if asked != level:
-            raise _Incomputable
+            raise Incomputable
         return table
     if differing != {tool.entity} or level is None or asked not in (None, level):
-        raise _Incomputable
+        raise Incomputable
     entity = wanted.get(str(tool.entity))
     holding = [rows.levels[level]] if asked is None else list(rows.levels.values())
     found = [row for row in table if any(row.get(name) == entity for name in holding)]
     if not found:
-        raise _Incomputable  # not below what was recorded, or without delivery: the recording does not say
+        raise Incomputable  # not below what was recorded, or without delivery: the recording does not say
     return found if asked is not None else [_without(row, rows.keys) for row in found]
 
 
@@ -133,17 +133,17 @@ def _is_daily(dates: Presets, arguments: Mapping[str, Any]) -> bool:
 
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
-        raise _Incomputable
+        raise Incomputable
     return tuple(dict.fromkeys(value))
 
 
 def _table(rows: Rows, body: object) -> Sequence[Row]:
     table = body.get(rows.path) if isinstance(body, Mapping) else None
     if not isinstance(table, list) or not all(isinstance(row, Mapping) for row in table):
-        raise _Incomputable
+        raise Incomputable
     days = [(str(row.get(rows.date)), *_key(row, rows)) for row in table]
     if len(set(days)) != len(days):
-        raise _Incomputable  # a breakdown that the spec does not know: several rows a day
+        raise Incomputable  # a breakdown that the spec does not know: several rows a day
     return table
 
 
@@ -156,7 +156,7 @@ def _date(row: Row, rows: Rows) -> date:
     try:
         return date.fromisoformat(str(row.get(rows.date)))
     except ValueError as error:
-        raise _Incomputable from error
+        raise Incomputable from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ class _Wanted:
             if name in row:
                 kept[name] = self._entries(row[name])
             elif name not in self.recorded:
-                value = _quotient([row], name, self.rows.ratios[name], self.recorded)
+                value = quotient([row], name, self.rows.ratios[name], self.recorded)
                 kept |= {} if value in (None, []) else {name: value}
         always = (*self.rows.keys, self.rows.date, self.rows.date_end)
         return kept | {name: row[name] for name in always if name in row}
@@ -193,112 +193,11 @@ class _Wanted:
             if name in self.rows.constant:
                 value: Any = ordered[-1].get(name)
             elif name in self.rows.additive:
-                value = _written(_total(ordered, name, self.windows))
+                value = written(total_of(ordered, name, self.windows))
             elif name in self.rows.ratios:
-                value = _quotient(ordered, name, self.rows.ratios[name], self.recorded)
+                value = quotient(ordered, name, self.rows.ratios[name], self.recorded)
             else:
-                raise _Incomputable
+                raise Incomputable
             if value not in (None, []):
                 answer[name] = value
         return answer
-
-
-Total = Decimal | dict[tuple[str, str], Decimal]
-"""A number, or numbers by the kind of an entry and what is counted in it."""
-
-
-def _numbers(value: object, windows: Sequence[str] = ()) -> Total | None:
-    """A field as a number, or as numbers by entry; None where the row lacks it."""
-    try:
-        if value is None:
-            return None
-        if isinstance(value, list):
-            return {
-                (str(entry[KIND]), name): Decimal(str(entry[name]))
-                for entry in value
-                for name in (VALUE, *windows)
-                if name == VALUE or name in entry
-            }
-        return Decimal(str(value))
-    except (InvalidOperation, KeyError, TypeError) as error:
-        raise _Incomputable from error
-
-
-def _total(days: Sequence[Row], name: str, windows: Sequence[str]) -> Total | None:
-    total: Total | None = None
-    for row in days:
-        value = _numbers(row.get(name), windows)
-        if value is None:
-            continue
-        if total is None:
-            total = value
-        elif isinstance(total, dict) and isinstance(value, dict):
-            total = {
-                key: total.get(key, Decimal(0)) + value.get(key, Decimal(0)) for key in {**total, **value}
-            }
-        elif isinstance(total, Decimal) and isinstance(value, Decimal):
-            total += value
-        else:
-            raise _Incomputable
-    return total
-
-
-def _computable(rows: Rows, name: str, recorded: set[str]) -> bool:
-    """Whether the field is a quotient of two that were recorded."""
-    ratio = rows.ratios.get(name)
-    return (
-        ratio is not None and ratio.numerator is not None and {ratio.numerator, ratio.denominator} <= recorded
-    )
-
-
-def _quotient(days: Sequence[Row], name: str, ratio: Ratio, recorded: set[str]) -> Any:
-    """The ratio over the days: of two sums, or the mean of the daily values where the spec allows it."""
-    if ratio.numerator is None or ratio.numerator not in recorded:
-        if not (ratio.weighted and name in recorded):
-            raise _Incomputable
-        ratio = ratio.model_copy(update={"numerator": None})
-    if ratio.denominator not in recorded:
-        raise _Incomputable
-    kinds = ratio.kinds
-    if ratio.numerator is None:
-        daily = [value for row in days if (value := _numbers(row.get(name))) is not None]
-        if not daily:
-            return None
-        kinds = {kind: kind for value in daily if isinstance(value, dict) for kind, _ in sorted(value)}
-    if not kinds:
-        return _divided(days, name, ratio, None)
-    values = {kind: _divided(days, name, ratio, source) for kind, source in kinds.items()}
-    return [_entry(kind, value) for kind, value in values.items() if value is not None]
-
-
-def _divided(days: Sequence[Row], name: str, ratio: Ratio, kind: str | None) -> str | None:
-    def at(row: Row, field: str) -> Decimal:
-        return _at(_numbers(row.get(field)), kind)
-
-    below = sum((at(row, ratio.denominator) for row in days), Decimal(0))
-    if ratio.numerator is not None:
-        above = ratio.scale * sum((at(row, ratio.numerator) for row in days), Decimal(0))
-    else:
-        above = sum((at(row, name) * at(row, ratio.denominator) for row in days), Decimal(0))
-    if not below or (kind is not None and not above):
-        return None  # a list has no entry for what did not happen
-    return str((above / below).quantize(RATIO_DIGITS))
-
-
-def _at(total: Total | None, key: str | None) -> Decimal:
-    if isinstance(total, dict):
-        return total.get((key or "", VALUE), Decimal(0))
-    return total if total is not None else Decimal(0)
-
-
-def _entry(kind: str, value: str) -> dict[str, str]:
-    return {KIND: kind, VALUE: value}
-
-
-def _written(total: Total | None) -> Any:
-    if not isinstance(total, dict):
-        return None if total is None else str(total)
-    entries: dict[str, dict[str, str]] = {}
-    for (kind, name), number in total.items():
-        entries.setdefault(kind, {KIND: kind})[name] = str(number)
-    return list(entries.values())

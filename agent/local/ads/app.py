@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from agent.local.ads import insights
 from agent.local.ads.errors import GraphError, invalid_parameter, no_token, unknown_object
+from agent.local.ads.insight_parameters import parse_fields
 from agent.local.ads.platform import (
     ACCOUNT_FIELDS,
     ACTIVITY_DAYS,
@@ -70,7 +71,7 @@ class Call:
 
     def fields(self, allowed: tuple[str, ...]) -> tuple[str, ...]:
         """The fields asked for. Raises GraphError."""
-        return insights.parse_fields(self.parameters.get("fields"), allowed, ("id",))
+        return parse_fields(self.parameters.get("fields"), allowed, ("id",))
 
 
 def _cursor(index: int) -> str:
@@ -148,7 +149,7 @@ def read_activities(call: Call) -> dict[str, object]:
     """The change history of an account, or of its campaign `oid`."""
     if not isinstance(call.found, Account):
         raise unknown_object(call.object_id, "GET")
-    fields = insights.parse_fields(call.parameters.get("fields"), ACTIVITY_FIELDS, ACTIVITY_FIELDS)
+    fields = parse_fields(call.parameters.get("fields"), ACTIVITY_FIELDS, ACTIVITY_FIELDS)
     campaigns = call.platform.of_account(call.found)
     if "oid" in call.parameters:
         campaigns = tuple(c for c in campaigns if c.campaign_id == call.parameters["oid"])

@@ -1,13 +1,18 @@
 """Insights rows in Meta's shapes: strings in major units, action lists, dates of the account's calendar."""
 
-import json
 import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from agent.local.ads.errors import invalid_parameter, too_much_data
+from agent.local.ads.insight_parameters import (
+    attribution_windows,
+    breakdowns_in,
+    parse_fields,
+    parse_range,
+    spans,
+)
 from agent.local.ads.seen import Seen
 from agent.local.ads.state import State
 from agent.local.ads.structure import BREAKDOWNS, Ad, AdSet
@@ -15,14 +20,10 @@ from agent.local.ads.world import Account, Campaign
 
 Entity = Account | Campaign | AdSet | Ad
 
-PRESET_DAYS = {"yesterday": 1, "last_3d": 3, "last_7d": 7, "last_14d": 14, "last_28d": 28, "last_30d": 30}
 DEFAULT_FIELDS = ("account_id", "campaign_id", "impressions", "spend")
 ATTRIBUTION_WINDOWS = ("7d_click", "1d_view")
-KNOWN_WINDOWS = ("1d_click", "7d_click", "1d_view")
-REMOVED_WINDOWS = ("7d_view", "28d_view")
 LEVELS = ("account", "campaign", "adset", "ad")
 MAXIMUM_ROWS = 5000
-MAXIMUM_BREAKDOWNS = 2
 REACH_BREAKDOWN_DAYS = 394
 """Reach by breakdown goes back thirteen months."""
 PARAMETERS = {
@@ -160,107 +161,19 @@ FIELDS: Mapping[str, Callable[[Row], object]] = {
 }
 
 
-def parse_fields(text: str | None, allowed: Iterable[str], default: tuple[str, ...]) -> tuple[str, ...]:
-    """Field names of a request: comma separated or a JSON list. Raises GraphError for an unknown one."""
-    if not text:
-        return default
-    names = (
-        tuple(json.loads(text)) if text.startswith("[") else tuple(part.strip() for part in text.split(","))
-    )
-    allowed = set(allowed)
-    unknown = [name for name in names if name not in allowed]
-    if unknown:
-        raise invalid_parameter(
-            f"{', '.join(unknown)} is not valid for fields param. Known here: {sorted(allowed)}"
-        )
-    return names
-
-
-def parse_range(parameters: Mapping[str, str], today: date) -> tuple[date, date]:
-    """First and last day asked for, in the account's calendar. Raises GraphError."""
-    if "time_range" in parameters:
-        try:
-            window = json.loads(parameters["time_range"])
-            first, last = date.fromisoformat(window["since"]), date.fromisoformat(window["until"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise invalid_parameter(
-                'Must be a JSON object {"since":"YYYY-MM-DD","until":"YYYY-MM-DD"}'
-            ) from error
-        if first > last:
-            raise invalid_parameter(f"time_range: since {first} lies after until {last}")
-        return first, last
-    preset = parameters.get("date_preset", "last_30d")
-    if preset == "today":
-        return today, today
-    if preset not in PRESET_DAYS:
-        raise invalid_parameter(
-            f"date_preset must be one of the following values: today, {', '.join(PRESET_DAYS)}"
-        )
-    return today - timedelta(days=PRESET_DAYS[preset]), today - timedelta(days=1)
-
-
-def _steps(first: date, last: date, increment: str) -> Iterator[tuple[date, date]]:
-    if increment == "all_days":
-        yield first, last
-        return
-    if not re.fullmatch(r"[1-9]|[1-8]\d|90", increment):
-        raise invalid_parameter(f"time_increment must be 1 to 90 or all_days, not {increment!r}")
-    days = int(increment)
-    while first <= last:
-        yield first, min(last, first + timedelta(days=days - 1))
-        first += timedelta(days=days)
-
-
-def _names(parameters: Mapping[str, str], name: str) -> tuple[str, ...]:
-    """A list parameter: a JSON list of texts, or names with commas between them."""
-    text = parameters.get(name, "")
-    try:
-        found = json.loads(text) if text.startswith("[") else [part for part in text.split(",") if part]
-    except ValueError as error:
-        raise invalid_parameter(f"{name} must be a JSON list of names, not {text!r}") from error
-    if not all(isinstance(one, str) for one in found):
-        raise invalid_parameter(f"{name} must be a list of names, not {text!r}")
-    return tuple(dict.fromkeys(one.strip() for one in found))
-
-
-def _windows(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    windows = _names(parameters, "action_attribution_windows")
-    removed = [window for window in windows if window in REMOVED_WINDOWS]
-    if removed:
-        raise invalid_parameter(f"the attribution window {removed[0]} is no longer available")
-    unknown = [window for window in windows if window not in KNOWN_WINDOWS]
-    if unknown:
-        raise invalid_parameter(
-            f"the local platform has the windows {', '.join(KNOWN_WINDOWS)} only, not {unknown[0]}"
-        )
-    return windows
-
-
-def _breakdowns(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    breakdowns = _names(parameters, "breakdowns")
-    unknown = [name for name in breakdowns if name not in BREAKDOWNS]
-    if unknown:
-        raise invalid_parameter(
-            f"breakdowns[0] must be one of the following values: {', '.join(BREAKDOWNS)}, not {unknown[0]}"
-        )
-    if len(breakdowns) > MAXIMUM_BREAKDOWNS:
-        raise invalid_parameter(f"{len(breakdowns)} breakdowns; at most {MAXIMUM_BREAKDOWNS} go together")
-    return breakdowns
-
-
 def rows(state: State, group: Group, parameters: Mapping[str, str], now: datetime) -> list[dict[str, object]]:
     """All rows that one insights request asks for, unpaged. Raises GraphError."""
     unknown = sorted(set(parameters) - PARAMETERS)
     if unknown:
         raise invalid_parameter(f"the local platform does not simulate {', '.join(unknown)}")
-    windows, breakdowns = _windows(parameters), _breakdowns(parameters)
+    windows, breakdowns = attribution_windows(parameters), breakdowns_in(parameters)
     fields = parse_fields(parameters.get("fields"), (*FIELDS, "date_start", "date_stop"), DEFAULT_FIELDS)
     groups = _groups(state, group, parameters.get("level", group.level))
     today = group.account.local_day(now)
     first, last = parse_range(parameters, today)
     if breakdowns and {"reach", "frequency"} & set(fields) and (today - first).days > REACH_BREAKDOWN_DAYS:
         raise invalid_parameter("reach by breakdown is kept for 13 months")
-    steps = list(_steps(first, last, parameters.get("time_increment", "all_days")))
+    steps = list(spans(first, last, parameters.get("time_increment", "all_days")))
     audiences = math.prod(len(BREAKDOWNS[name]) for name in breakdowns)
     if len(steps) * len(groups) * audiences > MAXIMUM_ROWS:
         raise too_much_data()
