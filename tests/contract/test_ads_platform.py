@@ -21,9 +21,11 @@ from agent.media_buyer.definition import media_buyer
 from agent.media_buyer.tools import live_tools
 from agent.ports import ToolError, ToolMiss
 from agent.recorder import take_snapshot
+from agent.replay import execute
 from agent.settings import AdsSettings
 from agent.superset import derive
 from schemas.records import AgentDecision
+from tests.unit.agent.http_kit import Known, replay_request
 
 NOW = datetime(2026, 3, 10, 13, tzinfo=UTC)
 FIELDS = ["spend", "impressions", "clicks", "actions", "purchase_roas", "cost_per_action_type"]
@@ -552,6 +554,51 @@ def test_production_records_what_it_saw_and_a_replay_never_asks_the_platform(url
     box.call("get_insights", asks(first, date_preset="yesterday"))
     box.call("set_daily_budget", {"campaign_id": first["campaign_id"], "daily_budget": 1})
     assert local(url, "stats") == before
+
+
+def without(decision, tool):
+    """The decision without what was recorded as one tool's answers."""
+    kept = (
+        [part for part in turn.parts if part.kind != "function_response" or part.tool != tool]
+        for turn in decision.turns
+    )
+    turns = [
+        turn.model_copy(update={"parts": tuple(parts)})
+        for turn, parts in zip(decision.turns, kept, strict=True)
+    ]
+    return decision.model_copy(update={"turns": tuple(turns)})
+
+
+def replayed(decision, words):
+    """What answered each call of a replay, and the answers, by tool."""
+    trace = execute(replay_request(decision), decision, Known(), ScriptedModel(words))
+    parts = [part for turn in trace.turns for part in turn.parts if part.kind == "function_response"]
+    return trace.misses, {part.tool: (part.answered_by, part.response_json) for part in parts}
+
+
+def test_a_deleted_answer_comes_from_the_snapshot_and_without_that_it_is_that_miss(url):
+    (order,) = Random(f"1/{FIRST_DAY}").sample(local(url, "campaigns"), 1)  # what seed 1 asks for first
+    campaign = order["campaign_id"]
+    reads = says(call("get_insights", **asks(order)), call("get_campaign", campaign_id=campaign))
+    words = [reads, says(decision_text("hold", campaign))]
+    production = Production(ScriptedModel(words), "m", AdsSettings(graph_url=url), concurrency=1)
+    (decision,) = production.decide(1, seed=1)
+    recorded = {"get_insights": "recording", "get_campaign": "recording"}
+    misses, whole = replayed(decision, words)
+    assert (misses, {tool: by for tool, (by, _) in whole.items()}) == (0, recorded)
+
+    bare = without(decision, "get_insights")
+    misses, found = replayed(bare, words)
+    by_snapshot = recorded | {"get_insights": "snapshot"}
+    assert (misses, {tool: by for tool, (by, _) in found.items()}) == (0, by_snapshot)
+    rows, expected = (json.loads(one["get_insights"][1])["data"] for one in (found, whole))
+    for row, other in zip(rows, expected, strict=True):
+        assert {name: flat(row[name]) for name in FIELDS if name in other} == {
+            name: pytest.approx(flat(other[name]), abs=2e-6) for name in FIELDS if name in other
+        }
+
+    misses, found = replayed(bare.model_copy(update={"snapshot": ()}), words)
+    assert (misses, {tool: by for tool, (by, _) in found.items()}) == (1, recorded | {"get_insights": "miss"})
 
 
 def test_production_without_a_platform_says_where_it_looked():

@@ -24,7 +24,7 @@ from google.oauth2.credentials import Credentials
 from agent.local.model.pretraining import base_model
 from agent.local.model.registry import Registry
 from agent.local.model.server import application
-from tests.unit.local_model.local_model_kit import Figures, declarations, question
+from tests.unit.local_model.local_model_kit import Figures, declarations, question, talk
 
 MODEL = "opoi-local"
 PROMPT = "You are the media buyer of a performance marketing team.\n" + "- Follow the rules.\n" * 400
@@ -226,10 +226,33 @@ def test_log_probabilities_of_the_alternatives(client: genai.Client) -> None:
     assert silent.candidates[0].logprobs_result is None  # type: ignore[index]
 
 
+SCORED = Figures(purchases=(4, 6, 7, 3, 9, 8, 2))
+
+
+def score(server: Served, contents: list[Any], model: str) -> dict[str, Any]:
+    """What a model gives to a conversation, by the server's own address."""
+    body = {
+        "model": model,
+        "contents": contents,
+        "system_instruction": {"parts": [{"text": PROMPT}]},
+        "tools": declarations(),
+    }
+    scored: dict[str, Any] = server.ask("POST", "/local/score", body)
+    return scored
+
+
 def test_scored_text_has_the_sampled_log_probabilities(served: Served) -> None:
-    """The contents that the client sent, scored by the server's own address, to 1e-6."""
     with developer(served.url) as client:
-        responses = run(client, Figures(purchases=(4, 6, 7, 3, 9, 8, 2)), temperature=1.0)
+        responses = run(client, SCORED, temperature=1.0)
+    scored = assert_scored_as_sampled(served, responses, MODEL)
+    kinds = {token["kind"] for turn in scored["turns"] for token in turn["tokens"]}
+    assert {"call", "rationale", "number", "action", "final"} >= kinds - {"glue", "arguments", "end"}
+
+
+def assert_scored_as_sampled(
+    server: Served, responses: list[types.GenerateContentResponse], model: str
+) -> dict[str, Any]:
+    """The contents that the client sent about `SCORED`, scored, have what they were sampled with, to 1e-6."""
     contents: list[Any] = [question()]
     for response in responses:
         content = response.candidates[0].content  # type: ignore[index]
@@ -239,29 +262,20 @@ def test_scored_text_has_the_sampled_log_probabilities(served: Served) -> None:
                 "function_response": {
                     "id": call.id,
                     "name": call.name,
-                    "response": Figures(purchases=(4, 6, 7, 3, 9, 8, 2)).answer(
-                        {"name": call.name, "args": call.args}
-                    ),
+                    "response": SCORED.answer({"name": call.name, "args": call.args}),
                 }
             }
             for call in response.function_calls or []
         ]
         if answers:
             contents.append({"role": "user", "parts": answers})
-    body = {
-        "model": MODEL,
-        "contents": contents,
-        "system_instruction": {"parts": [{"text": PROMPT}]},
-        "tools": declarations(),
-    }
-    scored = served.ask("POST", "/local/score", body)
+    scored = score(server, contents, model)
     assert [turn["content"] for turn in scored["turns"]] == list(range(1, 2 * len(responses), 2))
     for turn, response in zip(scored["turns"], responses, strict=True):
         found = [token["logProbability"] for token in turn["tokens"]]
         assert found == pytest.approx(chosen(response), abs=1e-6)
     assert scored["logProbabilitySum"] == pytest.approx(sum(map(sum, map(chosen, responses))), abs=1e-6)
-    kinds = {token["kind"] for turn in scored["turns"] for token in turn["tokens"]}
-    assert {"call", "rationale", "number", "action", "final"} >= kinds - {"glue", "arguments", "end"}
+    return scored
 
 
 def test_signatures_and_ids_come_back_unharmed(client: genai.Client) -> None:
@@ -439,43 +453,22 @@ def test_broken_requests_are_answered_in_googles_shape(served: Served) -> None:
         assert set(answer.json()["error"]) == {"code", "message", "status"}
 
 
-def rows_of(base_url: str, count: int, rule: str) -> list[dict[str, Any]]:
-    """Rows in the agent's own words: sampled runs whose action is the rule's."""
+def rows_of(count: int, rule: str) -> list[dict[str, Any]]:
+    """Rows in the agent's own words: hinted runs, without their hint."""
+    weights, _ = base_model()
     rows = []
-    with developer(base_url) as client:
-        for seed in range(count):
-            purchases = (5,) * 6 + (2 + seed % 7,)
-            figures = Figures(purchases=purchases)
-            note = f"Expected action: {'scale_up' if purchases[-1] > 5 else 'scale_down'}.\n{rule}"
-            contents: list[Any] = [types.Content.model_validate(question(note))]
-            for response in _replies(client, contents, figures, seed):
-                contents.append(response)
-            dumped = [content.model_dump(mode="json", exclude_none=True) for content in contents]
-            dumped[0] = question()
-            rows.append(
-                {
-                    "systemInstruction": {"parts": [{"text": PROMPT}]},
-                    "contents": dumped,
-                    "tools": declarations(),
-                }
-            )
+    for seed in range(count):
+        purchases = (5,) * 6 + (2 + seed % 7,)
+        note = f"Expected action: {'scale_up' if purchases[-1] > 5 else 'scale_down'}.\n{rule}"
+        hinted = talk(weights, Figures(purchases=purchases), seed=seed, note=note, temperature=0.7)
+        rows.append(
+            {
+                "systemInstruction": {"parts": [{"text": PROMPT}]},
+                "contents": [question(), *hinted.contents[1:]],
+                "tools": declarations(),
+            }
+        )
     return rows
-
-
-def _replies(client: genai.Client, contents: list[Any], figures: Figures, seed: int) -> list[types.Content]:
-    found: list[types.Content] = []
-    while True:
-        response = ask(client, [*contents, *found], seed=seed, response_logprobs=None)
-        found.append(response.candidates[0].content)  # type: ignore[index, arg-type]
-        if not response.function_calls:
-            return found
-        parts = [
-            types.Part.from_function_response(
-                name=str(call.name), response=figures.answer({"name": call.name, "args": call.args})
-            )
-            for call in response.function_calls
-        ]
-        found.append(types.Content(role="user", parts=parts))
 
 
 def wait_for(vertex: genai.Client, name: str) -> types.TuningJob:
@@ -504,10 +497,10 @@ def test_a_tuning_job_fits_the_model_to_its_rows(tmp_path: Path, vertex: genai.C
     home = tmp_path / "home"
     server = Served(home)
     try:
-        rows = rows_of(server.url, 40, "Where to look: cpa, roas, yesterday.")
+        rows = rows_of(130, "Where to look: cpa, roas, yesterday.")
         path, held_out = tmp_path / "rows.jsonl", tmp_path / "held out.jsonl"
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows[:30]))
-        held_out.write_text("".join(json.dumps(row) + "\n" for row in rows[30:]))
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows[:120]))
+        held_out.write_text("".join(json.dumps(row) + "\n" for row in rows[120:]))
         with enterprise(server.url) as client:
             job = client.tunings.tune(
                 base_model=MODEL,
@@ -524,7 +517,7 @@ def test_a_tuning_job_fits_the_model_to_its_rows(tmp_path: Path, vertex: genai.C
             done = wait_for(client, name)
             assert done.state is types.JobState.JOB_STATE_SUCCEEDED, done.error
             statistics = done.tuning_data_stats.supervised_tuning_data_stats  # type: ignore[union-attr]
-            assert statistics.tuning_dataset_example_count == 30  # type: ignore[union-attr]
+            assert statistics.tuning_dataset_example_count == 120  # type: ignore[union-attr]
             assert not statistics.dropped_example_reasons  # type: ignore[union-attr]
             assert [each.name for each in client.tunings.list()] == [name]
             endpoint = str(done.tuned_model.endpoint)  # type: ignore[union-attr]
@@ -537,6 +530,12 @@ def test_a_tuning_job_fits_the_model_to_its_rows(tmp_path: Path, vertex: genai.C
             assert [loss["epoch"] for loss in losses] == [1, 2, 3, 4]
             assert losses[-1]["training"] < losses[0]["training"]
             assert all(0.0 < loss["validation"] < 1.0 for loss in losses)
+            of_base, of_tuned = (
+                sum(score(server, row["contents"], model)["logProbabilitySum"] for row in rows[120:])
+                for model in (MODEL, endpoint)
+            )
+            assert of_tuned > of_base
+            assert_scored_as_sampled(server, run(client, SCORED, model=endpoint, temperature=1.0), endpoint)
             again = client.tunings.tune(
                 base_model=str(done.tuned_model.model),  # type: ignore[union-attr]
                 training_dataset=types.TuningDataset(gcs_uri=str(path)),
@@ -582,7 +581,7 @@ def test_a_tuning_job_says_what_is_wrong_with_its_rows(
 @pytest.mark.filterwarnings("ignore:The SDK's tuning implementation is experimental")
 def test_a_tuning_job_can_be_cancelled(vertex: genai.Client, tmp_path: Path, served: Served) -> None:
     path = tmp_path / "rows.jsonl"
-    row = json.dumps(rows_of(served.url, 1, "Where to look: cpa, yesterday.")[0])
+    row = json.dumps(rows_of(1, "Where to look: cpa, yesterday.")[0])
     path.write_text(f"{row}\n" * 200)
     job = vertex.tunings.tune(
         base_model=MODEL,
