@@ -5,12 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from sinks import metrics
 from streams.workers.batch import Arrived
 from streams.workers.commits import Commits
 from streams.workers.offsets import Source
+from streams.workers.starvation import Starvation
 
 _TAKE = 500
 _SAY_EVERY = 30.0
@@ -27,7 +28,7 @@ class Feed:
 
     `on_revoked` is called with the partitions that are about to go elsewhere, from within `receive` and
     `close`; what is committed until it returns counts. `on_lost`: with those that are already gone.
-    `on_assigned`: with new ones, after the poll that brought them.
+    `on_assigned`: with new ones, after the poll that brought them. `starvation` is told of each poll.
     """
 
     def __init__(
@@ -36,10 +37,12 @@ class Feed:
         logical: Mapping[str, str],
         *,
         on_assigned: Callable[[Sequence[TopicPartition]], None] = lambda partitions: None,
+        starvation: Starvation | None = None,
     ) -> None:
         self._consumer = consumer
         self._logical = logical
         self._on_assigned = on_assigned
+        self._starvation = starvation
         self._commits = Commits(consumer)
         self._newly: list[TopicPartition] = []
         self._uncommitted: dict[Source, int] = {}
@@ -67,17 +70,22 @@ class Feed:
             _tell("partitions lost, what was in hand is landed elsewhere", partitions)
 
         self._consumer.subscribe(list(self._logical), on_assign=assigned, on_revoke=revoked, on_lost=lost)
+        if self._starvation is not None:
+            self._starvation.start(self._consumer)
 
     def receive(self, seconds: float) -> list[Arrived]:
         """What came within `seconds`; also what keeps the membership alive. Raises FeedBroken."""
         if self._held:
             self._pause()  # a rebalance lets partitions go on
         found = []
-        for message in self._consumer.consume(_TAKE, seconds):
-            if message.error() is None:
+        messages = self._consumer.consume(_TAKE, seconds)
+        if self._starvation is not None:
+            self._starvation.asked(messages, held=self._held)
+        for message in messages:
+            if (error := message.error()) is None:
                 found.append(self._arrived(message))
-            else:
-                self._failed(message)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                self._failed(error)
         if self._newly:
             newly, self._newly = self._newly, []
             if not self._held:
@@ -145,9 +153,7 @@ class Feed:
             tuple((name, _bytes(value) or b"") for name, value in _pairs(message.headers())),
         )
 
-    def _failed(self, message: Message) -> None:
-        error = message.error()
-        assert error is not None
+    def _failed(self, error: KafkaError) -> None:
         if error.fatal():
             raise FeedBroken(
                 f"the consumer cannot go on: {error.str()}; where the broker is older than 4.0 set "

@@ -6,20 +6,23 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.settings import KafkaSettings
 from streams import metrics
 from streams.kafka_clients import make_consumer
 from streams.processors.intake import Arrival, from_milliseconds
 from streams.steps.contract import Coordinates
+from streams.workers import starvation
 from streams.workers.commits import Commits
 from streams.workers.offsets import Offsets, PartitionOffsets, Position, Source
+from streams.workers.starvation import Starvation
 
 # a worker that does not poll for so long is dead; it polls all the time, also while it is full
 _MAX_POLL_MS = 60_000
 # each start of a run takes one record, so a deep queue would only be fetched to be thrown away
 _CONFIG = {
+    **starvation.CONFIG,
     "max.poll.interval.ms": _MAX_POLL_MS,
     "queued.min.messages": 1,
     "queued.max.messages.kbytes": 8 * 1024,
@@ -82,12 +85,15 @@ class Intake:
         # librdkafka keeps the pause of a partition that was lost, and gives it back paused
         self._gained_now: set[Source] = set()
         self._said = float("-inf")
-        self._consumer: Consumer = make_consumer(kafka, f"opoi-{stage}", **{**_CONFIG, **overrides})
+        group = f"opoi-{stage}"
+        self._consumer: Consumer = make_consumer(kafka, group, **{**_CONFIG, **overrides})
+        self._starvation = Starvation(kafka, group)
         self._commits = Commits(self._consumer)
         self._asked: dict[Source, Position] = {}
         self._consumer.subscribe(
             list(self._logical), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
+        self._starvation.start(self._consumer)
 
     def next(self, seconds: float) -> Ticket | None:
         """The next record, after at most `seconds`; also what keeps the membership alive.
@@ -95,12 +101,14 @@ class Intake:
         Raises IntakeFailed.
         """
         message = self._consumer.poll(seconds)
+        self._starvation.asked(() if message is None else (message,), held=bool(self._paused))
         if message is None:
             return None
-        if message.error() is not None:
-            self._failed(message)
-            return None
-        return self._ticket(message)
+        if (error := message.error()) is None:
+            return self._ticket(message)
+        if error.code() != KafkaError._PARTITION_EOF:
+            self._failed(error)
+        return None
 
     def hold(self, held: bool) -> None:
         """Whether to hold back further records; to be said again after every `next`."""
@@ -169,9 +177,7 @@ class Intake:
         )
         return Ticket(arrived, source, of_partition)
 
-    def _failed(self, message: Message) -> None:
-        error = message.error()
-        assert error is not None
+    def _failed(self, error: KafkaError) -> None:
         if error.fatal():
             raise IntakeFailed(
                 f"the consumer of {self._stage} cannot go on: {error.str()}; where the broker is older "

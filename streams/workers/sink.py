@@ -23,16 +23,19 @@ from streams.kafka_clients import CheckedProducer, make_admin, make_consumer
 from streams.processors.breaker import Breaker
 from streams.processors.keeper import Folders
 from streams.settings import Settings, load_settings
+from streams.workers import starvation
 from streams.workers.batch import Batch
 from streams.workers.batch_feed import Feed
 from streams.workers.batch_intake import BatchIntake
 from streams.workers.batch_sink import STAGE, Sink, SinkStopped
 from streams.workers.batch_topics import TopicIds, report_losses
 from streams.workers.pulse import Pulse
+from streams.workers.starvation import Starvation
 
 RETRY_TOPIC = f"opoi.retry.{STAGE}"
 
 _CONSUMER = {
+    **starvation.CONFIG,
     # what is fetched ahead is memory; an insert of a large batch is slower than a fetch anyway
     "queued.max.messages.kbytes": 32 * 1024,
     "max.poll.interval.ms": 300_000,
@@ -51,7 +54,8 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
     registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
     admin = make_admin(settings.kafka)
-    consumer = make_consumer(settings.kafka, f"opoi-{STAGE}", **_CONSUMER)
+    group = f"opoi-{STAGE}"
+    consumer = make_consumer(settings.kafka, group, **_CONSUMER)
 
     def assigned(partitions: Sequence[TopicPartition]) -> None:
         topic_ids.forget()
@@ -64,6 +68,7 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
             consumer,
             {settings.kafka.physical(topic): topic for topic in source_topics()},
             on_assigned=assigned,
+            starvation=Starvation(settings.kafka, group),
         ),
         entry_of=BatchIntake(codec, registry, topic_ids).entry,
         store=ClickHouse(settings.clickhouse),

@@ -22,6 +22,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import parse_dead_letter
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, tables
+from streams.exit_codes import ExitCode
 from streams.kafka_clients import CheckedProducer
 from tests.broker.wire import Wire, own_wire
 from tests.running_stack import RunningStack
@@ -75,6 +76,13 @@ class Pipe:
             for name, table in tables().items()
         }
 
+    def revive(self) -> None:
+        """The supervisor's part: a worker that ended because its client hung is started again."""
+        for name, worker in list(self.workers.items()):
+            if (code := worker.poll()) is not None:
+                assert code == ExitCode.WATCHDOG, self.said()
+                self.work(name)
+
     def said(self) -> str:
         """The end of the workers' log."""
         return "\n".join(self.log.read_text().splitlines()[-20:])
@@ -113,6 +121,7 @@ def until(seconds: float, wanted: Callable[[], bool], pipe: Pipe) -> None:
     """Waits until `wanted` holds."""
     give_up = time.monotonic() + seconds
     while not wanted():
+        pipe.revive()
         if time.monotonic() > give_up:
             pytest.fail(f"not so after {seconds} s; the workers said:\n{pipe.said()}")
         time.sleep(0.2)

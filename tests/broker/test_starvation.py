@@ -1,0 +1,118 @@
+"""A consumer that gets nothing, on a real broker: only where records wait for it, it is ended."""
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from schemas.settings import KafkaSettings
+from streams.exit_codes import ExitCode
+from streams.kafka_clients import make_consumer
+from streams.local.kafka import Broker
+from streams.workers.starvation import CONFIG, Starvation
+from tests.broker.replay_kit import own_broker, wait_for
+
+pytestmark = pytest.mark.stack
+LIMIT = 2.0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with own_broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+class Member:
+    """A member of a group of its own on a topic of its own, and what its watch said."""
+
+    def __init__(self, broker: Broker, protocol: str) -> None:
+        self.name = f"t{time.time_ns()}"
+        self.servers = broker.bootstrap
+        kafka = KafkaSettings(bootstrap_servers=broker.bootstrap, group_protocol=protocol)
+        topic = NewTopic(self.name, num_partitions=3, replication_factor=1)
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        admin.create_topics([topic])[self.name].result(30)
+        self.ended: list[tuple[ExitCode, str]] = []
+        self.starvation = Starvation(
+            kafka, self.name, limit=LIMIT, end=lambda code, said: self.ended.append((code, said))
+        )
+        self.consumer = make_consumer(kafka, self.name, **CONFIG)
+        self.consumer.subscribe([self.name])
+        self.got = 0
+
+    def send(self, count: int, **settings: str) -> Producer:
+        producer = Producer({"bootstrap.servers": self.servers, **settings})
+        if "transactional.id" in settings:
+            producer.init_transactions(30)
+            producer.begin_transaction()
+        for number in range(count):
+            producer.produce(self.name, b"x", partition=number % 3)
+        producer.flush(30)
+        return producer
+
+    def poll(self, until: Callable[[], bool], *, held: bool = False) -> None:
+        """Polls and looks as a worker does."""
+
+        def once() -> bool:
+            messages = self.consumer.consume(100, 0.05)
+            self.starvation.asked(messages, held=held)
+            self.starvation.look(self.consumer)
+            self.got += sum(message.error() is None for message in messages)
+            return until()
+
+        wait_for(once, 60, every=0)
+
+    def for_long(self) -> Callable[[], bool]:
+        end = time.monotonic() + 3 * LIMIT
+        return lambda: time.monotonic() > end
+
+
+@pytest.fixture(params=["classic", "consumer"])
+def member(broker: Broker, request: pytest.FixtureRequest) -> Iterator[Member]:
+    made = Member(broker, request.param)
+    yield made
+    made.consumer.close()
+
+
+def test_a_client_that_stopped_fetching_is_ended(member: Member) -> None:
+    member.send(30)
+    member.poll(lambda: member.got == 30)
+    # nobody but the client knows that its partitions stand still
+    member.consumer.pause(member.consumer.assignment())
+    member.send(6)
+    member.poll(lambda: bool(member.ended))
+    code, said = member.ended[0]
+    assert code is ExitCode.WATCHDOG
+    assert "6 records wait in 3 partitions that the group gives to this worker" in said
+
+
+def test_one_that_has_read_all_or_holds_records_back_lives(member: Member) -> None:
+    member.poll(lambda: len(member.consumer.assignment()) == 3)
+    # what is aborted is never handed out, nor are the markers behind it
+    member.send(9, **{"transactional.id": member.name}).abort_transaction(30)
+    member.poll(member.for_long())
+    member.consumer.pause(member.consumer.assignment())
+    member.send(3)
+    member.poll(member.for_long(), held=True)
+    assert (member.got, member.ended) == (0, [])
+
+
+def test_one_that_the_group_does_not_know_is_ended(broker: Broker) -> None:
+    member = Member(broker, "classic")
+    member.poll(lambda: len(member.consumer.assignment()) == 3)
+    member.consumer.unsubscribe()
+    member.poll(lambda: bool(member.ended))
+    assert "does not know this worker" in member.ended[0][1]
+    member.consumer.close()
+
+
+def test_while_the_broker_is_away_nobody_is_ended(broker: Broker) -> None:
+    member = Member(broker, "classic")
+    member.poll(lambda: len(member.consumer.assignment()) == 3)
+    broker.kill()
+    member.poll(member.for_long())
+    broker.start()
+    assert member.ended == []
+    member.consumer.close()
