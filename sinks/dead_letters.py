@@ -117,11 +117,14 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
             raise NotADeadLetter(f"header {PREFIX}{name} is missing")
         return found[name].decode(errors="replace")
 
-    def number(name: str) -> int:
+    def number(name: str, bits: int) -> int:
         try:
-            return int(text(name))
+            found = int(text(name))
         except ValueError:
             raise NotADeadLetter(f"header {PREFIX}{name} is {text(name)!r}, not a number") from None
+        if not 0 <= found < 2 ** (bits - 1):
+            raise NotADeadLetter(f"header {PREFIX}{name} is {found}, not between 0 and 2^{bits - 1}")
+        return found
 
     def time(name: str) -> datetime:
         said = text(name)
@@ -133,15 +136,15 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
 
     return DeadLetter(
         topic=text("topic"),
-        partition=number("partition"),
-        offset=number("offset"),
+        partition=number("partition", 32),
+        offset=number("offset", 64),
         timestamp=time("timestamp"),
         stage=text("stage"),
         app_version=text("app_version"),
         error_type=text("error_type"),
         error=text("error"),
         first_failed_at=time("first_failed_at"),
-        replays=number("replays"),
+        replays=number("replays", 32),
         topic_id=found.get("topic_id", b"").decode(errors="replace"),
         original_headers=tuple(
             (name.removeprefix(ORIGINAL), value) for name, value in pairs if not name.startswith(PREFIX)

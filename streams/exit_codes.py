@@ -7,6 +7,7 @@ committed offset. Codes 1 and 2 are those of every command.
 import faulthandler
 import os
 import sys
+import threading
 from enum import IntEnum
 from typing import Any, NoReturn
 
@@ -32,6 +33,18 @@ class ExitCode(IntEnum):
     """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
     EXPELLED = 76
     """The group gave the worker's partitions away while it stood still; its unsent work stays unsent."""
+
+
+def end_with_threads() -> None:
+    """From now on a thread that dies of an exception takes the process with it: nobody would miss it."""
+
+    def died(given: threading.ExceptHookArgs) -> None:
+        name = given.thread.name if given.thread else "?"
+        fault = given.exc_value or given.exc_type()
+        structlog.get_logger("opoi").error("a thread died", thread=name, exc_info=fault)
+        fail_stop(ExitCode.OWN_FAULT, f"the thread {name} died of {type(fault).__name__}: {fault}")
+
+    threading.excepthook = died
 
 
 def fail_stop(code: ExitCode, event: str, /, **details: Any) -> NoReturn:

@@ -1,51 +1,64 @@
 """Stops a stage that refuses most of what it sees: then the stage is wrong, not the records.
 
-A bad deploy must not empty a topic into the dead letters. That it tripped is kept on disk, so that a
-restart does not let the next run through: until the stage does well again, the first refusal stops it.
+A bad deploy must not empty a topic into the dead letters. What tripped it is kept on disk, so that a
+restart does not let the next run through: until the stage does well again there, the first refusal stops it.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 
 
 class Breaker:
-    """Counts what a worker finished and refused. `run`, `window` in records."""
+    """Counts what a worker finished and refused, each kind for itself. `run`, `window` in records."""
 
     def __init__(self, tripped: Path, *, run: int, share: float, window: int) -> None:
         self._file = tripped
         self._run = run
         self._share = share
-        self._last: deque[bool] = deque(maxlen=window)
-        self._refused = 0
-        self._in_a_row = 0
-        self.half_open = tripped.exists()
+        self._kinds: dict[str, _Last] = defaultdict(lambda: _Last(window))
+        self._tripped_by = tripped.read_text() if tripped.exists() else None
 
-    def good(self) -> None:
+    @property
+    def half_open(self) -> bool:
+        """Whether it tripped before and has not seen a good run since."""
+        return self._tripped_by is not None
+
+    def good(self, kind: str = "") -> None:
         """A record was finished."""
-        self._in_a_row = 0
-        self._add(False)
-        if self.half_open and self._refused == 0 and len(self._last) >= self._run:
+        last = self._kinds[kind]
+        last.add(False)
+        if self._tripped_by == kind and last.refused == 0 and len(last.records) >= self._run:
             self._file.unlink(missing_ok=True)
-            self.half_open = False
+            self._tripped_by = None
 
-    def refuse(self) -> str:
+    def refuse(self, kind: str = "") -> str:
         """A record is about to be refused. Says why the stage must stop instead, or an empty text."""
-        self._in_a_row += 1
-        self._add(True)
-        seen = len(self._last)
+        last = self._kinds[kind]
+        last.add(True)
+        seen = len(last.records)
         why = ""
-        if self.half_open:
+        if self._tripped_by == kind:
             why = "it was stopped for this before, and the first record it refuses stops it again"
-        elif self._in_a_row >= self._run:
-            why = f"{self._in_a_row} records in a row were refused, allowed are {self._run - 1}"
-        elif seen == self._last.maxlen and self._refused > self._share * seen:
-            why = f"{self._refused} of the last {seen} records were refused, allowed are {self._share:.0%}"
+        elif last.in_a_row >= self._run:
+            why = f"{last.in_a_row} records in a row were refused, allowed are {self._run - 1}"
+        elif seen == last.records.maxlen and last.refused > self._share * seen:
+            why = f"{last.refused} of the last {seen} records were refused, allowed are {self._share:.0%}"
         if why:
-            self._file.touch()
+            self._file.write_text(kind)
         return why
 
-    def _add(self, refused: bool) -> None:
-        if len(self._last) == self._last.maxlen:
-            self._refused -= self._last[0]
-        self._last.append(refused)
-        self._refused += refused
+
+class _Last:
+    """The last records of one kind, true where one was refused."""
+
+    def __init__(self, window: int) -> None:
+        self.records: deque[bool] = deque(maxlen=window)
+        self.refused = 0
+        self.in_a_row = 0
+
+    def add(self, refused: bool) -> None:
+        if len(self.records) == self.records.maxlen:
+            self.refused -= self.records[0]
+        self.records.append(refused)
+        self.refused += refused
+        self.in_a_row = self.in_a_row + 1 if refused else 0

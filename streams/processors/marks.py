@@ -67,7 +67,10 @@ class Deaths:
         """Reads the folder: what the other workers died on is known from here on, too."""
         self._counts = {}
         for path in self._folder.glob("*.json"):
-            found = json.loads(path.read_text())
+            try:
+                found = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue  # another worker has just dealt with it
             at = Coordinates(found["topic"], found["partition"], found["offset"])
             self._counts[at] = len(found["deaths"])
 

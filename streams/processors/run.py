@@ -17,7 +17,7 @@ from schemas.catalog import topics as catalog_topics
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from streams import logs, metrics
-from streams.exit_codes import ExitCode, fail_stop
+from streams.exit_codes import ExitCode, end_with_threads, fail_stop
 from streams.faust_safety.app_settings import LEASE_SECONDS
 from streams.faust_safety.commits import keep_ledger
 from streams.faust_safety.contiguity import ContiguityGuard
@@ -110,6 +110,7 @@ def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keye
     folders = Folders(around.home, stage, around.worker.name)
     folders.worker.mkdir(parents=True, exist_ok=True)
     logs.configure(around.log, stage=stage, worker=around.worker.name)
+    end_with_threads()
     _serve_metrics(stage, folders, around)
     if folders.tripped.exists():
         _pause(folders, around)

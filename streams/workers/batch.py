@@ -62,6 +62,9 @@ class Batch:
             self._since = now
         self.entries.append(entry)
         self._size += len(entry.arrived.value or b"")
+        if entry.table is not None:
+            # landing the others of its table once more is harmless
+            self.landed.discard(entry.table.name)
 
     def is_full(self) -> bool:
         """Whether it must be landed before more is taken."""
@@ -101,8 +104,10 @@ class Batch:
         self.entries, self.landed, self._size = [], set(), 0
 
 
-def guilty(entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]) -> Iterator[tuple[Entry, str]]:
-    """Lands what can be landed, by halves, and gives the entries that are refused alone, with the reason.
+def judged(
+    entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]
+) -> Iterator[tuple[Entry, str | None]]:
+    """Lands what can be landed, by halves. Gives the entries in order, with the reason where one is refused.
 
     Lazily: who stops asking stops the search. What else `land` raises goes through.
     """
@@ -113,5 +118,7 @@ def guilty(entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]) ->
             yield entries[0], str(error)
             return
         middle = len(entries) // 2
-        yield from guilty(entries[:middle], land)
-        yield from guilty(entries[middle:], land)
+        yield from judged(entries[:middle], land)
+        yield from judged(entries[middle:], land)
+    else:
+        yield from ((entry, None) for entry in entries)

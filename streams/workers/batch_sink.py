@@ -22,7 +22,7 @@ from streams import metrics
 from streams.exit_codes import ExitCode
 from streams.kafka_clients import DeliveryFailed, Headers
 from streams.processors.breaker import Breaker
-from streams.workers.batch import Arrived, Batch, Entry, Refusal, guilty
+from streams.workers.batch import Arrived, Batch, Entry, Refusal, judged
 from streams.workers.batch_feed import Feed, FeedBroken
 from streams.workers.offsets import Source
 
@@ -146,21 +146,26 @@ class Sink:
                 continue  # its partition went elsewhere in the meantime
             self._inbox.popleft()
             if entry.refusal is None:
-                self._breaker.good()
+                self._breaker.good(f"read {arrived.topic}")
             else:
-                self._count(entry, entry.refusal)
+                self._count(f"read {arrived.topic}", entry, entry.refusal)
             self._batch.add(entry, time.monotonic())
 
     def _land(self) -> None:
         """Inserts what is not inserted yet. Raises ClickHouseAway, SinkStopped."""
         for name, entries in self._batch.to_land().items():
-            for entry, reason in guilty(entries, self._insert):
-                self._refuse(entry, reason)
+            for entry, reason in judged(entries, self._insert):
+                if reason is None:
+                    self._breaker.good(f"land {name}")
+                else:
+                    self._refuse(entry, reason)
             self._batch.landed.add(name)
 
     def _insert(self, entries: Sequence[Entry]) -> None:
         table = entries[0].table
         assert table is not None
+        # a landing may be many inserts, and each of them is a sign of life
+        self._beat()
         with sink_metrics.INSERT_SECONDS.labels(table.name).time():
             self._store.insert(table, [entry.row for entry in entries if entry.row is not None])
         sink_metrics.ROWS.labels(table.name).inc(len(entries))
@@ -175,12 +180,12 @@ class Sink:
                 f"{reason}; mend table {entry.table.name} and start again",
             )
         refusal = Refusal("refused_by_clickhouse", reason)
-        self._count(entry, refusal)
+        self._count(f"land {entry.table.name}", entry, refusal)
         entry.refusal = refusal
 
-    def _count(self, entry: Entry, refusal: Refusal) -> None:
+    def _count(self, kind: str, entry: Entry, refusal: Refusal) -> None:
         """Stops before a bad deploy empties a topic into the dead letters."""
-        if why := self._breaker.refuse():
+        if why := self._breaker.refuse(kind):
             raise SinkStopped(
                 ExitCode.BREAKER,
                 f"{why}; the last one ({_place(entry.arrived)}): {refusal.kind}: {refusal.reason}",

@@ -35,11 +35,11 @@ class Lookout:
         metrics.UNCOMMITTED_SECONDS.set(now - min((flight.began for flight in flights), default=now))
 
     def hanging(self, flights: Collection[Flight]) -> tuple[Flight, TimeoutError] | None:
-        """A run that should have ended long ago."""
+        """A run that should have ended long ago. It keeps its place, whether somebody still wants it or not."""
         now = time.monotonic()
         for flight in flights:
             limit = 2 * flight.asked.request.budget.max_seconds + self._hang_seconds
-            if flight.stage == "running" and flight.wanted and now - flight.running_since > limit:
+            if flight.stage == "running" and now - flight.running_since > limit:
                 return flight, TimeoutError(f"the run has not ended after {limit:.0f} s")
         return None
 

@@ -14,7 +14,7 @@ from schemas.codec import Codec
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams import logs, metrics
-from streams.exit_codes import ExitCode, fail_stop
+from streams.exit_codes import ExitCode, end_with_threads, fail_stop
 from streams.processors.keeper import Folders, exits
 from streams.settings import Settings
 from streams.steps.budgets import Allowance
@@ -64,6 +64,7 @@ def work_until_stopped(
 ) -> None:
     """Replays until SIGTERM or SIGINT; a fault ends the process with a code of `streams.exit_codes`."""
     logs.configure(settings.log, stage=STAGE, worker=settings.worker.name)
+    end_with_threads()
     _serve_metrics(settings, folders)
     guards = Guards.in_folders(folders, settings.worker)
     if guards.breaker.half_open:

@@ -78,7 +78,7 @@ class ReplayWorker:
         self._held = False
         self._flights: dict[str, Flight] = {}
         self._stopping = False
-        self._fault = ""
+        self._fault: tuple[ExitCode, str] | None = None
         self._committed_at = 0.0
         self._commits_taken = True
         self._model = Outage("what replays need", on_change=metrics.away("model"))
@@ -113,12 +113,12 @@ class ReplayWorker:
                 self._waiting.append(ticket)
             self._lookout.look(self._flights.values())
             if (hanging := self._lookout.hanging(self._flights.values())) is not None:
-                self._own_fault(*hanging)
+                self._hangs(*hanging)
         self._drain(lambda _: True)
         self._intake.close()
         self._bulletins.close()
-        if self._fault:
-            fail_stop(ExitCode.OWN_FAULT, self._fault)
+        if self._fault is not None:
+            fail_stop(*self._fault)
         log.info("stopped", stage=STAGE, runs_left=len(self._flights))
         return len(self._flights)
 
@@ -250,9 +250,20 @@ class ReplayWorker:
         at = flight.tickets[0].arrived.coordinates
         log.error("a run failed by our own fault", exc_info=error, **named(at))
         flight.stage = "failed"
-        if not self._fault:
-            self._fault = at_fault(at, error)
+        if self._fault is None:
+            self._fault = ExitCode.OWN_FAULT, at_fault(at, error)
             self._guards.mark.set(at)
+        self._stopping = True
+
+    def _hangs(self, flight: Flight, error: TimeoutError) -> None:
+        if flight.wanted:
+            self._own_fault(flight, error)
+            return
+        # its record is somebody else's by now, but it takes a place here for as long as it runs
+        self._fault = self._fault or (
+            ExitCode.WATCHDOG,
+            f"{error}, and its partition is another worker's; stopping to free its place",
+        )
         self._stopping = True
 
     # giving back

@@ -19,6 +19,7 @@ from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
 from streams import logs
+from streams.exit_codes import end_with_threads
 from streams.kafka_clients import CheckedProducer, make_admin, make_consumer
 from streams.processors.breaker import Breaker
 from streams.processors.keeper import Folders
@@ -86,6 +87,7 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
 def run(settings: Settings) -> None:
     """Runs one worker until SIGTERM or SIGINT. Exits with a code of its own where the sink stops."""
     logs.configure(settings.log, stage=STAGE, worker=settings.worker.name)
+    end_with_threads()
     folders = Folders(settings.home, STAGE, settings.worker.name)
     folders.worker.mkdir(parents=True, exist_ok=True)
     if folders.tripped.exists():

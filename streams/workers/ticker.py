@@ -21,7 +21,7 @@ from schemas.records import EndOffset, Tick
 from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
 from streams import logs
-from streams.exit_codes import ExitCode, fail_stop
+from streams.exit_codes import ExitCode, end_with_threads, fail_stop
 from streams.kafka_clients import CheckedProducer, DeliveryFailed, log_ends, make_admin
 from streams.settings import Settings
 from streams.steps.join import Join
@@ -171,6 +171,7 @@ class Ticker:
 def run(settings: Settings) -> None:
     """Ticks until the process is told to stop."""
     logs.configure(settings.log, stage="ticker")
+    end_with_threads()
     if settings.metrics.port is not None:
         start_http_server(settings.metrics.port, addr=settings.metrics.host)
     codec = make_codec(settings)

@@ -73,3 +73,12 @@ def test_a_record_that_was_dealt_with_is_forgotten(tmp_path: Path) -> None:
     assert deaths.count(AT) == 0
     deaths.load()
     assert deaths.count(AT) == 0
+
+
+def test_deaths_that_another_worker_deals_with_meanwhile_are_left_out(tmp_path: Path) -> None:
+    deaths = Deaths(tmp_path)
+    deaths.add(AT, "raise")
+    # listed, and gone when it is read
+    (tmp_path / "gone.json").symlink_to(tmp_path / "nothing")
+    deaths.load()
+    assert deaths.count(AT) == 1

@@ -78,6 +78,8 @@ def test_a_time_is_read_in_kafkas_form_too(time: bytes) -> None:
     [
         ({"dlq.stage": None}, "header dlq.stage is missing"),
         ({"dlq.offset": b"x"}, "header dlq.offset is 'x', not a number"),
+        ({"dlq.partition": b"3000000000"}, r"header dlq.partition is 3000000000, not between 0 and 2\^31"),
+        ({"dlq.offset": b"-1"}, r"header dlq.offset is -1, not between 0 and 2\^63"),
         ({"dlq.timestamp": b"x"}, "header dlq.timestamp is 'x', not an ISO 8601 time"),
     ],
 )

@@ -127,6 +127,44 @@ def test_a_table_that_is_landed_is_not_landed_again_when_the_next_one_fails(worl
     assert inserts == ["expert_verdicts_raw", "alerts_raw", "alerts_raw", "alerts_raw"]
 
 
+def test_rows_that_come_after_a_table_was_landed_are_landed_too(tmp_path: Path) -> None:
+    """A rebalance while ClickHouse goes away between two tables of one landing."""
+    world = World(tmp_path / "tripped", seconds=3600)
+    alert = arrived("opoi.alerts", 0, CODEC.encode("opoi.alerts", sample("Alert")))
+    plain = world.store.insert
+    gone = iter([ClickHouseAway("gone")])
+
+    def insert(table: Any, rows: Any) -> None:
+        if table.name == "alerts_raw":
+            for error in gone:
+                raise error
+        plain(table, rows)
+
+    world.store.insert = insert  # type: ignore[method-assign]
+    feed = world.run([[verdict(0), alert], lambda: world.feed.revoke(frozenset({SECOND})), [verdict(8)]])
+    assert set(world.store.column(VERDICTS, "_offset")) == {0, 8}
+    assert feed.committed[FIRST] == 9
+
+
+def test_one_table_that_refuses_all_stops_the_sink_beside_others_that_do_not(tmp_path: Path) -> None:
+    world = World(tmp_path / "tripped", run=10)
+    offset = [column.name for column in VERDICTS.landed].index("_topic_id")
+    alerts = [arrived("opoi.alerts", n, CODEC.encode("opoi.alerts", sample("Alert"))) for n in range(40)]
+    world.store.refuses = lambda row: len(row) == len(VERDICTS.landed) and row[offset] == TOPIC_ID
+    with pytest.raises(SinkStopped, match="10 records in a row were refused") as stopped:
+        world.run([[verdict(n), alerts[2 * n], alerts[2 * n + 1]] for n in range(20)])
+    assert stopped.value.code == ExitCode.BREAKER
+    assert len(world.letters.sent) == 9
+
+
+def test_few_bad_rows_among_many_stop_nothing(tmp_path: Path) -> None:
+    world = World(tmp_path / "tripped", rows=1000, seconds=3600, run=10)
+    revision = [column.name for column in VERDICTS.landed].index("revision")
+    world.store.refuses = lambda row: row[revision] % 50 == 0
+    world.run([[verdict(number) for number in range(1000)]])
+    assert len(world.letters.sent) == 20
+
+
 def test_what_can_never_be_decoded_goes_to_the_dead_letters_with_its_bytes(world: World) -> None:
     bad = arrived("expert.verdicts", 1, b"\x01bad", headers=[("traceparent", b"00-1")])
     feed = world.run([[verdict(0), bad]])

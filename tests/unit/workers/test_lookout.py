@@ -70,9 +70,9 @@ def test_a_run_that_waits_for_what_is_away_does_not(lookout: Lookout, flight: Fl
     assert lookout.hanging([flight]) is None
 
 
-def test_a_run_that_nobody_wants_any_more_is_left_alone(lookout: Lookout, flight: Flight) -> None:
+def test_a_run_that_nobody_wants_any_more_hangs_too(lookout: Lookout, flight: Flight) -> None:
     flight.tickets.clear()
-    assert lookout.hanging([flight]) is None
+    assert lookout.hanging([flight]) is not None
 
 
 def test_the_operators_last_word_counts(lookout: Lookout, operator: Operator) -> None:
