@@ -35,7 +35,7 @@ class Lookout:
         metrics.UNCOMMITTED_SECONDS.set(now - min((flight.began for flight in flights), default=now))
 
     def hanging(self, flights: Collection[Flight]) -> tuple[Flight, TimeoutError] | None:
-        """A run that should have ended long ago. It keeps its place, whether somebody still wants it or not."""
+        """A run that should have ended long ago; it keeps its place, whether somebody wants it or not."""
         now = time.monotonic()
         for flight in flights:
             limit = 2 * flight.asked.request.budget.max_seconds + self._hang_seconds
