@@ -22,7 +22,7 @@ from schemas.settings import KafkaSettings
 
 COMMON_PARTITIONS = 32
 """Partitions of a topic that fixes none, where `OPOI_KAFKA__PARTITIONS` is not set."""
-_SECONDS = 10
+_SECONDS = 5
 
 Outcome = Literal["created", "altered", "unchanged", "missing", "differs", "refused"]
 

@@ -85,6 +85,17 @@ def _offsets(
     return {place: answer.result().offset for place, answer in answers.items()}
 
 
+def header_pairs(headers: Any) -> list[tuple[str, bytes]]:
+    """A message's headers, of all the forms in which the client gives them; an absent value is empty."""
+    pairs = headers.items() if isinstance(headers, dict) else headers or ()
+    return [(name, as_bytes(value) or b"") for name, value in pairs]
+
+
+def as_bytes(value: str | bytes | None) -> bytes | None:
+    """A key or value as it is on the wire."""
+    return value.encode() if isinstance(value, str) else value
+
+
 class CheckedProducer:
     """A producer that remembers every failed delivery until `flush` raises it. Thread-safe."""
 

@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from sinks import metrics
+from streams.kafka_clients import as_bytes, header_pairs
 from streams.workers.batch import Arrived
 from streams.workers.commits import Commits
 from streams.workers.offsets import Source
@@ -148,9 +148,9 @@ class Feed:
             Source(topic, partition),
             offset,
             message.timestamp()[1],
-            _bytes(message.key()),
-            _bytes(message.value()),
-            tuple((name, _bytes(value) or b"") for name, value in _pairs(message.headers())),
+            as_bytes(message.key()),
+            as_bytes(message.value()),
+            tuple(header_pairs(message.headers())),
         )
 
     def _failed(self, error: KafkaError) -> None:
@@ -181,11 +181,3 @@ def _sources(partitions: Sequence[TopicPartition]) -> frozenset[Source]:
 def _tell(what: str, partitions: Sequence[TopicPartition]) -> None:
     if partitions:
         log.info(what, partitions=len(partitions))
-
-
-def _pairs(headers: Any) -> list[tuple[str, Any]]:
-    return list(headers.items() if isinstance(headers, dict) else headers or ())
-
-
-def _bytes(value: str | bytes | None) -> bytes | None:
-    return value.encode() if isinstance(value, str) else value

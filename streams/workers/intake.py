@@ -10,7 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.settings import KafkaSettings
 from streams import metrics
-from streams.kafka_clients import make_consumer
+from streams.kafka_clients import header_pairs, make_consumer
 from streams.processors.intake import Arrival, from_milliseconds
 from streams.steps.contract import Coordinates
 from streams.workers import starvation
@@ -173,7 +173,7 @@ class Intake:
             from_milliseconds(message.timestamp()[1]),
             message.key(),
             message.value(),
-            {name: _bytes(value) for name, value in _pairs(message.headers())},
+            dict(header_pairs(message.headers())),
         )
         return Ticket(arrived, source, of_partition)
 
@@ -240,11 +240,3 @@ class Intake:
         metrics.ASSIGNED_PARTITIONS.labels(self._stage).set(len(self._offsets))
         if partitions:
             log.info(what, stage=self._stage, partitions=len(partitions), held=len(self._offsets))
-
-
-def _pairs(headers: Any) -> list[tuple[str, Any]]:
-    return list(headers.items() if isinstance(headers, dict) else headers or ())
-
-
-def _bytes(value: str | bytes | None) -> bytes:
-    return value.encode() if isinstance(value, str) else value or b""
