@@ -191,7 +191,7 @@ class World:
             )
         consumer, found = self._readers[topic]
         places = consumer.assignment()
-        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=10)[1] for place in places}
+        ends = {place.partition: consumer.get_watermark_offsets(place, timeout=60)[1] for place in places}
         while any(max(each.offset, 0) < ends[each.partition] for each in consumer.position(places)):
             for message in consumer.consume(500, 0.1):
                 if message.error() is None:
@@ -229,7 +229,7 @@ class World:
         physical = self.kafka.physical("opoi.replay-requests")
         try:
             places = [TopicPartition(physical, partition) for partition in range(PARTITIONS)]
-            return {one.partition: one.offset for one in consumer.committed(places, timeout=10)}
+            return {one.partition: one.offset for one in consumer.committed(places, timeout=60)}
         finally:
             consumer.close()
 
@@ -249,12 +249,12 @@ class Worker:
             self.process.kill()
         self.process.wait(30)
 
-    def stop(self, seconds: float = 30) -> int:
+    def stop(self, seconds: float = 120) -> int:
         """SIGTERM; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(seconds)
 
-    def ends(self, seconds: float = 60) -> int:
+    def ends(self, seconds: float = 180) -> int:
         """The exit code of a worker that ends by itself."""
         return self.process.wait(seconds)
 
@@ -262,7 +262,7 @@ class Worker:
         return self.log.read_text(errors="replace")
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 60, every: float = 0.2) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 180, every: float = 0.2) -> None:
     """Returns once `condition` is true; fails after `seconds`."""
     end = time.monotonic() + seconds
     while not _holds(condition):

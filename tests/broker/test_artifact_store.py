@@ -138,5 +138,5 @@ def test_a_broker_that_is_away_is_told_from_a_missing_artifact(wire: Wire) -> No
     with pytest.raises(ArtifactsAway, match=r"cannot be read from 127.0.0.1:9"):
         store.get("0" * 64, "system_prompt")
 
-    assert time.monotonic() - begun < 30
+    assert time.monotonic() - begun < 60
     store.close()

@@ -88,7 +88,7 @@ def test_topics_are_created_once_as_the_catalogue_wants_them(wire: Wire) -> None
     assert {result.outcome for result in again} == {"unchanged"}
     assert len(said) == len(topics())
     assert topic_faults(wire) == []
-    listed = admin(wire).list_topics(timeout=10).topics
+    listed = admin(wire).list_topics(timeout=60).topics
     counts = {name: len(listed[wire.kafka.physical(name)].partitions) for name in topics()}
     assert counts == {name: spec.partitions or wire.kafka.partitions for name, spec in topics().items()}
 
@@ -106,7 +106,7 @@ def test_a_changed_configuration_is_found_and_mended(wire: Wire) -> None:
     )
     client = admin(wire)  # its requests end with it
     [done] = client.incremental_alter_configs([change]).values()
-    done.result(timeout=10)
+    done.result(timeout=60)
     wanted = topics()["opoi.reviews"].retention_ms
 
     assert {str(fault) for fault in until(lambda: topic_faults(wire))} == {
@@ -132,7 +132,7 @@ def test_a_partition_count_is_never_changed_and_nothing_else_is_either(
     assert wire.kafka.physical("agent.artifacts") in line
     assert "has 2 partitions, wanted 3; set OPOI_KAFKA__PARTITIONS=2 to keep it" in line
     assert "opoi rebuild" in line
-    assert names["opoi.alerts"] not in admin(wire).list_topics(timeout=10).topics
+    assert names["opoi.alerts"] not in admin(wire).list_topics(timeout=60).topics
     fewer = Wire(wire.kafka.model_copy(update={"partitions": 1}), wire.registry)
     with pytest.raises(DeployRefused, match="has 2 partitions, wanted 1"):
         apply_topics(fewer, lambda _: None)

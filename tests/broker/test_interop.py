@@ -70,7 +70,7 @@ def read_back(wire: Wire, count: int) -> Iterator[bytes]:
     """Values of the topic from its beginning."""
     consumer = make_consumer(wire.kafka, "interop", **{"group.protocol": "classic"})
     physical = wire.kafka.physical(TOPIC)
-    partitions = consumer.list_topics(physical, timeout=10).topics[physical].partitions
+    partitions = consumer.list_topics(physical, timeout=60).topics[physical].partitions
     consumer.assign([TopicPartition(physical, partition, 0) for partition in partitions])
     try:
         for _ in range(count):

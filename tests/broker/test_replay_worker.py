@@ -132,6 +132,7 @@ def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> No
     wait_for(lambda: world.outcomes() == {("emitted", "completed"): 60})
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("world", ["classic"], indirect=True)
 def test_a_worker_goes_on_after_the_broker_was_away_for_longer_than_its_session(
     world: World, broker: Broker
@@ -405,7 +406,7 @@ def test_a_stop_keeps_to_its_budget(world: World) -> None:
     wait_for(lambda: len(world.starts()) == 6)
     begun = time.monotonic()
     assert worker.stop() == 0
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 30  # its long runs take 60 s
     assert set(world.traced()) == set(short)
     worker = world.worker(fast_seconds=0.1, slow_seconds=0.1)
     wait_for(lambda: set(world.traced()) == {*short, *long})

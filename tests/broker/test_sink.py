@@ -142,7 +142,7 @@ def test_every_example_is_landed_and_what_is_spoiled_is_landed_as_a_dead_letter(
     pipe.producer.flush()
     wanted = {**pipe.sent, DEAD_LETTERS: 1, "expert.verdicts": pipe.sent["expert.verdicts"] - 1}
     pipe.work("1")
-    until(60, lambda: pipe.counts("count()") == wanted, pipe)
+    until(180, lambda: pipe.counts("count()") == wanted, pipe)
     row = "SELECT stage, topic, error_type, value, headers FROM dead_letters"
     [(stage, topic, error_type, value, headers)] = pipe.store.query(row).result_rows
     assert (stage, topic, error_type) == ("sink", "expert.verdicts", "truncated")
@@ -150,7 +150,7 @@ def test_every_example_is_landed_and_what_is_spoiled_is_landed_as_a_dead_letter(
     assert value
     began = time.monotonic()
     assert pipe.end("1", signal.SIGTERM) == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
 
 
 def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
@@ -160,7 +160,7 @@ def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
     pipe.send(topic, examples(topic)[0], spoiled=True)
     pipe.producer.flush()
     pipe.work("1")
-    until(60, lambda: pipe.counts("count()")[DEAD_LETTERS] == 1, pipe)
+    until(180, lambda: pipe.counts("count()")[DEAD_LETTERS] == 1, pipe)
     place = "SELECT partition, offset, headers FROM dead_letters"
     [(partition, offset, headers)] = pipe.store.query(place).result_rows
     value = pipe.codec.encode(topic, examples(topic)[0])
@@ -169,7 +169,7 @@ def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
         pipe.producer.send("opoi.retry.sink", "k", value, headers=again)
     pipe.producer.flush()
     query = "SELECT _partition, _offset, toString(_topic_id) FROM expert_verdicts"
-    until(60, lambda: len(pipe.store.query(query).result_rows) == 2, pipe)
+    until(180, lambda: len(pipe.store.query(query).result_rows) == 2, pipe)
     rows = pipe.store.query(query).result_rows
     assert (partition, offset) in {(row[0], row[1]) for row in rows}
     assert len({topic_id for _, _, topic_id in rows}) == 1

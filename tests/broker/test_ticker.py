@@ -69,7 +69,7 @@ def read(kafka: KafkaSettings, topic: str, partition: int) -> list[Any]:
     place = TopicPartition(kafka.physical(topic), partition, 0)
     found = []
     try:
-        _, end = consumer.get_watermark_offsets(place, timeout=10)
+        _, end = consumer.get_watermark_offsets(place, timeout=60)
         consumer.assign([place])
         while max(consumer.position([place])[0].offset, 0) < end:
             found += consumer.consume(500, 0.2)

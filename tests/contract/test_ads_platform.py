@@ -44,18 +44,18 @@ def fresh(url):
 
 def post(url, path, body):
     request = Request(f"{url}/local/{path}", json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urlopen(request, timeout=5) as answer:
+    with urlopen(request, timeout=60) as answer:
         return json.loads(answer.read())
 
 
 def local(url, path):
-    with urlopen(f"{url}/local/{path}", timeout=5) as answer:
+    with urlopen(f"{url}/local/{path}", timeout=60) as answer:
         return json.loads(answer.read())
 
 
 @pytest.fixture
 def api(url):
-    session = FacebookSession(access_token="token", timeout=5)
+    session = FacebookSession(access_token="token", timeout=60)
     session.GRAPH = url
     session.requests.headers["X-Local-Now"] = NOW.isoformat()
     yield FacebookAdsApi(session, api_version="v25.0")
@@ -217,7 +217,7 @@ def test_unknown_objects_tokens_and_versions(api, url):
     with pytest.raises(FacebookRequestError) as raised:
         Campaign("123", api=api).api_get(fields=["name"])
     assert (raised.value.api_error_code(), raised.value.api_error_subcode()) == (100, 33)
-    session = FacebookSession(access_token="", timeout=5)
+    session = FacebookSession(access_token="", timeout=60)
     session.GRAPH = url
     with pytest.raises(FacebookRequestError) as raised:
         Campaign("123", api=FacebookAdsApi(session, api_version="v25.0")).api_get(fields=["name"])
@@ -252,7 +252,7 @@ def test_the_fifth_budget_change_of_an_hour_is_refused(api, campaign):
 
 def test_usage_is_told_and_the_quota_ends():
     with served(World.make(7, accounts=1), points=3) as url:
-        session = FacebookSession(access_token="token", timeout=5)
+        session = FacebookSession(access_token="token", timeout=60)
         session.GRAPH = url
         api = FacebookAdsApi(session, api_version="v25.0")
         campaign = Campaign(local(url, "campaigns")[0]["campaign_id"], api=api)
@@ -537,7 +537,7 @@ def test_production_records_what_it_saw_and_a_replay_never_asks_the_platform(url
     (first,) = Random(f"1/{FIRST_DAY}").sample(orders, 1)  # what seed 1 asks for on the first day
     noon = {"X-Local-Now": f"{FIRST_DAY}T17:00:00+00:00"}
     node = Request(f"{url}/v25.0/{first['campaign_id']}?fields=daily_budget&access_token=t", headers=noon)
-    with urlopen(node, timeout=5) as answer:
+    with urlopen(node, timeout=60) as answer:
         present = int(json.loads(answer.read())["daily_budget"])
     chosen.replies = script(first, round(present * 1.2))
     (decision,) = production.decide(1, seed=1)

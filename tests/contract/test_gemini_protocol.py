@@ -55,7 +55,7 @@ class Served:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """The JSON answer of an address of the server's own."""
-        answer = httpx2.request(method, f"{self.url}{path}", json=body)
+        answer = httpx2.request(method, f"{self.url}{path}", json=body, timeout=60)
         return answer.json()
 
 

@@ -54,7 +54,7 @@ def test_a_worker_that_waits_stops_within_seconds(make_bed: MakeBed) -> None:
         until_it_waits(worker)
         began = time.monotonic()
         assert worker.stop(signal.SIGTERM) == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 30
         assert bed.committed() == {}
         (bed.home / "registry-away").unlink()
         worker.start()

@@ -265,6 +265,6 @@ def post(url: str, body: Mapping[str, Any], token: str) -> None:
     """One request, whatever is answered."""
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
     try:
-        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=5)
+        urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers), timeout=60)
     except urllib.error.HTTPError as error:
         error.close()

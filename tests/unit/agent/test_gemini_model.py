@@ -228,7 +228,7 @@ def test_the_servers_own_delay_is_waited_for(served, code):
     stamina.set_testing(False)
     begun = time.monotonic()
     assert model.generate(ModelRequest("m", [QUESTION])).attempts == 2
-    assert 0.3 <= time.monotonic() - begun < 3
+    assert 0.3 <= time.monotonic() - begun < 20
 
 
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "3600s"}

@@ -88,7 +88,7 @@ def test_an_agent_that_hangs_is_cancelled_at_its_budget(decision: AgentDecision)
     with at(agent) as url:
         trace = replay_at(url, decision, replay_request(decision, budget=SHORT))
     assert (trace.status, trace.reason) == ("exhausted", "max_seconds: the agent did not end within 1 s")
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 20  # its agent would go on for ever
     [kept] = agent._runs.values()
     assert kept.cancelled.is_set()
 
@@ -176,14 +176,14 @@ def test_answers_that_break_the_contract_are_a_failed_trace(
 def test_an_agent_that_drips_its_answer_ends_with_its_budget(decision: AgentDecision) -> None:
     async def drip(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
-        for _ in range(100):
+        for _ in range(1000):
             await send({"type": "http.response.body", "body": b" ", "more_body": True})
             await asyncio.sleep(0.1)
 
     begun = time.monotonic()
     with at(drip) as url, pytest.raises(AgentAway, match="did not end its answer within 1 s"):
         replay_at(url, decision, replay_request(decision, budget=SHORT))
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.parametrize("status", [500, 503, 401, 403])

@@ -77,7 +77,7 @@ def test_every_field_of_the_contract_is_described() -> None:
 
 
 def test_the_reference_implementation_serves_it() -> None:
-    with media_buyer_service(scripted()) as url, urllib.request.urlopen(url + OPENAPI, timeout=10) as answer:
+    with media_buyer_service(scripted()) as url, urllib.request.urlopen(url + OPENAPI, timeout=60) as answer:
         assert json.loads(answer.read()) == json.loads(json.dumps(openapi.document()))
 
 

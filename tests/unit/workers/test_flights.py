@@ -40,7 +40,7 @@ def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
 def landing(one: Flight, agent: Execute, first_wait: float = 0.02) -> Landing:
     landed: SimpleQueue[Landing] = SimpleQueue()
     take_off(one, agent, Outage("the model", first_wait=first_wait), landed.put)
-    return landed.get(timeout=10)
+    return landed.get(timeout=60)
 
 
 def test_what_is_away_is_asked_again_until_it_answers() -> None:
@@ -85,7 +85,7 @@ def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
         landed.put,
         lambda request: request.replay_id in called_off,
     )
-    assert isinstance(landed.get(timeout=10), CalledOff)
+    assert isinstance(landed.get(timeout=60), CalledOff)
     assert len(called_off) == 1
 
 
@@ -98,7 +98,7 @@ def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
     assert one.asked is later
     landed: SimpleQueue[Landing] = SimpleQueue()
     take_off(one, Agent(), Outage("the model"), landed.put, lambda request: request.case_number < 3)
-    assert isinstance(landed.get(timeout=10), AgentTrace)
+    assert isinstance(landed.get(timeout=60), AgentTrace)
 
 
 def test_any_other_fault_lands_as_it_is() -> None:
