@@ -14,7 +14,7 @@ from streams.processors.keeper import Folders, exits
 from streams.processors.marks import read_mark
 from streams.steps.common import DISPOSITIONS, REJECTIONS
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]
 
 
@@ -76,7 +76,7 @@ def test_a_record_on_which_the_step_hangs_ends_as_a_dead_letter(make_bed: MakeBe
     assert outcomes(bed) == {"hangs": {"dead/killed_the_process"}, "good": {"emitted/paired"}}
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_record_during_which_the_process_is_killed_ten_times_is_processed(make_bed: MakeBed) -> None:
     bed = make_bed(partitions=1)
     bed.send(LEFT, "slow", 1, "sleep:1.5")

@@ -11,7 +11,7 @@ from bench.faust_pairs import LEFT, PAIRS, RIGHT
 from bench.faust_workers import Worker, running, wait_until_drained
 from schemas.records import EndOffset, Tick
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 PARTITIONS = 2
 
 

@@ -9,7 +9,7 @@ from bench.faust_harness import Bed
 from bench.faust_pairs import LEFT, RIGHT, Half
 from bench.faust_workers import Worker, running, wait_until_drained
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]
 
 
