@@ -9,6 +9,7 @@ from schemas.records import (
     Case,
     Cause,
     DatasetArm,
+    DispositionOutcome,
     GateRecord,
     LineageEntry,
     Review,
@@ -44,9 +45,10 @@ class Sanitize:
         case = event.record
         assert isinstance(case, Case)
         own = cause(event, f"{case.decision_id}/{case.verdict_id}/{case.revision}/{case.issue_number}")
-        if case.status == "withdrawn":
-            return self._withdrawals(case, own)
         review = self._ports.review(case.review)
+        if case.status == "withdrawn":
+            gone = self._withdrawn(case, own, DATASET_ARMS, review.status)
+            return (*gone, disposition(self.stage, own, "withdrawn", review.status, case.closed_at))
         if review.verdict is None or review.decision is None:
             raise Poison("contract", f"a case with status {case.status!r} lacks its decision or verdict")
         decision = self._ports.decision(review.decision)
@@ -55,23 +57,20 @@ class Sanitize:
         if refused.passed and review.verdict.kind == "correct":
             outputs.append(Output(GAP_REPORTS, _key(case), gap_report(case)))
         outputs.append(self._gate_record(case, own, "all", None, refused))
-        live = 0
         if refused.passed:
             for arm in wanted_arms(case, review):
-                made = self._arm(case, own, review, decision, arm)
-                live += sum(isinstance(one.record, TrainingExample) for one in made)
-                outputs += made
+                outputs += self._arm(case, own, review, decision, arm)
         else:
             outputs.append(self._refusal(case, own, None, None, refused))
-        outputs.append(
-            disposition(
-                self.stage,
-                own,
-                "emitted" if live else "rejected",
-                f"{live}_examples" if live else refused.reason_code if not refused.passed else "no_example",
-                case.closed_at,
-            )
-        )
+        live = {one.record.arm for one in outputs if isinstance(one.record, TrainingExample)}
+        if case.issue_number > 1:
+            # an earlier issue may have given a row to an arm that this one leaves empty
+            empty = tuple(arm for arm in DATASET_ARMS if arm not in live)
+            outputs += self._withdrawn(case, own, empty, "newer_verdict")
+        outcome: DispositionOutcome = "emitted" if live else "rejected"
+        none = "no_example" if refused.passed else refused.reason_code
+        reason = f"{len(live)}_examples" if live else none
+        outputs.append(disposition(self.stage, own, outcome, reason, case.closed_at))
         return tuple(outputs)
 
     def _arm(
@@ -144,9 +143,10 @@ class Sanitize:
         )
         return Output(EXAMPLES, _key(case), example)
 
-    def _withdrawals(self, case: Case, own: Cause) -> tuple[Output, ...]:
-        review = self._ports.review(case.review)
-        rows = tuple(
+    def _withdrawn(
+        self, case: Case, own: Cause, arms: tuple[DatasetArm, ...], reason: str
+    ) -> tuple[Output, ...]:
+        return tuple(
             Output(
                 EXAMPLES,
                 _key(case),
@@ -160,15 +160,14 @@ class Sanitize:
                     round=case.round,
                     issue_number=case.issue_number,
                     state="withdrawn",
-                    withdrawn_reason=review.status,
+                    withdrawn_reason=reason,
                     gate_set=battery.GATE_SET,
                     made_at=case.closed_at,
                     caused_by=(own,),
                 ),
             )
-            for arm in DATASET_ARMS
+            for arm in arms
         )
-        return (*rows, disposition(self.stage, own, "withdrawn", review.status, case.closed_at))
 
     def _gate_record(
         self, case: Case, own: Cause, arm: str, replay_id: str | None, result: GateResult

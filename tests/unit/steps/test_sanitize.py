@@ -1,8 +1,11 @@
 """The sanitizer: one outcome per dataset arm, a record of every gate, withdrawals."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.records import (
     Case,
@@ -47,7 +50,7 @@ def last_case(table: Table) -> Case:
 
 
 def arms(outputs: tuple[Output, ...]) -> dict[str, str]:
-    return {one.arm: one.source for one in of_type(outputs, TrainingExample)}
+    return {one.arm: one.source for one in of_type(outputs, TrainingExample) if one.state == "live"}
 
 
 def test_an_approved_decision_gives_its_own_trace_to_every_arm(step: Sanitize, table: Table) -> None:
@@ -163,6 +166,73 @@ def test_a_withdrawal_withdraws_every_arm_with_a_higher_version(step: Sanitize, 
     assert {one.state for one in gone} == {"withdrawn"}
     assert min(one.issue_number for one in gone) > max(one.issue_number for one in live)
     assert {one.withdrawn_reason for one in gone} == {"retracted"}
+
+
+def issue(table: Table, kind: str, revision: int) -> None:
+    """Another verdict on the decision, to the closing of its case."""
+    match kind:
+        case "retract" | "conflict":
+            status = "retracted" if kind == "retract" else "conflict"
+            taken = verdict(kind="retract" if kind == "retract" else "decline", revision=revision)
+            table.review(verdict=taken, status=status, decision=None, split=None)
+        case "approve" | "decline":
+            table.review(verdict=verdict(kind=kind, revision=revision))
+        case "held_out":
+            table.review(verdict=verdict(revision=revision), split="test")
+        case _:
+            table.requests = {}
+            table.review(verdict=verdict(kind="correct", revision=revision))
+            if kind == "reached":
+                table.unhinted(action(), UP, action())
+            elif kind == "hinted":
+                table.unhinted(action(), action(), action())
+                table.answer("opoi", 1, 0, UP)
+            else:
+                table.answer("unhinted", 0, 0, action())
+                assert table.state is not None
+                due = table.state.deadline_at
+                assert due is not None
+                result = table.step.on_deadline(table.state, "media_buyer/d1", due + timedelta(seconds=1))
+                table.state = result.state
+                table.outputs += result.outputs
+
+
+KINDS = ["approve", "decline", "held_out", "reached", "hinted", "deadline", "retract", "conflict"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4))
+def test_what_is_live_is_what_the_last_issue_gave(ports: Ports, kinds: list[str]) -> None:
+    step, table = Sanitize(ports), Table(ports)
+    for revision, kind in enumerate(kinds, start=1):
+        issue(table, kind, revision)
+    issues = [sanitize(step, case) for case in of_type(table.outputs, Case)]
+    standing: dict[str, TrainingExample] = {}
+    for outputs in issues:
+        for row in of_type(outputs, TrainingExample):
+            assert row.arm not in standing or row.issue_number > standing[row.arm].issue_number
+            standing[row.arm] = row
+    live = {arm: row.source for arm, row in standing.items() if row.state == "live"}
+    assert live == (arms(issues[-1]) if issues else {})
+
+
+def test_an_approval_that_becomes_a_decline_takes_its_rows_back(step: Sanitize, table: Table) -> None:
+    table.review(verdict=verdict())
+    first = sanitize(step, last_case(table))
+    table.review(verdict=verdict(kind="decline", revision=2))
+    second = sanitize(step, last_case(table))
+    gone = of_type(second, TrainingExample)
+    assert {one.arm for one in gone} == set(arms(first)) == set(DATASET_ARMS)
+    assert {(one.state, one.withdrawn_reason, one.issue_number) for one in gone} == {
+        ("withdrawn", "newer_verdict", 2)
+    }
+    [said] = of_type(second, Disposition)
+    assert (said.outcome, said.reason) == ("rejected", "declined_without_correction")
+
+
+def test_a_first_issue_withdraws_nothing(step: Sanitize, table: Table) -> None:
+    table.review(verdict=verdict(kind="decline"))
+    assert not of_type(sanitize(step, last_case(table)), TrainingExample)
 
 
 def test_a_case_without_its_decision_is_poison(step: Sanitize, table: Table) -> None:
