@@ -7,7 +7,7 @@ from typing import Any
 from schemas.identity import canonical_json, decision_key
 from schemas.record import Record
 from schemas.records import Cause, Disposition, DispositionOutcome, Rejection
-from streams.steps.contract import Coordinates, Event, Output
+from streams.steps.contract import Coordinates, Event, Output, Poison
 
 DISPOSITIONS = "opoi.dispositions"
 REJECTIONS = "opoi.rejections"
@@ -27,6 +27,18 @@ def at(cause: Cause) -> Coordinates:
 def same_input(one: Cause | None, event: Event) -> bool:
     """Whether `event` is the very input `one`, delivered again."""
     return one is not None and at(one) == event.coordinates
+
+
+def source_offset(event: Event) -> int:
+    """Where `event` stands in the topic that it came from first. Raises Poison where one that was sent
+    again does not say it."""
+    if event.coordinates.topic == event.topic:
+        return event.coordinates.offset
+    named = event.headers.get("dlq.offset", b"")
+    try:
+        return int(named)
+    except ValueError:
+        raise Poison("contract", f"header dlq.offset is {named!r}, not a number") from None
 
 
 def disposition(

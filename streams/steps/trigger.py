@@ -19,7 +19,7 @@ from schemas.records import (
 )
 from streams.steps.cancelling import is_of_earlier_case, settled, taking_over
 from streams.steps.closing import close, closed_again
-from streams.steps.common import cause, disposition, rejection, same_input
+from streams.steps.common import cause, disposition, rejection, same_input, source_offset
 from streams.steps.contract import Event, Output, Poison, Transition
 from streams.steps.controls import first_runs, in_sample, wrong_verdict
 from streams.steps.folding import with_trace
@@ -80,7 +80,7 @@ class Trigger:
         own = cause(event, f"{review.verdict_id}/{review.revision}/{review.status}")
         if state is not None and same_input(state.review_cause, event):
             return self._again(state, event, own)
-        if state is not None and _older(event, state.review_cause):
+        if state is not None and _older(event, review, state, self._ports):
             return self._answer(state, event, own, "superseded", "older_review")
         match review.status:
             case "no_verdict" | "decision_missing":
@@ -138,9 +138,9 @@ class Trigger:
     def _withdraw(
         self, state: CaseState | None, event: Event, own: Cause, review: Review
     ) -> Transition[CaseState]:
-        """The verdict no longer stands, or experts disagree: what went out is taken back."""
-        if state is None and review.status == "retracted":
-            return self._answer(None, event, own, "withdrawn", "nothing_to_withdraw")
+        """The verdict no longer stands, or experts disagree: what went out is taken back.
+
+        Held even where nothing went out: what is redriven from before must find it."""
         key = decision_key(review.agent, review.decision_id)
         held = CaseState(
             review=event.value,
@@ -279,8 +279,12 @@ class Trigger:
         return Transition(state, (refused, *answered.outputs))
 
 
-def _older(event: Event, than: Cause) -> bool:
-    return event.coordinates.topic == than.topic and event.coordinates.offset < than.offset
+def _older(event: Event, review: Review, state: CaseState, ports: Ports) -> bool:
+    """Whether `review` was written before the one that has the case, however late it came."""
+    if state.review_cause.topic == REVIEWS:
+        return source_offset(event) < state.review_cause.offset
+    # that one was sent again itself: its place in the retry topic says nothing
+    return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at
 
 
 def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:

@@ -1,9 +1,12 @@
 """The trigger: runs by rule, first trace counts, deadlines, newer verdicts, redelivery."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from schemas.records import (
     Budget,
@@ -15,7 +18,7 @@ from schemas.records import (
     ReplayRequest,
     Review,
 )
-from streams.steps.contract import Event, Output, Transition
+from streams.steps.contract import Coordinates, Event, Output, Poison, Transition
 from streams.steps.ports import Ports
 from streams.steps.rules import TriggerRules
 from streams.steps.trigger import Trigger
@@ -307,3 +310,70 @@ def test_a_run_that_was_given_up_is_not_waited_for(table: Table) -> None:
         "too_large: 9 bytes",
         None,
     ]
+
+
+def redriven(made: Event, offset: int) -> Event:
+    """A review from the dead letters, as the retry topic gives it."""
+    headers = {
+        "dlq.topic": made.topic.encode(),
+        "dlq.offset": str(made.coordinates.offset).encode(),
+    }
+    return replace(made, coordinates=Coordinates("opoi.retry.trigger", 0, offset), headers=headers)
+
+
+def said_of(outputs: tuple[Output, ...]) -> tuple[str, str]:
+    one = of_type(outputs, Disposition)[-1]
+    return one.outcome, one.reason
+
+
+def test_a_redriven_review_does_not_bring_a_retracted_verdict_back(table: Table) -> None:
+    buried = event("opoi.reviews", review(verdict=verdict()))
+    taken = verdict(kind="retract", revision=2)
+    outputs = table.review(verdict=taken, status="retracted", decision=None, split=None)
+    assert said_of(outputs) == ("withdrawn", "retracted")
+    assert said_of(table.feed(table.fed[-1])) == ("withdrawn", "retracted")
+    outputs = table.feed(redriven(buried, 0))
+    assert said_of(outputs) == ("superseded", "older_review")
+    assert not of_type(table.outputs, Case)
+
+
+def test_a_redriven_review_does_not_take_a_later_ones_case(table: Table) -> None:
+    buried = event("opoi.reviews", review(verdict=verdict()))
+    table.review(verdict=verdict(kind="decline", verdict_id="v2"))
+    assert said_of(table.feed(redriven(buried, 0))) == ("superseded", "older_review")
+
+
+def test_a_redriven_review_without_its_place_is_poison(table: Table) -> None:
+    table.review()
+    lost = redriven(event("opoi.reviews", review(verdict=verdict(verdict_id="v2"))), 0)
+    for value in (b"x", b""):
+        with pytest.raises(Poison, match=r"dlq\.offset"):
+            table.feed(replace(lost, headers={**lost.headers, "dlq.offset": value}))
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data())
+def test_the_latest_review_has_the_case_however_late_the_others_are_redriven(
+    ports: Ports, data: st.DataObject
+) -> None:
+    table, order, later = Table(ports), list[Event](), list[tuple[int, Event]]()
+    count = data.draw(st.integers(1, 5))
+    for number in range(1, count + 1):
+        kind = data.draw(st.sampled_from(["approve", "decline", "correct", "retract", "conflict"]))
+        given_one = verdict(
+            kind="decline" if kind == "conflict" else kind,
+            verdict_id=data.draw(st.sampled_from(["v1", "v2"])),
+            revision=number,
+        )
+        status = {"retract": "retracted", "conflict": "conflict"}.get(kind, "joined")
+        made = event("opoi.reviews", review(verdict=given_one, status=status, reviewed_at=at(number)), number)
+        if data.draw(st.booleans()):
+            later.append((data.draw(st.integers(number, count)), made))
+        else:
+            order.append(made)
+        ready = [one for when, one in later if when == number]
+        order += [redriven(one, number * 10 + i) for i, one in enumerate(data.draw(st.permutations(ready)))]
+    for made in order:
+        table.feed(made)
+    assert table.state is not None
+    assert (table.state.verdict_id, table.state.revision) == (given_one.verdict_id, given_one.revision)
