@@ -1,12 +1,13 @@
 """What the steps share: causes, dispositions, rejections."""
 
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from schemas.identity import canonical_json, decision_key
+from schemas.identity import canonical, canonical_json, decision_key
 from schemas.record import Record
-from schemas.records import Cause, Disposition, DispositionOutcome, Rejection
+from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
 from streams.steps.contract import Coordinates, Event, Output, Poison
 
 DISPOSITIONS = "opoi.dispositions"
@@ -39,6 +40,18 @@ def source_offset(event: Event) -> int:
         return int(named)
     except ValueError:
         raise Poison("contract", f"header dlq.offset is {named!r}, not a number") from None
+
+
+def check_arguments(action: Action) -> None:
+    """Raises Poison unless the arguments are a JSON object that has a canonical form: stages behind the
+    join take it for granted."""
+    try:
+        arguments = json.loads(canonical(action.arguments_json))
+        why = None if isinstance(arguments, dict) else f"it is {arguments!r}"
+    except (ValueError, RecursionError) as error:
+        why = str(error)
+    if why is not None:
+        raise Poison("contract", f"arguments_json of action {action.name!r} is no JSON object: {why}")
 
 
 def disposition(

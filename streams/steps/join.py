@@ -19,7 +19,7 @@ from schemas.records import (
     Review,
 )
 from streams.steps import reviews
-from streams.steps.common import cause, disposition, rejection, same_input
+from streams.steps.common import cause, check_arguments, disposition, rejection, same_input
 from streams.steps.contract import Event, Poison, Transition
 from streams.steps.split import SplitRule
 from streams.steps.verdicts import Position, position
@@ -79,6 +79,7 @@ class Join:
         return Transition(state)
 
     def _decision(self, state: JoinState, event: Event, decision: AgentDecision) -> Transition[JoinState]:
+        check_arguments(decision.action)
         own = cause(event, decision.decision_id)
         hashed = sha256(event.value)
         if state.decision_cause is not None and not same_input(state.decision_cause, event):
@@ -102,6 +103,8 @@ class Join:
     def _verdict(self, state: JoinState, event: Event, verdict: ExpertVerdict) -> Transition[JoinState]:
         if verdict.kind == "correct" and verdict.corrected_action is None:
             raise Poison("contract", "a verdict of kind 'correct' carries no corrected_action")
+        if verdict.corrected_action is not None:
+            check_arguments(verdict.corrected_action)
         if verdict.revision < 1:
             raise Poison("contract", f"revision is {verdict.revision}; the first one is 1")
         own = cause(event, verdict.verdict_id)

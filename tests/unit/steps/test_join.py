@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.records import Disposition, ExpertVerdict, JoinState, Rejection, Review
+from schemas.records import Action, Disposition, ExpertVerdict, JoinState, Rejection, Review
 from streams.steps.contract import Event, Output, Poison, Transition
 from streams.steps.join import Join, JoinRules
 from tests.builders import action, at, decision, event, of_type, verdict
@@ -217,6 +217,22 @@ def test_after_the_horizon_a_correction_is_too_late_but_a_retraction_works(table
 def test_a_correction_without_an_action_is_poison(table: Table) -> None:
     with pytest.raises(Poison, match="corrected_action"):
         table.judge("correct", corrected_action=None)
+
+
+MALFORMED = ["", "more budget", "[]", "5", "null", '{"a":NaN}', '{"a":99999999999999999999}', '{"a":' * 9_999]
+
+
+@pytest.mark.parametrize("arguments", MALFORMED)
+def test_arguments_that_are_no_json_object_are_poison(table: Table, arguments: str) -> None:
+    broken = Action(name="scale_up", arguments_json=arguments)
+    with pytest.raises(Poison, match="arguments_json of action 'scale_up'"):
+        table.decide(action=broken)
+    table.decide()
+    for kind in ("approve", "correct"):
+        with pytest.raises(Poison, match="arguments_json of action 'scale_up'"):
+            table.judge(kind, corrected_action=broken)
+    [review] = of_type(table.judge("correct"), Review)
+    assert review.status == "joined"
 
 
 def test_a_wrong_message_key_is_poison(table: Table) -> None:
