@@ -161,6 +161,11 @@ class Join:
             if found is None:
                 return self._answer(state, event, own, "withdrawn", "retracted_before_its_decision")
             return self._wait(state, event, own, "awaiting_decision", self._rules.decision_wait)
+        emitted = (state.emitted_status, state.emitted_verdict_id, state.emitted_revision)
+        if found is not None and found.identity == emitted and not same_input(state.emitted_by, event):
+            redelivered = own in (state.decision_cause, found.verdict.cause)
+            outcome: DispositionOutcome = "emitted" if redelivered else "duplicate"
+            return self._answer(state, event, own, outcome, found.status if redelivered else "agrees")
         if state.decision is None:
             return self._after_horizon(state, event, own)
         if found is None:
@@ -169,13 +174,6 @@ class Join:
             if own != state.decision_cause:
                 return self._answer(state, event, own, "withdrawn", "nothing_to_retract")
             return self._wait(state, event, own, "awaiting_verdict", self._rules.verdict_wait)
-        verdict = found.verdict.verdict
-        wanted = (found.status, verdict.verdict_id, verdict.revision)
-        emitted = (state.emitted_status, state.emitted_verdict_id, state.emitted_revision)
-        if wanted == emitted and not same_input(state.emitted_by, event):
-            redelivered = own in (state.decision_cause, found.verdict.cause)
-            outcome: DispositionOutcome = "emitted" if redelivered else "duplicate"
-            return self._answer(state, event, own, outcome, found.status if redelivered else "agrees")
         return self._emit(state, event, own, found)
 
     def _emit(self, state: JoinState, event: Event, own: Cause, found: Position) -> Transition[JoinState]:
@@ -191,7 +189,7 @@ class Join:
         return self._close(state, event, own, review, "retracted")
 
     def _after_horizon(self, state: JoinState, event: Event, own: Cause) -> Transition[JoinState]:
-        """The bytes are gone: a retraction still works, all else was answered when it came."""
+        """The bytes are gone: what counted can be taken back, all else was answered when it came."""
         if any(held.cause == own and held.verdict.kind == "retract" for held in state.verdicts):
             return self._retracted(state, event, own)
         return self._answer(state, event, own, "emitted", state.emitted_status or "joined")

@@ -15,6 +15,11 @@ class Position:
     verdict: JoinVerdict
     conflicting: tuple[str, ...] = ()
 
+    @property
+    def identity(self) -> tuple[ReviewStatus, str, int]:
+        """What tells its review from another one of the decision: status, verdict_id, revision."""
+        return (self.status, self.verdict.verdict.verdict_id, self.verdict.verdict.revision)
+
 
 def _stance(held: JoinVerdict) -> tuple[str, ...]:
     action = held.verdict.corrected_action

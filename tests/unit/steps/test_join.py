@@ -214,6 +214,18 @@ def test_after_the_horizon_a_correction_is_too_late_but_a_retraction_works(table
     assert review.status == "retracted"
 
 
+def test_after_the_horizon_an_agreeing_verdict_is_retracted_alone(table: Table) -> None:
+    table.feed(event("agent.decisions", decision(), seconds=0))
+    table.feed(event("expert.verdicts", verdict(), seconds=10))
+    table.feed(event("expert.verdicts", verdict(verdict_id="v2"), seconds=20))
+    table.tick(31 * 86400)
+    outputs = table.judge("retract", verdict_id="v2", revision=2)
+    assert not of_type(outputs, Review)
+    assert outcome(outputs) == [("duplicate", "agrees")]
+    [review] = of_type(table.judge("retract", verdict_id="v1", revision=2), Review)
+    assert (review.status, review.verdict_id) == ("retracted", "v1")
+
+
 def test_a_correction_without_an_action_is_poison(table: Table) -> None:
     with pytest.raises(Poison, match="corrected_action"):
         table.judge("correct", corrected_action=None)
@@ -286,6 +298,32 @@ def test_redelivery_repeats_the_very_bytes(story: list[tuple[str, object]]) -> N
         made = event(topic, record, offset=offset)  # type: ignore[arg-type]
         first = of_type(table.feed(made), Review)
         assert of_type(table.feed(made), Review) == first
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    stances=st.lists(st.sampled_from(["approve", "decline", "correct"]), min_size=1, max_size=3),
+    rules=st.booleans(),
+    retracted=st.integers(1, 4),
+)
+def test_the_horizon_does_not_change_whether_a_retraction_takes_anything_back(
+    stances: list[str], rules: bool, retracted: int
+) -> None:
+    made = []
+    for late in (False, True):
+        table = Table()
+        table.feed(event("agent.decisions", decision(), seconds=0))
+        for number, kind in enumerate(stances, start=1):
+            others = tuple(f"v{one}" for one in range(1, number)) if rules else ()
+            given_one = verdict(kind=kind, verdict_id=f"v{number}", adjudicates=others)
+            table.feed(event("expert.verdicts", given_one, seconds=number))
+        table.tick(31 * 86400 if late else 60)
+        again = event("expert.verdicts", verdict(kind="retract", verdict_id=f"v{retracted}", revision=2))
+        outputs = table.feed(again)
+        assert of_type(table.feed(again), Review) == of_type(outputs, Review)
+        made.append(bool(of_type(outputs, Review)))
+        assert not late or {one.status for one in of_type(outputs, Review)} <= {"retracted"}
+    assert made[0] == made[1]
 
 
 @settings(max_examples=200, deadline=None)
