@@ -80,7 +80,7 @@ class Deaths:
 
     def add(self, at: Coordinates, how: str) -> int:
         """One more death on the record at `at`; returns how many there are now."""
-        path = self._path(at)
+        path = self.file(at)
         deaths: list[dict[str, str]] = json.loads(path.read_text())["deaths"] if path.exists() else []
         deaths.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "how": how})
         entry = {"topic": at.topic, "partition": at.partition, "offset": at.offset, "deaths": deaths}
@@ -93,8 +93,9 @@ class Deaths:
     def forget(self, at: Coordinates) -> None:
         """The record at `at` was dealt with."""
         self._counts.pop(at, None)
-        self._path(at).unlink(missing_ok=True)
+        self.file(at).unlink(missing_ok=True)
 
-    def _path(self, at: Coordinates) -> Path:
+    def file(self, at: Coordinates) -> Path:
+        """Where the deaths on the record at `at` are written down."""
         name = hashlib.sha256(f"{at.topic}/{at.partition}/{at.offset}".encode()).hexdigest()
         return self._folder / f"{name[:24]}.json"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
+from importlib.metadata import version
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -191,6 +192,7 @@ class Clock:
         self._mark = mark
         self._deaths = deaths
         self._deaths_allowed = deaths_allowed
+        self._version = version("opoi")
         self._partitions: dict[int, Deadlines] = {}
         self._seen: dict[Source, int] = {}
 
@@ -231,11 +233,17 @@ class Clock:
         return True
 
     def enter(self, partition: int, key: str) -> bool:
-        """Marks that the deadline of `key` fires; False where that killed the process too often."""
-        at = Coordinates(f"deadline/{key}", partition, -1)
+        """Marks that the deadline of `key` fires; False where that killed this version too often."""
+        at = Coordinates(f"deadline/{self._version}/{key}", partition, -1)
         if self._deaths.count(at) >= self._deaths_allowed:
             metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-            log.error("a deadline that killed the process is left alone", stage=self._stage, key=key)
+            log.error(
+                "a deadline that killed the process is left alone: another version of opoi tries it again; "
+                "to have this one do so, delete the file and restart the worker",
+                stage=self._stage,
+                key=key,
+                file=str(self._deaths.file(at)),
+            )
             return False
         self._mark.set(at)
         return True

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka.partitioner import murmur2
+from structlog.testing import capture_logs
 
 from bench.faust_pairs import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
 from schemas.errors import RegistryAway
@@ -461,14 +462,32 @@ class TestClock:
         assert failures == []
         assert self.expired(scene) == [Pair(id="id1", left=1, right=None)]
 
-    def test_a_deadline_that_killed_the_process_is_left_alone(self, scene: Scene) -> None:
+    @pytest.mark.parametrize("mended", ["new version", "file deleted"])
+    def test_a_deadline_that_killed_the_process_is_left_alone_until_it_is_mended(
+        self, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mended: str
+    ) -> None:
         here = scene.half(LEFT, "id1", 1).partition
+        assert scene.clock.enter(here, "id1")
+        died_on = read_mark(scene.mark_file)
+        assert died_on is not None
         for _ in range(3):
-            scene.deaths.add(Coordinates("deadline/id1", here, -1), "sigsegv")
+            scene.deaths.add(died_on, "sigsegv")
         scene.deaths.load()
-        scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
+        with capture_logs() as logs:
+            scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
         assert self.expired(scene) == []
         assert PairState.model_validate_json(scene.table[b"id1"]).expires_at is not None
+        [said] = [one for one in logs if "left alone" in one["event"]]
+        assert Path(said["file"]).exists()
+        if mended == "new version":
+            monkeypatch.setattr("streams.processors.stages.version", lambda _: "99.0.0")
+        else:
+            Path(said["file"]).unlink()
+        after = Scene(tmp_path)
+        after.table.update(scene.table)
+        after.deaths.load()
+        after.tick(here, NOW + timedelta(minutes=11), left=0, right=0)
+        assert self.expired(after) == [Pair(id="id1", left=1, right=None)]
 
     def test_a_deadline_whose_output_is_refused_does_not_move_the_state(
         self, scene: Scene, stop: list[tuple[ExitCode, str]]
