@@ -56,5 +56,6 @@ class Spendings:
             f"{DAY_BUDGET}: {over} is reached on {day} (UTC) by {agent}: {spent.runs} runs, "
             f"{spent.attempts} attempts, {spent.tokens} tokens, {spent.seconds:.0f} s, "
             f"{spent.cost_micros if spent.cost_micros is not None else 'no price known'} millionths of a US "
-            "dollar; raise OPOI_REPLAY__*_PER_DAY or wait until midnight UTC"
+            "dollar; raise OPOI_REPLAY__*_PER_DAY to run more today: cases closed today stay closed; "
+            "new ones run again after midnight UTC"
         )

@@ -70,6 +70,7 @@ def test_a_days_budget_is_one_agents_and_ends_at_midnight() -> None:
     assert why is not None
     assert why.startswith("day_budget: budget_tokens is reached on 2026-11-01 (UTC) by media_buyer: 2 runs, ")
     assert "no price known" in why
+    assert why.endswith("cases closed today stay closed; new ones run again after midnight UTC")
     assert spendings.why_not("media_buyer", allowed, DAY + timedelta(minutes=1)) is None
     assert spendings.why_not("other", allowed, DAY) is None
     assert spendings.why_not("media_buyer", Allowance(cost_micros=1), DAY) is None
