@@ -2,7 +2,7 @@
 
 A coordinate is (Kafka's own topic id, partition, offset): the id, so that a broker made anew never
 collides with old rows. Rows landed twice have one sort key and become one when ClickHouse merges;
-readers use the views (`sinks.views`), which are right before that too.
+readers use the views (`sinks.ddl`), which are right before that too.
 """
 
 from collections.abc import Iterator

@@ -1,9 +1,13 @@
 """What a stage promises its shell: pure functions from an input (and a state) to outputs.
 
-A step sees no Kafka, no clock and no network. Times come from its inputs, ids are functions of
-content, so that running a step twice gives the same bytes twice (at-least-once delivery stays
-harmless). There are three ways out of a step: it returns, it raises `Poison` (the input goes to the
-dead letters with its bytes), or it raises anything else (the process stops before it acknowledges).
+A step sees no Kafka and no clock. Times come from its inputs, ids are functions of content, so that running
+a step twice gives the same bytes twice (at-least-once delivery stays harmless). What it asks of a port
+(`streams.steps.ports`) is content by its hash; the first to ask for an agent's texts waits, and the process
+with it, until they are read from the broker.
+
+There are four ways out of a step: it returns, it raises `Poison` (the input goes to the dead letters with its
+bytes), a port raises `RegistryAway` (the shell waits and runs it again), or it raises anything else (the
+process stops before it acknowledges).
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Sanitize: from a complete case to training rows, refusals and the record of every gate.
 
-Stateless, and it waits on nothing: all it needs is in the case.
+Stateless: all it needs is in the case, but for the agent's prompt, tools and spec, which the ports know by
+their hashes.
 """
 
 from schemas.identity import canonical_json, decision_key, sha256

@@ -7,6 +7,8 @@ MOST_IN_HAND = 32
 after they are resumed."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
+DRAIN_SECONDS = 20.0
+"""What runs may take to end when the worker stops or gives partitions back; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +16,7 @@ class Bounds:
     """How much at once and how long. Times in seconds."""
 
     concurrency: int = 8
-    drain_seconds: float = 17.0
-    """What runs may take to end when the worker stops or gives partitions back; the rest is dropped."""
+    drain_seconds: float = DRAIN_SECONDS
     commit_seconds: float = 1.0
     hang_seconds: float = 120.0
     """A run that takes twice its budget and so much more hangs: our own fault."""

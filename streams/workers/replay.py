@@ -10,10 +10,9 @@ from typing import NoReturn
 from streams.cli.errors import UserError
 from streams.processors.keeper import AlreadyRuns, Folders, keep
 from streams.settings import Settings
+from streams.workers.bounds import DRAIN_SECONDS
 
 STAGE = "replay"
-DRAIN_SECONDS = 20.0
-"""What runs may take to end when the worker stops or gives partitions back."""
 STOP_SECONDS = DRAIN_SECONDS + 7
 """After so long a worker that was told to stop is killed; nothing is lost by it."""
 
