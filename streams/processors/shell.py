@@ -19,6 +19,7 @@ from schemas.record import Record
 from schemas.records import Disposition
 from schemas.settings import KafkaSettings
 from sinks.dead_letters import dead_letter_headers
+from sinks.tables import DEAD_LETTERS
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.faust_safety.contiguity import ContiguityGuard
@@ -33,8 +34,6 @@ from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
 from streams.steps.contract import Event, Output, Poison
-
-DEAD_LETTERS = "opoi.dead-letters"
 
 log = structlog.get_logger(__name__)
 

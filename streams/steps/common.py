@@ -14,9 +14,8 @@ DISPOSITIONS = "opoi.dispositions"
 REJECTIONS = "opoi.rejections"
 
 
-def cause(event: Event, record_id: str) -> Cause:
-    """The event as something that caused another record."""
-    at = event.coordinates
+def cause(at: Coordinates, record_id: str) -> Cause:
+    """What stands at `at` as something that caused another record."""
     return Cause(topic=at.topic, partition=at.partition, offset=at.offset, id=record_id)
 
 

@@ -1,14 +1,13 @@
 """The gap class of one corrected verdict, from the runs of its case."""
 
 from schemas.records import Case, CaseArm, GapClass, GapReport
-
-_EMPTY = CaseArm(arm="opoi", stop_reason="not_run")
+from streams.steps.candidates import arm_of
 
 
 def gap_report(case: Case) -> GapReport:
     """Classifies by hit rates; a hinted run with a tool miss does not count as a run."""
-    unhinted = _arm(case, "unhinted")
-    hinted = _arm(case, "opoi")
+    unhinted = arm_of(case, "unhinted")
+    hinted = arm_of(case, "opoi")
     ended = [one for one in unhinted.tries if one.status == "completed"]
     tried = [one for one in hinted.tries if one.status is not None]
     counted = [one for one in tried if not one.misses and one.status == "completed"]
@@ -45,7 +44,3 @@ def _gap_class(ended: int, hits: int, counted: int, hinted_hits: int, hinted: Ca
     if counted == 0:
         return "unreplayable"
     return "architecture_gap"
-
-
-def _arm(case: Case, name: str) -> CaseArm:
-    return next((arm for arm in case.arms if arm.arm == name), _EMPTY)

@@ -80,7 +80,7 @@ class Join:
 
     def _decision(self, state: JoinState, event: Event, decision: AgentDecision) -> Transition[JoinState]:
         check_arguments(decision.action)
-        own = cause(event, decision.decision_id)
+        own = cause(event.coordinates, decision.decision_id)
         hashed = sha256(event.value)
         if state.decision_cause is not None and not same_input(state.decision_cause, event):
             if state.decision_hash == hashed:
@@ -107,7 +107,7 @@ class Join:
             check_arguments(verdict.corrected_action)
         if verdict.revision < 1:
             raise Poison("contract", f"revision is {verdict.revision}; the first one is 1")
-        own = cause(event, verdict.verdict_id)
+        own = cause(event.coordinates, verdict.verdict_id)
         known = next((held for held in state.verdicts if held.verdict.verdict_id == verdict.verdict_id), None)
         if known is not None and not same_input(known.cause, event):
             if verdict.revision < known.verdict.revision:

@@ -45,7 +45,9 @@ class Sanitize:
         """Every gate again over the case; one outcome per dataset arm."""
         case = event.record
         assert isinstance(case, Case)
-        own = cause(event, f"{case.decision_id}/{case.verdict_id}/{case.revision}/{case.issue_number}")
+        own = cause(
+            event.coordinates, f"{case.decision_id}/{case.verdict_id}/{case.revision}/{case.issue_number}"
+        )
         review = self._ports.review(case.review)
         if case.status == "withdrawn":
             gone = self._withdrawn(case, own, DATASET_ARMS, review.status)

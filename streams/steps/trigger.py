@@ -77,7 +77,7 @@ class Trigger:
     # reviews
 
     def _review(self, state: CaseState | None, event: Event, review: Review) -> Transition[CaseState]:
-        own = cause(event, f"{review.verdict_id}/{review.revision}/{review.status}")
+        own = cause(event.coordinates, f"{review.verdict_id}/{review.revision}/{review.status}")
         if state is not None and same_input(state.review_cause, event):
             return self._again(state, event, own)
         if state is not None and _older(event, review, state, self._ports):
@@ -165,7 +165,7 @@ class Trigger:
     # traces
 
     def _trace(self, state: CaseState | None, event: Event, trace: AgentTrace) -> Transition[CaseState]:
-        own = cause(event, trace.replay_id)
+        own = cause(event.coordinates, trace.replay_id)
         request = (
             next((one for one in state.requests if one.replay_id == trace.replay_id), None) if state else None
         )

@@ -14,13 +14,13 @@ import structlog
 from confluent_kafka import KafkaException
 
 from schemas.errors import NotRegistered, RegistryAway
+from sinks.tables import DEAD_LETTERS
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.kafka_clients import CheckedProducer, DeliveryFailed
 from streams.processors.outputs import Encoded, Encoder
 from streams.steps.contract import Output
 
-DEAD_LETTERS = "opoi.dead-letters"
 # a broker that is away is waited for: what waits here was paid for
 WAIT_FOR_EVER = {"message.timeout.ms": 0}
 _FLUSH_SECONDS = 7 * 24 * 3600.0

@@ -8,7 +8,6 @@ from schemas.record import Record
 from schemas.records import (
     AgentDecision,
     AgentTrace,
-    Cause,
     Disposition,
     DispositionOutcome,
     ReplayRequest,
@@ -17,7 +16,7 @@ from schemas.records import (
 )
 from streams.processors.intake import Arrival, contract_topic
 from streams.processors.outputs import BrokenStep, RecordCodec
-from streams.steps.common import DISPOSITIONS, disposition
+from streams.steps.common import DISPOSITIONS, cause, disposition
 from streams.steps.contract import Output, Poison
 from streams.workers.day_spending import spending
 
@@ -55,15 +54,9 @@ def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
     return Asked(request, decision)
 
 
-def cause_of(arrived: Arrival, record_id: str) -> Cause:
-    """The record as something that caused another one."""
-    at = arrived.coordinates
-    return Cause(topic=at.topic, partition=at.partition, offset=at.offset, id=record_id)
-
-
 def answer(arrived: Arrival, asked: Asked, outcome: DispositionOutcome, reason: str) -> Output:
     """What became of a request."""
-    of = cause_of(arrived, asked.request.replay_id)
+    of = cause(arrived.coordinates, asked.request.replay_id)
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)
 
 
@@ -75,7 +68,10 @@ def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, .
     if given != wanted:
         raise BrokenStep(f"replay {wanted} answered with the trace of {given}")
     caused = trace.model_copy(
-        update={"caused_by": (cause_of(arrived, request.replay_id),), "case_number": request.case_number}
+        update={
+            "caused_by": (cause(arrived.coordinates, request.replay_id),),
+            "case_number": request.case_number,
+        }
     )
     key = decision_key(trace.agent, trace.decision_id)
     said = answer(arrived, asked, "emitted", trace.status)
@@ -104,7 +100,7 @@ def given_up(arrived: Arrival, request: ReplayRequest, status: TraceStatus, reas
         started_at=arrived.timestamp,
         finished_at=arrived.timestamp,
         case_number=request.case_number,
-        caused_by=(cause_of(arrived, request.replay_id),),
+        caused_by=(cause(arrived.coordinates, request.replay_id),),
     )
     return Output(TRACES, decision_key(trace.agent, trace.decision_id), trace)
 
