@@ -25,6 +25,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "faust_throughput": (),
     "faust_recovery": (),
     "faust_rebalance": (),
+    "as_of_answers": (),
 }
 """Module and its arguments, the quick ones first."""
 
