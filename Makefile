@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 # many tests wait for processes that they killed, so one more than there are cores
 PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 
+# a stack is many processes, and tests start hundreds: each would compile every module anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench golden constraints soak clean
 
@@ -22,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "making $(VENV) ..."
 	@$(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV) (about 600 MB, a minute or two) ..."
-	@begun=$$(date +%s); $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@begun=$$(date +%s); $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 		--constraint constraints.txt --editable '.[dev]' && echo "installed in $$(( $$(date +%s) - begun )) s"
 	@touch $(STAMP)
 

@@ -24,7 +24,7 @@ from streams.settings import Settings
 from streams.workers.replay_process import work_until_stopped
 from tests import builders
 
-HAZE = "".join(random.Random(1).choices("0123456789abcdef", k=9 * 1024 * 1024))
+HAZE = random.Random(1).randbytes(9 * 512 * 1024).hex()
 
 
 class Fickle:
