@@ -1,6 +1,7 @@
 """The oracle: an expert's verdict as one small part of the first user turn, and nothing more of it.
 
-It names the action and, in the second strength, where to look. Both are names of the AgentSpec, so no value,
+It names the action with its numbers and, in the second strength, where to look. Every name is one of the
+AgentSpec, and the only values are the numbers of the action's own arguments, such as a budget: no other figure,
 no reason and no wording of the expert reaches the agent; what the agent could not have known is left behind.
 The target is not repeated: the request names it.
 """
@@ -34,7 +35,8 @@ def render(
 ) -> str:
     """The oracle's text. An approval steers towards `decided`, the agent's own action.
 
-    Raises NoOracle for a verdict that names no action of the spec, and for an unknown strength.
+    Raises NoOracle for a verdict that names no action of the spec, for arguments that are no JSON object, and
+    for an unknown strength.
     """
     if strength not in STRENGTHS:
         raise NoOracle(f"strength {strength} is none of {', '.join(map(str, STRENGTHS))}")
@@ -44,7 +46,7 @@ def render(
     if action is None or action.name not in spec.actions:
         named = "no action" if action is None else f"the action {action.name!r}"
         raise NoOracle(f"a verdict of kind {verdict.kind!r} that names {named} steers towards nothing")
-    lines = [f"Expected action: {_named(action)}."]
+    lines = [f"Expected action: {_named(spec, action)}."]
     where = where_to_look(spec, verdict.rationale or "")
     if STRENGTHS[strength] == "action_and_where" and where:
         lines.append(f"Where to look: {', '.join(where)}.")
@@ -57,10 +59,17 @@ def renderer(spec: AgentSpec, secret: bytes) -> Callable[[ExpertVerdict, int, st
     return lambda verdict, strength, replay_id: render(spec, verdict, strength, nonce(secret, replay_id))
 
 
-def _named(action: Action) -> str:
-    arguments = json.loads(action.arguments_json)
+def _named(spec: AgentSpec, action: Action) -> str:
+    try:
+        arguments = json.loads(action.arguments_json)
+    except (ValueError, RecursionError) as error:
+        raise NoOracle(f"the arguments of {action.name!r} are no JSON: {error}") from error
+    if not isinstance(arguments, dict):
+        raise NoOracle(f"the arguments of {action.name!r} are a {type(arguments).__name__}, no JSON object")
     numbers = [
-        f"{name} {value}" for name, value in sorted(arguments.items()) if isinstance(value, int | float)
+        f"{name} {arguments[name]}"
+        for name in sorted(spec.actions[action.name].arguments)
+        if isinstance(arguments.get(name), int | float)
     ]
     return f"{action.name} ({', '.join(numbers)})" if numbers else action.name
 

@@ -1,17 +1,19 @@
 """Intake: which reviewed decisions may give rows at all."""
 
-from schemas.identity import sha256
-from schemas.records import Review
+from collections.abc import Collection
+
+from schemas.identity import canonical, sha256
+from schemas.records import Action, Review
 from streams.gates.gate import GateResult
 
 NAME = "intake"
 VERSION = "1"
 
 
-def intake(review: Review, actions: frozenset[str]) -> GateResult:
+def intake(review: Review, actions: Collection[str]) -> GateResult:
     """Reason codes: `test_split` (held out: never trained on), `declined_without_correction` (ask the
-    expert), `outcome_already_known` (an approval given with hindsight), `unknown_action` (the corrected
-    action is none of `actions`, the AgentSpec's enumeration)."""
+    expert), `outcome_already_known` (an approval given with hindsight), and those of `unusable`. `actions` are
+    the AgentSpec's enumeration."""
     assert review.verdict is not None
     corrected = review.verdict.corrected_action
     if review.split == "test":
@@ -20,8 +22,8 @@ def intake(review: Review, actions: frozenset[str]) -> GateResult:
         code = "declined_without_correction"
     elif review.verdict.kind == "approve" and review.verdict.outcome_known:
         code = "outcome_already_known"
-    elif corrected is not None and corrected.name not in actions:
-        code = "unknown_action"
+    elif corrected is not None and (refused := unusable(corrected, actions)):
+        code = refused
     else:
         code = "ok"
     return GateResult(
@@ -36,3 +38,15 @@ def intake(review: Review, actions: frozenset[str]) -> GateResult:
             "action": corrected.name if corrected else None,
         },
     )
+
+
+def unusable(corrected: Action, actions: Collection[str]) -> str | None:
+    """Why no run can be held against a corrected action: `unknown_action` (it is none of `actions`),
+    `broken_arguments` (they are no JSON object); None where one can."""
+    if corrected.name not in actions:
+        return "unknown_action"
+    try:
+        is_object = canonical(corrected.arguments_json).startswith("{")
+    except (ValueError, RecursionError):
+        is_object = False
+    return None if is_object else "broken_arguments"

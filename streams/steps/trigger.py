@@ -17,6 +17,7 @@ from schemas.records import (
     DispositionOutcome,
     Review,
 )
+from streams.gates.intake import unusable
 from streams.steps.cancelling import is_of_earlier_case, settled, taking_over
 from streams.steps.closing import close, closed_again
 from streams.steps.common import cause, disposition, rejection, same_input, source_offset
@@ -116,10 +117,9 @@ class Trigger:
         key = decision_key(review.agent, review.decision_id)
         corrected = verdict.corrected_action if verdict.kind == "correct" else None
         actions = self._ports.actions_of(decision) if corrected is not None else frozenset()
-        if corrected is None:
-            done = self._close(fresh, key, "complete", verdict.kind, event.timestamp, own)
-        elif corrected.name not in actions:
-            done = self._close(fresh, key, "complete", "unknown_action", event.timestamp, own)
+        refused = verdict.kind if corrected is None else unusable(corrected, actions)
+        if refused is not None:
+            done = self._close(fresh, key, "complete", refused, event.timestamp, own)
         else:
             controls = self._rules.controls
             is_control = in_sample(controls, decision, review.split)

@@ -66,6 +66,27 @@ def test_the_target_is_not_repeated():
     assert "120200000000000010" not in render(AGENT.spec, verdict(daily_budget=9600), 2, NONCE)
 
 
+numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+
+
+@settings(deadline=None)
+@given(more=st.dictionaries(st.text(st.characters(exclude_categories=("Cs",))), numbers))
+def test_no_figure_but_the_actions_own_arguments_is_told(more):
+    known = dict(more, daily_budget=9600)
+    assert render(AGENT.spec, verdict(**known), 2, NONCE) == render(
+        AGENT.spec, verdict(daily_budget=9600), 2, NONCE
+    )
+    assert "Expected action: pause." in render(AGENT.spec, verdict(name="pause", **known), 2, NONCE)
+
+
+@pytest.mark.parametrize("arguments", ["[9600]", "9600", "null", "", "{", "[" * 100_000])
+def test_arguments_that_are_no_object_give_no_oracle(arguments):
+    broken = verdict()
+    action = broken.corrected_action.model_copy(update={"arguments_json": arguments})
+    with pytest.raises(NoOracle, match="the arguments of 'scale_down' are"):
+        render(AGENT.spec, broken.model_copy(update={"corrected_action": action}), 1, NONCE)
+
+
 def test_the_nonce_belongs_to_one_replay_and_needs_the_secret():
     assert len(NONCE) == 32
     assert nonce(b"secret", "replay-2") != NONCE

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.records import (
+    Action,
     Case,
     Disposition,
     GapReport,
@@ -146,6 +147,17 @@ def test_only_tool_misses_are_unreplayable(step: Sanitize, table: Table) -> None
         ({"verdict": verdict(), "split": "test"}, "test_split"),
         ({"verdict": verdict(outcome_known=True)}, "outcome_already_known"),
         ({"verdict": verdict(kind="correct", corrected_action=action("explode"))}, "unknown_action"),
+        *(
+            (
+                {
+                    "verdict": verdict(
+                        kind="correct", corrected_action=Action(name="pause", arguments_json=broken)
+                    )
+                },
+                "broken_arguments",
+            )
+            for broken in ("[9600]", "null", "{", '{"daily_budget":1e400}', "[" * 100_000)
+        ),
     ],
 )
 def test_intake_refuses(step: Sanitize, table: Table, changes: dict[str, Any], code: str) -> None:
