@@ -1,9 +1,9 @@
 """The oracle: an expert's verdict as one small part of the first user turn, and nothing more of it.
 
 It names the action with its numbers and, in the second strength, where to look. Every name is one of the
-AgentSpec, and the only values are the numbers of the action's own arguments, such as a budget: no other figure,
-no reason and no wording of the expert reaches the agent; what the agent could not have known is left behind.
-The target is not repeated: the request names it.
+AgentSpec, and the only values are the numbers of the action's own arguments, such as a budget: no other
+figure, no reason and no wording of the expert reaches the agent, so what it could not have known is left
+behind. The target is not repeated: the request names it.
 """
 
 import hashlib

@@ -92,7 +92,7 @@ def _checked_question(request: RunRequest, trace: RunTrace) -> Turn:
         request.oracle.text in text
         for turn in others
         for part in turn.parts
-        for text in (part.text, part.arguments_json, part.response_json)
+        for text in (part.text, part.arguments_json, part.response_json, part.error)
         if text
     ):
         raise Breach("oracle_misplaced", "the oracle's text stands in a later turn too")

@@ -7,13 +7,14 @@ from schemas.records import Action, Review
 from streams.gates.gate import GateResult
 
 NAME = "intake"
-VERSION = "1"
+VERSION = "2"
 
 
 def intake(review: Review, actions: Collection[str]) -> GateResult:
     """Reason codes: `test_split` (held out: never trained on), `declined_without_correction` (ask the
-    expert), `outcome_already_known` (an approval given with hindsight), and those of `unusable`. `actions` are
-    the AgentSpec's enumeration."""
+    expert), `outcome_already_known` (an approval given with hindsight), and those of `unusable`.
+
+    `actions` are the AgentSpec's enumeration."""
     assert review.verdict is not None
     corrected = review.verdict.corrected_action
     if review.split == "test":

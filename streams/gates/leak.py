@@ -2,7 +2,8 @@
 
 Verbatim: a run of five words that the conversation shares with the oracle or the verdict and that
 neither prompt, tools, AgentSpec, input nor an earlier tool response holds. Only what came before a
-step counts as known to it, since later text may echo a leak.
+step counts as known to it, since later text may echo a leak. An error in place of a tool's answer may be
+the agent's own, so it is looked at like what the model wrote, and makes nothing known.
 """
 
 import re
@@ -12,7 +13,7 @@ from collections.abc import Iterable
 from streams.gates.gate import GateResult, Subject, generated_text, turns_hash
 
 NAME = "leak"
-VERSION = "1"
+VERSION = "2"
 RUN_OF_WORDS = 5
 
 Run = tuple[str, ...]
@@ -55,8 +56,10 @@ def check(subject: Subject) -> GateResult:
                 continue
             if turn.role == "user":
                 known |= _all_runs((part.text or "", part.response_json or ""))
-                continue
-            text = generated_text(part)
+                # the one text beside the model's own that an agent may have made up
+                text = part.error or ""
+            else:
+                text = generated_text(part)
             scanned += len(words(text))
             shared += [" ".join(run) for run in sorted((runs(text) & secret) - known)]
             attributed += [found.group(0) for found in _ATTRIBUTION.finditer(" ".join(words(text)))]

@@ -10,7 +10,7 @@ from schemas.records import AgentDecision, Turn
 from streams.gates.gate import GateResult, Subject, turns_hash
 
 NAME = "structural_removal"
-VERSION = "1"
+VERSION = "2"
 
 # a delimiter's nonce: long enough that no agent writes it by chance
 _NONCE = re.compile(r"\b[0-9a-f]{12,}\b")
@@ -57,7 +57,7 @@ def check(subject: Subject) -> GateResult:
         for nonce in set(_NONCE.findall(subject.oracle))
         for turn in clean
         for part in turn.parts
-        for text in (part.text, part.arguments_json, part.response_json)
+        for text in (part.text, part.arguments_json, part.response_json, part.error)
         if text
     )
     if subject.hinted and not places:

@@ -91,6 +91,17 @@ def test_a_sub_agents_calls_are_held_against_what_was_seen_too() -> None:
     assert caught.value.code == "tool_call_bypassed", "a sub-agent whose run is not told is no sub-agent"
 
 
+@pytest.mark.parametrize("field", ["text", "arguments_json", "response_json", "error"])
+def test_the_oracles_text_stands_in_no_later_part(field: str) -> None:
+    oracle = OraclePart(text="Expected action: hold.", part=1)
+    repeated = Part(kind="function_response", tool="rocket", **{field: f"Well. {oracle.text}"})
+    told = trace(Turn(role="user", parts=(repeated,)))
+    hinted = (with_oracle_part(QUESTION, oracle), *told.turns[1:])
+    with pytest.raises(Breach) as caught:
+        verify(request(oracle), told.model_copy(update={"turns": hinted}), [], SPEC)
+    assert caught.value.code == "oracle_misplaced"
+
+
 DEEP = "[" * 100_000
 
 

@@ -105,6 +105,21 @@ def test_a_run_of_five_words_of_oracle_or_verdict_is_a_leak(text: str) -> None:
     assert found.evidence["shared_runs"]
 
 
+def with_error(error: str) -> Subject:
+    """A clean hinted run in which the tool failed, in the agent's own words."""
+    turns = list(conversation("Yesterday earned well.", UP, ORACLE))
+    failed = turns[2].parts[0].model_copy(update={"response_json": None, "error": error})
+    turns[2] = turns[2].model_copy(update={"parts": (failed,)})
+    return subject(tuple(turns))
+
+
+def test_an_error_that_an_agent_made_up_can_carry_no_oracle() -> None:
+    assert structural.check(with_error(f"no answer [{NONCE}]")).reason_code == "nonce_left"
+    assert leak.check(with_error("A closer look at yesterday alone is best.")).reason_code == "verbatim"
+    assert leak.check(with_error("The expert wants growth.")).reason_code == "attribution"
+    assert leak.check(with_error("get_insights did not answer within 30 s")).passed
+
+
 def test_words_that_the_prompt_holds_are_no_leak() -> None:
     oracle = f"[{NONCE}] Scale what earns, hold what is unclear. [{NONCE}]"
     judged = leak.check(subject(conversation("Scale what earns, hold what is unclear.", UP, oracle)))
