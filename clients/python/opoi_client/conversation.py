@@ -5,13 +5,13 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from opoi_client.agent import Agent
-from opoi_client.canonical import canonical_json
+from opoi_client.canonical import NotCanonical, canonical_json
 
 Part = Mapping[str, Any]
 Clock = Callable[[], datetime]
@@ -141,12 +141,19 @@ class Conversation:
         call_id: str | None = None,
         fetched_at: datetime | None = None,
     ) -> None:
-        """A tool's answer, which JSON can carry; fetched now where no time is given. Raises NotCanonical."""
+        """A tool's answer; fetched now where no time is given. One that JSON cannot carry is logged, and
+        recorded as an error that no replay takes for the tool's own. Raises NotCanonical for such arguments.
+        """
         known, body = self._asked(tool, arguments), body_of(response)
         if body is None:
+            log.warning("%s answered a %s, which JSON cannot carry", tool, type(response).__name__)
             known |= {"error": f"{tool} answered something that is no JSON", "answered_by": "error"}
+            known.pop("request_hash", None)
         elif self.agent.is_sub_agent(tool):
-            known["response_json"] = canonical_json(response)
+            # as opoi's own runtime writes a finding, where it has that form
+            with suppress(NotCanonical, RecursionError):
+                body = canonical_json(response)
+            known["response_json"] = body
         else:
             known |= {"response_json": body, "answered_by": "live"}
             known["fetched_at"] = utc_milliseconds(fetched_at or self._clock())
@@ -244,9 +251,12 @@ class Conversation:
 def body_of(response: Any) -> str | None:
     """A response as JSON text; None where it has no such form."""
     try:
-        return json.dumps(response, ensure_ascii=False, allow_nan=False)
+        body = json.dumps(response, ensure_ascii=False, allow_nan=False)
+        # half of a surrogate pair is a text to Python and to nobody else
+        body.encode()
     except (TypeError, ValueError, RecursionError):
         return None
+    return body
 
 
 def utc_milliseconds(time: datetime) -> datetime:

@@ -5,6 +5,7 @@ import json
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -112,14 +113,42 @@ def test_coroutines_are_recorded_alike() -> None:
     assert found == {'{"id": "O1"}', "get_order failed (OSError)"}
 
 
-@pytest.mark.parametrize("response", [object(), float("nan"), {1, 2}])
-def test_an_answer_that_is_no_json_is_given_to_the_agent_and_recorded_as_an_error(response: Any) -> None:
+@pytest.mark.parametrize("tool", ["get_order", "ask_analyst"])
+@pytest.mark.parametrize("response", [object(), float("nan"), {1, 2}, Decimal(1), NOW, {"text": "\ud800"}])
+def test_an_answer_that_is_no_json_is_the_agents_and_no_replay_takes_it_for_the_tools(
+    tool: str, response: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     run = recorder()
     run.user("Decide.")
-    assert run.tools({"get_order": lambda **_: response})["get_order"](order_id="O1") is response
-    assert parts(run.finish("escalate", rationale="r"), 2)[0]["error"] == (
-        "get_order answered something that is no JSON"
-    )
+    assert run.tools({tool: lambda **_: response})[tool](order_id="O1") is response
+    made = run.finish("escalate", rationale="r")
+    (part,) = parts(made, 2)
+    assert part["error"] == f"{tool} answered something that is no JSON"
+    assert "request_hash" not in part
+    assert f"{tool} answered a {type(response).__name__}, which JSON cannot carry" in caplog.text
+    assert made.to_avro()
+
+
+def test_an_awaitable_of_a_plain_function_is_no_answer_yet(caplog: pytest.LogCaptureFixture) -> None:
+    async def get_order() -> str:
+        return "O1"
+
+    run = recorder()
+    run.user("Decide.")
+    tool = run.tools({"get_order": lambda **_: get_order()})["get_order"]
+    assert asyncio.run(tool(order_id="O1")) == "O1"
+    assert "request_hash" not in parts(run.finish("escalate", rationale="r"), 2)[0]
+    assert "get_order answered a coroutine, which JSON cannot carry" in caplog.text
+
+
+@pytest.mark.parametrize("tool", ["get_order", "ask_analyst"])
+@pytest.mark.parametrize("response", [{"id": 2**60}, {7: "a"}])
+def test_an_answer_that_is_json_but_not_canonical_is_recorded(tool: str, response: Any) -> None:
+    run = recorder()
+    run.user("Decide.")
+    assert run.tools({tool: lambda **_: response})[tool](order_id="O1") is response
+    (part,) = parts(run.finish("escalate", rationale="r"), 2)
+    assert part["response_json"] == json.dumps(response)
 
 
 def test_arguments_that_json_cannot_carry_are_refused_before_the_tool_is_called() -> None:
