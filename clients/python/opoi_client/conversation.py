@@ -75,10 +75,13 @@ class Conversation:
         self._usage: dict[str, Any] = {"model_calls": 0, "tool_calls": 0}
 
     def user(self, *words: str) -> None:
-        """A turn that the agent was given: the question first, later what it was told beside tool answers."""
+        """What the agent was told: the question first, later words beside tool answers, in their turn."""
+        said = [dict(text(one)) for one in words]
         with self._lock:
             self._close()
-            self._turns.append({"role": "user", "parts": [dict(text(one)) for one in words]})
+            if self._turns and self._turns[-1]["role"] == "user":
+                said = [*self._turns.pop()["parts"], *said]
+            self._turns.append({"role": "user", "parts": said})
 
     def model(
         self,

@@ -44,6 +44,21 @@ def test_answers_stand_in_the_order_of_the_calls_whatever_came_first() -> None:
     assert made["finish_reason"] == "STOP"
 
 
+def test_what_is_told_beside_tool_answers_stands_in_their_turn() -> None:
+    run = recorder()
+    run.user("Decide.")
+    run.model(call("get_order", {"order_id": "O1"}))
+    run.answered("get_order", {"order_id": "O1"}, {"paid": 1})
+    before = run.turns()
+    run.user("Two turns are left.")
+    run.user("Be brief.")
+    run.model("Escalate.")
+    made = run.finish("escalate", rationale="r")
+    assert [turn["role"] for turn in made["turns"]] == ["user", "model", "user", "model"]
+    assert [part.get("text") for part in parts(made, 2)] == [None, "Two turns are left.", "Be brief."]
+    assert [len(turn["parts"]) for turn in before] == [1, 1, 1], "what was given out stays as it was"
+
+
 def test_same_calls_are_told_apart_by_their_ids() -> None:
     run = recorder()
     run.user("Decide.")
