@@ -67,7 +67,7 @@ class AgentClient:
         return self._status(found, request.run_id, (200, 202))
 
     def status(self, run_id: str, seconds: float) -> RunStatus:
-        """How a run stands. Raises AgentAway, QuotaExceeded, AgentRefused (`run_lost`: not known)."""
+        """How a run stands. Raises AgentAway, AgentRefused (`run_lost`: not known)."""
         found = self._asked("GET", f"{RUNS}/{run_id}", seconds)
         if found.status == 404:
             raise AgentRefused("run_lost", f"the agent no longer knows run {run_id}")
@@ -113,15 +113,19 @@ class AgentClient:
 
     def _asked(self, method: str, path: str, seconds: float, body: bytes | None = None) -> Answer:
         found = self.send(method, path, max(0.1, min(seconds, ANSWER_SECONDS)), body)
-        if found.status == 429:
+        if found.status == 429 and method == "POST":
             raise QuotaExceeded(
                 f"the agent at {self.url} has no room: {_said(found)}", retry_after=_delay(found.headers)
             )
         problem = _problem(found)
         if found.status == 503 and problem is not None and problem.code == "away":
             raise RunAway(f"what the agent at {self.url} needs is away: {_said(found)}")
-        if found.status >= 500 or found.status in (401, 403):
-            raise AgentAway(f"the agent at {self.url} answers {found.status}: {_said(found)}")
+        # room is what a start needs; of a run under way 429 says no more than 503
+        if found.status >= 500 or found.status in (401, 403, 429):
+            raise AgentAway(
+                f"the agent at {self.url} answers {found.status}: {_said(found)}",
+                retry_after=_delay(found.headers),
+            )
         return found
 
     def _status(self, found: Answer, run_id: str, wanted: tuple[int, ...]) -> RunStatus:

@@ -109,12 +109,14 @@ class HttpRuntime:
                 return self.client.status(run_id, end - time.monotonic())
             except RunAway:
                 raise
-            except AgentAway:
-                if time.monotonic() >= end:
+            except AgentAway as error:
+                now = time.monotonic()
+                if now >= end:
                     return before
-                if time.monotonic() >= give_up:
+                if now >= give_up:
                     raise
-                time.sleep(min(1.0, FIRST_POLL * 4))
+                wait = max(FIRST_POLL * 4, error.retry_after or 0.0)
+                time.sleep(min(wait, LONGEST_POLL, end - now))
 
     def _run(
         self,

@@ -204,6 +204,57 @@ def test_an_agent_without_room_says_for_how_long(decision: AgentDecision) -> Non
     assert caught.value.retry_after == 7
 
 
+async def too_often(_: Request) -> Response:
+    return JSONResponse({"code": "busy", "message": "slow down"}, 429, headers={"Retry-After": "0"})
+
+
+def test_an_agent_that_is_asked_too_often_is_waited_for_within_its_budget(decision: AgentDecision) -> None:
+    with at(answering(running, too_often)) as url:
+        trace = replay_at(url, decision, replay_request(decision, budget=SHORT))
+    assert (trace.status, trace.reason) == ("exhausted", "max_seconds: the agent did not end within 1 s")
+
+
+def test_a_run_that_is_asked_about_too_often_is_not_started_again(decision: AgentDecision) -> None:
+    seen: list[str] = []
+    agent = Broken()
+    app = agent.app()
+
+    async def limited(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            seen.append(scope["method"])
+        if seen.count("GET") in (1, 2) and seen[-1] == "GET":
+            await (await too_often(Request(scope)))(scope, receive, send)
+        else:
+            await app(scope, receive, send)
+
+    # without a callback, so that the status must be asked for
+    agent._call_back = lambda *_: None  # type: ignore[method-assign]
+    with at(limited) as url:
+        trace = replay_at(url, decision)
+    agent.close()
+    assert trace.status == "completed"
+    assert (seen.count("POST"), seen.count("DELETE")) == (1, 0)
+    assert seen.count("GET") >= 3
+
+
+def test_an_agent_that_stays_away_from_a_run_under_way_is_told_to_stop_it(
+    decision: AgentDecision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def status(request: Request) -> Response:
+        asked.append(request.method)
+        return await too_often(request)
+
+    monkeypatch.setattr("agent.http.runtime.AWAY_SECONDS", 0.0)
+    with (
+        at(answering(running, status)) as url,
+        pytest.raises(AgentAway, match="answers 429: busy: slow down"),
+    ):
+        replay_at(url, decision)
+    assert asked == ["GET", "DELETE"]
+
+
 def test_a_callback_ends_a_run_that_is_never_polled_to_its_end(decision: AgentDecision) -> None:
     """The status says `running` for ever; the agent calls back."""
     agent = Broken()
