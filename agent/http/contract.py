@@ -138,7 +138,7 @@ class RunTrace(ContractModel):
     rationale: str | None = None
     """Why, in its words."""
     usage: Usage = Usage()
-    """What it used."""
+    """What it used. A cost in here is not counted: opoi prices the tokens."""
     attempts: Annotated[int, Field(ge=0, lt=2**31)] = 1
     """Requests to the model, repeated ones included."""
 

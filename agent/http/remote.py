@@ -8,7 +8,7 @@ from datetime import datetime
 from agent.http.client import AgentClient
 from agent.http.runtime import HttpRuntime
 from agent.http.tools_endpoint import ToolsEndpoint
-from agent.run import Limits
+from agent.run import Limits, price_of
 from agent.settings import ReplaySettings
 from agent.spec import AgentSpec
 from schemas.records import AgentDecision, TargetAgent
@@ -18,6 +18,7 @@ class RemoteAgents:
     """See `agent.replay.Remote`. Thread-safe."""
 
     def __init__(self, settings: ReplaySettings) -> None:
+        self._settings = settings
         self._endpoints = settings.endpoints
         self._tools = ToolsEndpoint(settings.tools_host, settings.tools_port or 0, settings.tools_url)
         self._clients: dict[str, AgentClient] = {}
@@ -44,6 +45,7 @@ class RemoteAgents:
             context,
             decision.decided_at,
             limits,
+            price_of(self._settings, target.model),
             now,
         )
 

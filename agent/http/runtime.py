@@ -11,7 +11,7 @@ from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunReque
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
 from agent.http.truth import Breach, Verified, intended, misses, verify
 from agent.ports import ToolBox
-from agent.run import AgentDefinition, Limits, Run
+from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now
 from schemas.records import TraceStatus, Turn, Usage
 
@@ -23,13 +23,17 @@ AWAY_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class HttpRuntime:
-    """Runs one decision's agent at its own service. `context` is what the agent is told of the decision."""
+    """Runs one decision's agent at its own service. `context` is what the agent is told of the decision.
+
+    `price` is the model's, as opoi knows it; what the agent says of its own cost counts against no budget.
+    """
 
     client: AgentClient
     endpoint: ToolsEndpoint
     context: Mapping[str, object]
     decided_at: datetime
     limits: Limits = field(default_factory=Limits)
+    price: Price | None = None
     now: Callable[[], datetime] = utc_now
 
     def run(
@@ -132,9 +136,10 @@ class HttpRuntime:
         if isinstance(ended, Breach):
             status, reason = ended.status, f"{ended.code}: {ended}"
         else:
-            usage, attempts = ended.usage, ended.attempts
+            usage, attempts = self._priced(ended.usage), ended.attempts
             try:
                 verified = verify(request, ended, exchanges, agent.spec)
+                self._check_cost(usage)
             except Breach as breach:
                 status, reason = breach.status, f"{breach.code}: {breach}"
             else:
@@ -145,7 +150,10 @@ class HttpRuntime:
             status=status,
             reason=reason,
             turns=verified.turns,
-            sub_agent_runs=verified.sub_agent_runs,
+            sub_agent_runs=tuple(
+                one.model_copy(update={"usage": one.usage and self._priced(one.usage)})
+                for one in verified.sub_agent_runs
+            ),
             decision=verified.decision,
             usage=usage.model_copy(update={"tool_calls": len(exchanges)}),
             attempts=attempts,
@@ -154,6 +162,15 @@ class HttpRuntime:
             started_at=started_at,
             finished_at=self.now(),
         )
+
+    def _priced(self, told: Usage) -> Usage:
+        """`told` with opoi's price in place of the agent's, which is in a currency that no budget is in."""
+        return priced(told.model_copy(update={"cost_micros": None, "cost_currency": None}), self.price)
+
+    def _check_cost(self, usage: Usage) -> None:
+        most, cost = self.limits.max_cost_micros, usage.cost_micros
+        if most is not None and cost is not None and cost > most:
+            raise Breach("max_cost_micros", f"{cost} of {most} are used", "exhausted")
 
 
 def split_question(question: Turn) -> tuple[Turn, OraclePart | None]:

@@ -14,7 +14,8 @@ from agent.http.serving import serving
 from agent.media_buyer.definition import artifacts, media_buyer
 from agent.ports import Model, ModelReply
 from agent.replay import execute
-from agent.settings import EndpointSettings, ReplaySettings
+from agent.run import price_of
+from agent.settings import EndpointSettings, ModelPrice, ReplaySettings
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from tests import builders
 from tests.unit.agent.conftest import DECIDED_AT
@@ -70,13 +71,22 @@ def at(agent: ASGIApp | AgentService) -> Iterator[str]:
 
 
 def replay_at(
-    url: str, decision: AgentDecision, request: ReplayRequest | None = None, token: str | None = None
+    url: str,
+    decision: AgentDecision,
+    request: ReplayRequest | None = None,
+    token: str | None = None,
+    price: ModelPrice | None = None,
 ) -> AgentTrace:
     """One replay of the agent at `url`, as the worker runs it."""
     endpoint = EndpointSettings(url=url, token=token)  # type: ignore[arg-type]
-    remote = RemoteAgents(ReplaySettings(endpoints={decision.agent: endpoint}))
+    request = request or replay_request(decision)
+    model = request.target.model
+    settings = ReplaySettings(
+        endpoints={decision.agent: endpoint}, prices={} if price is None else {model: price}
+    )
+    remote = RemoteAgents(settings)
     try:
-        return execute(request or replay_request(decision), decision, Known(), NoModel(), remote=remote)
+        return execute(request, decision, Known(), NoModel(), price=price_of(settings, model), remote=remote)
     finally:
         remote.close()
 

@@ -13,9 +13,12 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from agent.http.client import AgentAway
+from agent.http.contract import RunRequest, RunTrace
 from agent.http.exchange import MOST_BYTES
 from agent.ports import QuotaExceeded
-from schemas.records import AgentDecision, AgentTrace, Budget
+from agent.settings import ModelPrice
+from schemas.records import AgentDecision, AgentTrace, Budget, SubAgentRun
+from streams.steps.budgets import spent_by
 from tests.unit.agent.broken_agents import (
     AlteredAnswer,
     AnotherDecision,
@@ -80,6 +83,46 @@ def test_an_agent_that_takes_more_turns_than_it_has_is_exhausted(decision: Agent
     with at(IgnoresTurns()) as url:
         trace = replay_at(url, decision, replay_request(decision, budget=budget))
     assert (trace.status, trace.reason) == ("exhausted", "max_turns: the model took 3 turns of 1")
+
+
+class PaidInYen(Broken):
+    """Says what its run cost, in its own currency, and so of a sub-agent."""
+
+    def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
+        cost = {"cost_micros": 100_000_000, "cost_currency": "JPY"}
+        usage = trace.usage.model_copy(update=cost)
+        run = SubAgentRun(run_id="s1", name="analyst", usage=usage)
+        return trace.model_copy(update={"usage": usage, "sub_agent_runs": (run,)})
+
+
+DOLLAR_A_TOKEN = ModelPrice(input=0, output=10**12)
+
+
+@pytest.mark.parametrize(
+    ("price", "cost"),
+    [(None, (None, None, 1)), (DOLLAR_A_TOKEN, (30_000_000, "USD", 0))],
+)
+def test_an_agents_own_cost_is_not_opois(
+    decision: AgentDecision, price: ModelPrice | None, cost: tuple[int | None, str | None, int]
+) -> None:
+    with at(PaidInYen()) as url:
+        trace = replay_at(url, decision, price=price)
+    assert (trace.status, trace.reason) == ("completed", None)
+    for usage in (trace.usage, trace.sub_agent_runs[0].usage):
+        assert (usage.cost_micros, usage.cost_currency) == cost[:2]
+    spent = spent_by(trace)
+    assert (spent.cost_micros, spent.unpriced_runs) == (cost[0], cost[2])
+
+
+@pytest.mark.parametrize(("most", "status"), [(29_999_999, "exhausted"), (30_000_000, "completed")])
+def test_a_runs_money_is_bounded_over_http(decision: AgentDecision, most: int, status: str) -> None:
+    budget = Budget(max_turns=8, max_output_tokens=10_000, max_seconds=20, max_cost_micros=most)
+    with at(Broken()) as url:
+        trace = replay_at(url, decision, replay_request(decision, budget=budget), price=DOLLAR_A_TOKEN)
+    assert trace.status == status
+    wanted = None if status == "completed" else f"max_cost_micros: 30000000 of {most} are used"
+    assert trace.reason == wanted
+    assert trace.usage.cost_micros == 30_000_000
 
 
 def test_an_agent_that_hangs_is_cancelled_at_its_budget(decision: AgentDecision) -> None:
