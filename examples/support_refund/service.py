@@ -246,7 +246,9 @@ class Handler(BaseHTTPRequestHandler):
         return (202 if status["trace"] is None else 200), status
 
     def _cancel(self) -> tuple[int, dict[str, Any] | None]:
-        self.runs.get(self._run_id()).cancelled.set()
+        # a run that is not known needs no stopping
+        with contextlib.suppress(Refused):
+            self.runs.get(self._run_id()).cancelled.set()
         return 204, None
 
     def _run_id(self) -> str:

@@ -243,6 +243,16 @@ class NoCancel(Broken):
         return JSONResponse({"detail": "no"}, 405)
 
 
+class NoUnknownCancel(Broken):
+    """Refuses a DELETE of what it does not know."""
+
+    clause = "cancel"
+
+    async def _cancel(self, request: Request) -> Response:
+        known = request.path_params["run_id"] in self._runs
+        return await super()._cancel(request) if known else JSONResponse({"detail": "unknown"}, 404)
+
+
 class NeverEnds(Broken):
     """Hangs."""
 
@@ -256,7 +266,7 @@ class NeverEnds(Broken):
 VARIANTS: tuple[type[Broken], ...] = (
     OracleFirst, OracleRepeated, OtherQuestion, OwnAnswers, HiddenCall, AlteredAnswer, InventsOnMiss,
     WritesPastOpoi, OtherWrite, RunsAgain, IgnoresTurns, IgnoresTokens, IgnoresTime, AnotherDecision,
-    AnyVersion, NoCancel, NeverEnds,
+    AnyVersion, NoCancel, NoUnknownCancel, NeverEnds,
 )  # fmt: skip
 """Each breaks one clause."""
 
