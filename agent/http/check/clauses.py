@@ -13,6 +13,7 @@ from agent.http.truth import intended, misses
 from agent.ports import ModelError
 
 Outcome = Literal["kept", "broken", "not shown"]
+Judged = tuple[Outcome, str]
 ONE_TURN = {"max_turns": 1}
 ONE_TOKEN = {"max_output_tokens": 1}
 SLOW_TOOL_SECONDS = 0.75
@@ -21,6 +22,12 @@ GRACE_SECONDS = 3.0
 """What an agent may take to notice that its time is up, a tool call under way included."""
 
 TOOL_CODES = "tool_call_bypassed", "tool_call_hidden", "tool_answer_differs", "unpaired_call"
+ORDER = (
+    "another_run", "no_turns", "oracle_misplaced", "question_differs", "contract", *TOOL_CODES,
+    "max_turns", "max_output_tokens", "no_decision", "writes_differ",
+)  # fmt: skip
+"""Breaches as `verify` looks for them. It stops at the first, so what comes after that is not shown."""
+UNSEEN: Judged = "not shown", "no trace shows this; mend what is broken first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +76,6 @@ def check(agent: Agent, canary: Canary | None = None) -> Iterator[Finding]:
         yield Finding(name, outcome, seen)
 
 
-Judged = tuple[Outcome, str]
-
-
 def _runs_end(evidence: Evidence) -> Judged:
     for name, seen in evidence.runs.items():
         if seen.fault:
@@ -86,16 +90,24 @@ def _runs_end(evidence: Evidence) -> Judged:
     )
 
 
+def _shows(seen: Seen, code: str) -> bool:
+    """Whether the run's trace was looked at for the breach `code`."""
+    return seen.trace is not None and (
+        seen.breach is None or ORDER.index(seen.breach.code) >= ORDER.index(code)
+    )
+
+
 def _no_breach(*codes: str) -> Callable[[Evidence, str], Judged]:
+    """Judges by `codes`; they are looked for where the first of them is."""
+
     def judge(evidence: Evidence, fine: str) -> Judged:
-        for name, seen in evidence.runs.items():
-            if seen is evidence.dry and codes == TOOL_CODES:
-                continue  # the clause of misses is about that
+        runs = evidence.runs
+        if codes == TOOL_CODES:
+            del runs["the run of misses"]  # the clause of misses is about that
+        for name, seen in runs.items():
             if seen.breach is not None and seen.breach.code in codes:
                 return "broken", f"{name}: {seen.breach.code}: {seen.breach}"
-        if all(seen.trace is None for seen in evidence.runs.values()):
-            return "not shown", "no run gave a trace"
-        return "kept", fine
+        return ("kept", fine) if any(_shows(seen, codes[0]) for seen in runs.values()) else UNSEEN
 
     return judge
 
@@ -105,25 +117,28 @@ def _identity(evidence: Evidence) -> Judged:
 
 
 def _question(evidence: Evidence) -> Judged:
-    return _no_breach("no_turns", "question_differs")(
+    return _no_breach("question_differs", "no_turns")(
         evidence, "the first turn is the question, byte for byte"
     )
 
 
 def _oracle(evidence: Evidence) -> Judged:
-    trace, breach = evidence.hinted.trace, evidence.hinted.breach
-    outcome, seen = _no_breach("oracle_misplaced")(evidence, "")
-    if outcome == "kept" and (trace is None or (breach is not None and breach.code == "question_differs")):
-        return "broken", evidence.hinted.fault or f"the hinted run: {breach}"
+    hinted = evidence.hinted
+    outcome, seen = _no_breach("oracle_misplaced")(
+        evidence, "one marked part where it was asked for; none in the runs without"
+    )
     if outcome != "kept":
         return outcome, seen
-    if not evidence.plain.trace:
-        return "not shown", "the un-hinted run gave no trace"
-    return "kept", "one marked part where it was asked for; none in the runs without"
+    if hinted.trace is None or (hinted.breach is not None and hinted.breach.code == "question_differs"):
+        return "broken", hinted.fault or f"the hinted run: {hinted.breach}"
+    shown = all(_shows(one, "oracle_misplaced") for one in (hinted, evidence.plain))
+    return (outcome, seen) if shown else UNSEEN
 
 
 def _tools(evidence: Evidence) -> Judged:
-    count = len(evidence.plain.exchanges) + len(evidence.hinted.exchanges)
+    count = sum(
+        len(seen.exchanges) for seen in (evidence.plain, evidence.hinted) if _shows(seen, TOOL_CODES[0])
+    )
     outcome, seen = _no_breach(*TOOL_CODES)(
         evidence, f"{count} calls, each told as it was asked and answered"
     )
@@ -133,18 +148,22 @@ def _tools(evidence: Evidence) -> Judged:
 
 
 def _misses(evidence: Evidence) -> Judged:
-    count = misses(evidence.dry.exchanges)
-    if evidence.dry.breach is not None and evidence.dry.breach.code in TOOL_CODES:
-        return "broken", f"{evidence.dry.breach.code}: {evidence.dry.breach}"
-    if evidence.dry.trace is None:
-        return "broken", evidence.dry.fault or "the run of misses gave no trace"
+    dry = evidence.dry
+    count = misses(dry.exchanges)
+    if dry.breach is not None and dry.breach.code in TOOL_CODES:
+        return "broken", f"{dry.breach.code}: {dry.breach}"
+    if dry.trace is None:
+        return "broken", dry.fault or "the run of misses gave no trace"
+    if not _shows(dry, TOOL_CODES[0]):
+        return UNSEEN
     if not count:
         return "not shown", "no call was a miss"
     return "kept", f"{count} calls without an answer, and none was made up"
 
 
 def _writes(evidence: Evidence) -> Judged:
-    count = sum(len(intended(seen.exchanges)) for seen in evidence.runs.values())
+    shown = [seen for seen in evidence.runs.values() if _shows(seen, "writes_differ")]
+    count = sum(len(intended(seen.exchanges)) for seen in shown)
     fine = f"{count} writes, all simulated, each the run's own action"
     outcome, seen = _no_breach("writes_differ", "no_decision")(evidence, fine)
     if outcome == "kept" and not count:
@@ -195,6 +214,8 @@ def _max_turns(evidence: Evidence) -> Judged:
         return "broken", short.fault or "the run gave no trace"
     if short.breach is not None and short.breach.code == "max_turns":
         return "broken", f"{short.breach}"
+    if not _shows(short, "max_turns"):
+        return UNSEEN
     return "kept", f"with 1 model turn allowed it ended as {short.trace.status}"
 
 

@@ -1,5 +1,7 @@
 """`opoi agent check`: the reference agent keeps every clause; each broken one is told by its clause."""
 
+import inspect
+import re
 import time
 from collections.abc import Callable
 from functools import cache
@@ -7,8 +9,9 @@ from functools import cache
 import pytest
 
 from agent.fakes import ScriptedModel
+from agent.http import truth
 from agent.http.check.canary import canary
-from agent.http.check.clauses import CLAUSES, Finding, check
+from agent.http.check.clauses import CLAUSES, ORDER, Finding, check
 from agent.http.check.probe import Agent
 from agent.http.client import AgentClient, RunAway
 from agent.http.contract import RunBudget
@@ -16,7 +19,7 @@ from agent.http.tools_endpoint import ToolsEndpoint
 from agent.local.sample import media_buyer_sample
 from agent.media_buyer.definition import media_buyer
 from agent.ports import ModelAway
-from tests.unit.agent.broken_agents import VARIANTS, Broken
+from tests.unit.agent.broken_agents import VARIANTS, AnotherDecision, Broken, OtherQuestion, OtherWrite
 from tests.unit.agent.http_kit import at
 
 SECONDS = 3.0
@@ -50,6 +53,24 @@ def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
     assert variant.clause in broken, found
     # what follows from it may be broken too; an agent that gives no trace at all breaks `runs` first
     assert broken[0] in (variant.clause, "runs"), found
+
+
+@pytest.mark.parametrize(
+    ("variant", "outcome"),
+    [(AnotherDecision, "not shown"), (OtherQuestion, "not shown"), (OtherWrite, "kept")],
+)
+def test_nothing_is_said_of_what_an_earlier_breach_hides(variant: type[Broken], outcome: str) -> None:
+    found = findings(variant)
+    later = ("tools", "misses", "max_turns")
+    assert {found[name].outcome for name in later} == {outcome}, found
+    assert found["writes"].outcome != "kept"
+    assert found["cancel"].outcome == "kept"
+
+
+def test_every_breach_has_its_place_in_the_order() -> None:
+    raised = re.findall(r'Breach\(\s*"(\w+)"', inspect.getsource(truth))
+    assert set(raised) == set(ORDER)
+    assert len(set(ORDER)) == len(ORDER)
 
 
 def test_every_clause_has_an_agent_that_breaks_it() -> None:
