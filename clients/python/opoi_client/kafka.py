@@ -1,5 +1,6 @@
 """Decisions to Kafka, with the settings that keep them whole and in the right partition."""
 
+import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -38,6 +39,8 @@ class NotSent(Exception):
 class KafkaSink:
     """Sends decisions to `topic`. Flush it, or use it in `with`: what is waiting is sent then.
 
+    Its connections close when nothing refers to it any more.
+
     `producer` and `registry` are further settings of confluent-kafka's Producer and SchemaRegistryClient,
     such as TLS and SASL. Raises ValueError for one that would lose decisions or send them astray.
     """
@@ -58,6 +61,7 @@ class KafkaSink:
             # it waits for ever by default, and a registry may leave a request open
             {"url": registry_url, "timeout": REGISTRY_SECONDS, **(registry or {})}
         )
+        weakref.finalize(self, client.close)
         self._serialize = AvroSerializer(client, schema_text(), conf=dict(REGISTRY))
         self._producer = Producer(producer_config(bootstrap_servers, producer or {}))
 

@@ -1,5 +1,6 @@
 """What is sent is framed with the registered schema's id, acknowledged, and in the partition of its key."""
 
+import gc
 import io
 import struct
 from typing import Any
@@ -67,6 +68,17 @@ def test_a_decision_is_framed_keyed_and_acknowledged(sink: KafkaSink) -> None:
     read = fastavro.schemaless_reader(io.BytesIO(value[5:]), schema(), None)
     assert isinstance(read, dict)
     assert read["decided_at"] == decision()["decided_at"]
+
+
+def test_its_connection_to_the_registry_closes_with_it(registry: SchemaRegistryClient) -> None:
+    closed = []
+    registry.close = lambda: closed.append(True)  # type: ignore[method-assign]
+    made = KafkaSink("unused", "mock://decisions", producer=BROKER)
+    with made:
+        made.send(decision())
+    del made
+    gc.collect()
+    assert closed == [True]
 
 
 @pytest.mark.usefixtures("registry")
