@@ -2,26 +2,33 @@
 
 import json
 import struct
+from collections import defaultdict
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import fastavro
 import httpx2 as httpx
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
+from examples.support_refund.production import question, support_refund
+from examples.support_refund.shop import Ticket
+from opoi_client.kafka import KafkaSink
 from schemas.catalog import plain, plain_schema, topics
 from schemas.deploy import apply_schemas, apply_topics
 from schemas.errors import NotRegistered, RegistryAway, Undecodable
 from schemas.examples import examples
+from schemas.records import AgentDecision
 from schemas.registry import ConfluentRegistry
 from schemas.settings import RegistrySettings
 from streams.kafka_clients import CheckedProducer, make_consumer
 from tests.broker.wire import Wire, own_wire
+from tests.contract.test_client_round_trip import ForeignAgent, client_agent
 from tests.running_stack import RunningStack
 
 TOPIC = "agent.decisions"
@@ -66,8 +73,8 @@ def context(wire: Wire, topic: str = TOPIC) -> SerializationContext:
     return SerializationContext(wire.kafka.physical(topic), MessageField.VALUE)
 
 
-def read_back(wire: Wire, count: int) -> Iterator[bytes]:
-    """Values of the topic from its beginning."""
+def read_back(wire: Wire, count: int) -> Iterator[Message]:
+    """Messages of the topic from its beginning."""
     consumer = make_consumer(wire.kafka, "interop", **{"group.protocol": "classic"})
     physical = wire.kafka.physical(TOPIC)
     partitions = consumer.list_topics(physical, timeout=60).topics[physical].partitions
@@ -77,9 +84,7 @@ def read_back(wire: Wire, count: int) -> Iterator[bytes]:
             message = consumer.poll(20)
             assert message is not None
             assert message.error() is None
-            value = message.value()
-            assert isinstance(value, bytes)
-            yield value
+            yield message
     finally:
         consumer.close()
 
@@ -95,7 +100,7 @@ def test_confluents_serializer_writes_what_we_read_in_every_compression(
         producer.produce(wire.kafka.physical(TOPIC), value, b"media-buyer/d")
         assert producer.flush(20) == 0
 
-    found = [wire.codec().decode(TOPIC, value) for value in read_back(wire, len(codecs))]
+    found = [wire.codec().decode(TOPIC, one.value()) for one in read_back(wire, len(codecs))]
 
     assert found == [DECISION] * len(codecs)
 
@@ -137,9 +142,41 @@ def test_our_producer_and_consumer_agree(stack: RunningStack) -> None:
         producer.send(TOPIC, "media-buyer/d", codec.encode(TOPIC, record))
     producer.flush()
 
-    found = [wire.codec().decode(TOPIC, value) for value in read_back(wire, len(examples(TOPIC)))]
+    found = [wire.codec().decode(TOPIC, one.value()) for one in read_back(wire, len(examples(TOPIC)))]
 
     assert tuple(found) == examples(TOPIC)
+
+
+def test_what_opoi_client_sends_is_the_record_in_the_partition_of_its_key(
+    stack: RunningStack, tmp_path: Path
+) -> None:
+    wire = own_wire(stack.settings, partitions=4)
+    apply_topics(wire, silent)
+    apply_schemas(wire, silent)
+    codec = wire.codec()
+    agent = client_agent(support_refund(), tmp_path)
+    decisions = [
+        ForeignAgent(agent, ticket).decide(question(ticket.input()).parts[0].text or "", ticket.number)
+        for ticket in map(Ticket, range(8))
+    ]
+    expected = {one.key: AgentDecision.model_validate_json(one.to_json()) for one in decisions}
+
+    with KafkaSink(wire.kafka.bootstrap_servers, wire.registry.url, topic=wire.kafka.physical(TOPIC)) as sink:
+        for decision in decisions:
+            sink.send(decision)
+    producer = CheckedProducer(wire.kafka)
+    for key, record in expected.items():
+        producer.send(TOPIC, key, codec.encode(TOPIC, record))
+    producer.flush()
+
+    found = defaultdict(list)
+    for message in read_back(wire, 2 * len(expected)):
+        found[message.key().decode()].append((message.partition(), codec.decode(TOPIC, message.value())))
+    for key, record in expected.items():
+        theirs, ours = found[key]
+        assert theirs == ours
+        assert theirs[1] == record
+    assert len({partition for (partition, _), *_ in found.values()}) > 1
 
 
 def test_the_registry_refuses_a_foreign_incompatible_schema(wire: Wire, client: SchemaRegistryClient) -> None:
