@@ -1,6 +1,7 @@
 """Requests and answers as google-genai has them, to and from the records' turns."""
 
 import json
+import math
 from typing import Any, Literal
 
 from google.genai import types
@@ -33,7 +34,7 @@ def generation_config(
         # tools are run by our own loop alone; a longer answer is a finish reason, not more calls
         automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
         automatic_continuation=False,
-        http_options=types.HttpOptions(timeout=max(1, round(seconds * 1000))),
+        http_options=types.HttpOptions(timeout=math.ceil(seconds * 1000)),
     )
 
 

@@ -157,9 +157,13 @@ class Runtime:
             frame.attempts += error.attempts
             status: TraceStatus = "invalid" if error.code is None else "failed"
             raise Ended(status, f"model_refused: {error}") from error
-        except ModelError:
+        except ModelError as error:
             if isinstance(talk, MainConversation) and talk.changed_something:
                 return None  # what was really changed is not forgotten for want of a closing word
+            if frame.usage.model_calls:
+                # a model that has answered is not away for being slow: to run again would only pay again
+                frame.attempts += error.attempts
+                self._seconds_left(frame)
             raise
         frame.attempts += reply.attempts
         frame.usage, talk.usage = _sum(frame.usage, reply.usage), _sum(talk.usage, reply.usage)
@@ -238,11 +242,9 @@ class Runtime:
         )
 
     def _check_bounds(self, talk: Conversation, frame: _Frame) -> float:
-        """The seconds that are left."""
+        """The seconds that are left. Raises Ended."""
         limits, usage = self.limits, frame.usage
-        left = limits.max_seconds - (time.monotonic() - frame.started)
-        if left <= 0:
-            raise Ended("exhausted", f"max_seconds: the run took longer than {limits.max_seconds:g} s")
+        left = self._seconds_left(frame)
         for taken, most in ((usage.model_calls, limits.max_turns), (model_turns(talk), talk.max_turns)):
             if taken >= most:
                 raise Ended("exhausted", f"max_turns: the model took {most} turns and wants another")
@@ -253,6 +255,12 @@ class Runtime:
             cost = self.price.of(usage)
             if cost >= limits.max_cost_micros:
                 raise Ended("exhausted", f"max_cost_micros: {cost} of {limits.max_cost_micros} are used")
+        return left
+
+    def _seconds_left(self, frame: _Frame) -> float:
+        left = self.limits.max_seconds - (time.monotonic() - frame.started)
+        if left <= 0:
+            raise Ended("exhausted", f"max_seconds: the run took longer than {self.limits.max_seconds:g} s")
         return left
 
 

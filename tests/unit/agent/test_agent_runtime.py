@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from agent.fakes import call, decision_text, says, text
+from agent.fakes import ScriptedModel, call, decision_text, says, text
 from agent.ports import ModelAway, ModelRefused, QuotaExceeded, ToolError
 from agent.run import Limits, Price
-from agent.runtime import turn_seed
+from agent.runtime import Runtime, turn_seed
 from schemas.records import Part, Usage
 from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, raises_budget, reads
 
@@ -220,6 +220,36 @@ def test_usage_that_no_reply_gave_stays_absent(run_script):
 def test_a_model_that_is_away_is_no_status_of_the_run(run_script, error):
     with pytest.raises(type(error)):
         run_script(reads(), error)
+
+
+class TimesOut(ScriptedModel):
+    """Says its script; the call after that is not answered in its time."""
+
+    def generate(self, request):
+        if len(self.requests) < len(self.replies):
+            return super().generate(request)
+        time.sleep(request.timeout_seconds)
+        raise ModelAway("the model did not answer", attempts=2)
+
+
+@pytest.mark.parametrize(
+    "asked_for", [(), (call("ask_delivery_analyst", window="yesterday", focus="status"),)]
+)
+def test_a_run_whose_time_ends_inside_a_model_call_is_exhausted(agent, asked, tools, asked_for):
+    script = [reads(), *([says(*asked_for)] if asked_for else [])]
+    runtime = Runtime(TimesOut(script), Limits(max_seconds=0.2))
+    run = runtime.run(
+        agent, asked.turn(), tools, model_name="m", run_id="r", values=asked.model_dump(mode="json")
+    )
+    assert (run.status, run.reason) == ("exhausted", "max_seconds: the run took longer than 0.2 s")
+    assert run.attempts == len(script) + 2
+
+
+def test_a_model_that_never_answered_is_away_though_the_time_is_over(agent, asked, tools):
+    with pytest.raises(ModelAway):
+        Runtime(TimesOut([]), Limits(max_seconds=0.05)).run(
+            agent, asked.turn(), tools, model_name="m", run_id="r"
+        )
 
 
 def test_what_was_really_changed_is_not_forgotten_when_the_model_goes_away(run_script):

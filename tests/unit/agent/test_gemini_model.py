@@ -9,6 +9,7 @@ import pytest
 import stamina
 
 from agent.model import GeminiModel
+from agent.model_wire import generation_config
 from agent.ports import (
     GenerationConfig,
     Message,
@@ -279,3 +280,9 @@ def test_a_part_that_cannot_be_used_is_a_refusal_without_a_code(served):
     with pytest.raises(ModelRefused, match="a part that holds inline_data") as raised:
         model.generate(ModelRequest("m", [QUESTION]))
     assert raised.value.code is None
+
+
+@pytest.mark.parametrize("seconds", [0.001, 0.0104, 4.9999, 600.0])
+def test_a_call_times_out_at_its_end_and_not_before(seconds):
+    sent = generation_config(ModelRequest("m", [QUESTION]), False, seconds)
+    assert seconds * 1000 <= sent.http_options.timeout < seconds * 1000 + 1
