@@ -84,6 +84,9 @@ class MainConversation:
     usage: Usage = field(default_factory=Usage)
     corrections: int = 0
     decision: Decision | None = None
+    """The last valid one before a write: what is carried out is what was decided."""
+    later: Decision | None = None
+    """The last valid one after it."""
     written: list[tuple[str, str]] = field(default_factory=list)
     sub_agent_runs: list[SubAgentRun] = field(default_factory=list)
 
@@ -101,7 +104,11 @@ class MainConversation:
             except InvalidDecision as error:
                 fault = Fault("no_decision", str(error))
             else:
-                self.decision, valid = decision, True
+                valid = True
+                if self.written:
+                    self.later = decision
+                else:
+                    self.decision = decision
         return None if valid or self.written else fault
 
     def lacking(self) -> Fault | None:
@@ -116,10 +123,7 @@ class MainConversation:
 
     def decided_write(self) -> tuple[str, str] | None:
         """Tool and canonical arguments of the call that carries the decision out."""
-        if self.decision is None or self.decision.write is None:
-            return None
-        tool, arguments = self.decision.write
-        return tool, canonical_json(dict(arguments))
+        return _write_of(self.decision)
 
     def admit(self, call: Part) -> None:
         """Let no write pass that the decision before it does not name, and none twice."""
@@ -135,7 +139,7 @@ class MainConversation:
 
     def check_writes(self) -> None:
         """The run's writes are its last decision's. Raises Ended."""
-        decided = self.decided_write()
+        decided = _write_of(self.later or self.decision)
         others = [" ".join(call) for call in self.written if call != decided]
         if others:
             raise Ended("invalid", f"write_differs: {others[0]} was called, but is not the last decision")
@@ -144,6 +148,13 @@ class MainConversation:
     def changed_something(self) -> bool:
         """Whether a write was really made."""
         return bool(self.written) and not self.tools.intended_writes
+
+
+def _write_of(decision: Decision | None) -> tuple[str, str] | None:
+    if decision is None or decision.write is None:
+        return None
+    tool, arguments = decision.write
+    return tool, canonical_json(dict(arguments))
 
 
 @dataclass(slots=True)

@@ -4,13 +4,17 @@ import json
 import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agent.fakes import ScriptedModel, call, decision_text, says, text
+from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says, text
+from agent.media_buyer.definition import media_buyer
 from agent.ports import ModelAway, ModelRefused, QuotaExceeded, ToolError
+from agent.recorder import record
 from agent.run import Limits, Price
 from agent.runtime import Runtime, turn_seed
-from schemas.records import Part, Usage
-from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, raises_budget, reads
+from schemas.records import Part, Turn, Usage
+from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, DECIDED_AT, raises_budget, reads
 
 
 def answers(run):
@@ -121,9 +125,26 @@ def test_a_write_that_is_not_the_decisions_is_never_made(run_script, tools, turn
     assert [name for name, _ in tools.calls] == ["get_insights", "get_campaign"]
 
 
-def test_a_decision_changed_after_its_write_is_invalid(run_script):
+def test_a_decision_changed_after_its_write_is_invalid_and_what_was_done_is_recorded(
+    run_script, agent, setting
+):
     run, _ = run_script(*raises_budget()[:2], says(decision_text("hold", CAMPAIGN)))
     assert (run.status, run.reason.partition(":")[0]) == ("invalid", "write_differs")
+    assert record(agent, setting, run, decided_at=DECIDED_AT).action.name == "scale_up"
+
+
+def test_a_decision_changed_after_its_write_is_not_carried_out_too(run_script, tools):
+    again = says(*raises_budget(13000)[1].message.turn.parts)
+    run, _ = run_script(*raises_budget()[:2], again)
+    assert (run.status, run.reason.partition(":")[0]) == ("invalid", "write_differs")
+    assert run.decision.action.arguments_json == '{"daily_budget":14400}'
+    assert [name for name, _ in tools.calls].count("set_daily_budget") == 1
+
+
+def test_a_decision_repeated_after_its_write_is_the_same_decision(run_script):
+    decided, _ = raises_budget()[1].message.turn.parts
+    run, _ = run_script(*raises_budget()[:2], says(decided))
+    assert (run.status, run.reason) == ("completed", None)
 
 
 def test_an_unknown_tool_is_an_error_that_the_model_sees(run_script):
