@@ -130,10 +130,12 @@ class Runtime:
                 return False
         if fault is not None:
             self._count_correction(talk, fault)
-        answers = tuple(self._answer(talk, frame, call, fault) for call in calls)
+        answers, ended = self._answers(talk, frame, calls, fault)
         if fault is not None and not calls:
-            answers = (Part(kind="text", text=f"Not accepted: {fault.words}. Answer again, whole."),)
-        talk.messages.append(Message(Turn(role="user", parts=answers)))
+            answers = [Part(kind="text", text=f"Not accepted: {fault.words}. Answer again, whole.")]
+        talk.messages.append(Message(Turn(role="user", parts=tuple(answers))))
+        if ended is not None:
+            raise ended
         return True
 
     def _asked(self, talk: Conversation, frame: _Frame) -> Turn | None:
@@ -174,6 +176,24 @@ class Runtime:
         if talk.corrections >= self.limits.max_corrections:
             raise Ended("invalid", f"{fault.code}: {fault.words}")
         talk.corrections += 1
+
+    def _answers(
+        self, talk: Conversation, frame: _Frame, calls: Sequence[Part], fault: Fault | None
+    ) -> tuple[list[Part], Ended | None]:
+        """One answer to each call, and what ended the run among them: what was done before it is kept."""
+        answers: list[Part] = []
+        ended: Ended | None = None
+        for call in calls:
+            effect = talk.tools.effect(call.tool or "")
+            if ended is not None:
+                answers.append(_error(call, "not made: the run had ended", effect))
+                continue
+            try:
+                answers.append(self._answer(talk, frame, call, fault))
+            except Ended as error:
+                ended = error
+                answers.append(_error(call, f"the run ended here: {error}", effect))
+        return answers, ended
 
     def _answer(self, talk: Conversation, frame: _Frame, call: Part, fault: Fault | None) -> Part:
         one = Usage(tool_calls=1)
@@ -264,7 +284,7 @@ class Runtime:
         return left
 
 
-def _error(call: Part, words: str, effect: Effect = "read") -> Part:
+def _error(call: Part, words: str, effect: Effect | None = "read") -> Part:
     return Part(
         kind="function_response",
         call_id=call.call_id,

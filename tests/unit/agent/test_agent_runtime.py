@@ -338,11 +338,62 @@ def test_corrections_are_bounded(run_script):
     assert len(model.requests) == 3
 
 
-def test_a_write_is_made_once(run_script, tools):
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_write_is_made_once_and_recorded(run_script, tools, agent, setting, turns):
     decided, write, *_ = raises_budget()[1].message.turn.parts
-    run, _ = run_script(reads(), says(decided, write), says(write), limits=Limits())
+    said = [says(decided, write), says(write)] if turns == 2 else [says(decided, write, write)]
+    run, _ = run_script(reads(), *said, limits=Limits())
     assert (run.status, run.reason.partition(":")[0]) == ("invalid", "write_twice")
     assert [name for name, _ in tools.calls].count("set_daily_budget") == 1
+    assert record(agent, setting, run, decided_at=DECIDED_AT).action.name == "scale_up"
+
+
+def test_answers_before_the_call_that_ends_a_run_are_kept(run_script, tools):
+    wrong = call("set_status", campaign_id=CAMPAIGN, status="PAUSED")
+    read = call("get_campaign", campaign_id=CAMPAIGN)
+    run, _ = run_script(says(read, wrong, read))
+    assert (run.status, run.reason.partition(":")[0]) == ("invalid", "write_differs")
+    assert [(one.tool, one.effect, one.answered_by) for one in answers(run)] == [
+        ("get_campaign", "read", "live"),
+        ("set_status", "write", "error"),
+        ("get_campaign", "read", "error"),
+    ]
+    assert answers(run)[1].error == f"the run ended here: {run.reason}"
+    assert answers(run)[2].error == "not made: the run had ended"
+    assert [name for name, _ in tools.calls] == ["get_campaign"]
+
+
+CALLS = {
+    "read": call("get_campaign", campaign_id=CAMPAIGN),
+    "write": call("set_daily_budget", campaign_id=CAMPAIGN, daily_budget=14400),
+    "other": call("set_status", campaign_id=CAMPAIGN, status="PAUSED"),
+    "unknown": call("get_weather"),
+    "analyst": call("ask_delivery_analyst", window="yesterday", focus="nothing"),
+}
+
+
+@given(st.lists(st.sampled_from(sorted(CALLS)), max_size=6), st.booleans())
+def test_every_call_that_was_made_is_answered_in_the_record(names, decided):
+    """However a turn's calls end the run: each has one answer, in order, and a live one where it was made."""
+    agent = media_buyer()
+    made = []
+    functions = {
+        name: lambda _, name=name: made.append(name) or json.dumps(CAMPAIGN_NODE) for name in agent.spec.tools
+    }
+    first = [call("get_insights", **ASK_WEEK), call("get_campaign", campaign_id=CAMPAIGN)]
+    said = [decision_text("scale_up", CAMPAIGN, daily_budget=14400)] if decided else []
+    model = ScriptedModel(
+        [says(*first), says(*said, *(CALLS[name] for name in names)), *[says(text("Done."))] * 3]
+    )
+    tools = FunctionTools(agent.spec, agent.declarations, functions, DECIDED_AT)
+    question = Turn(role="user", parts=(text("Decide."),))
+    run = Runtime(model, Limits(max_corrections=0)).run(agent, question, tools, model_name="m", run_id="r")
+    calls = [part for turn in run.turns for part in turn.parts if part.kind == "function_call"]
+    assert [one.tool for one in answers(run)] == [one.tool for one in calls]
+    assert [one.tool for one in answers(run) if one.answered_by == "live"] == made
+    assert made.count("set_daily_budget") == (
+        "write" in names and decided and "other" not in names[: names.index("write")]
+    )
 
 
 def test_what_a_tool_says_is_data_and_commands_nothing(run_script, tools):

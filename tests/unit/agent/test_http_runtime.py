@@ -52,6 +52,16 @@ def test_the_oracle_is_one_marked_part_over_http_too(decision: AgentDecision, or
     assert first.parts[1].text == oracle
 
 
+def test_a_run_that_ends_among_its_calls_tells_of_those_before(decision: AgentDecision) -> None:
+    wrong = call("set_status", campaign_id=CAMPAIGN, status="PAUSED")
+    replies = (says(call("get_campaign", campaign_id=CAMPAIGN), wrong),)
+    request = replay_request(decision)
+    with media_buyer_service(scripted(*replies)) as url:
+        there = replay_at(url, decision, request)
+    assert (there.status, (there.reason or "").partition(":")[0]) == ("invalid", "write_differs")
+    assert compared(there) == compared(execute(request, decision, Known(), scripted(*replies)))
+
+
 def test_supersets_and_misses_are_told_apart_over_http(decision: AgentDecision) -> None:
     yesterday = call("get_insights", entity_id=CAMPAIGN, date_preset="yesterday", fields=["spend"])
     other = call("get_insights", entity_id="act_9", date_preset="yesterday", fields=["spend"])
