@@ -242,6 +242,10 @@ class Runtime:
                 pass
         except Ended as ended:
             reason = str(ended)
+        except ModelError:
+            if not talk.changed_something:
+                raise
+            reason = "the model is away"
         talk.sub_agent_runs.append(
             SubAgentRun(
                 run_id=run_id,

@@ -19,7 +19,7 @@ from agent.runtime import Runtime
 from agent.spec import AgentSpec, SpecError
 from agent.sub_agents import question
 from schemas.records import AgentTrace, Part, Turn
-from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, DECIDED_AT, WEEK, reads
+from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, DECIDED_AT, WEEK, raises_budget, reads
 
 SPEC = media_buyer().spec
 ASK = call("ask_performance_analyst", window="yesterday", focus="trend")
@@ -247,6 +247,13 @@ def test_a_sub_agents_tokens_turns_and_money_are_the_runs(run_script):
 def test_a_model_that_goes_away_under_a_sub_agent_is_no_status(run_script):
     with pytest.raises(ModelAway):
         run_script(reads(), says(ASK), ModelAway("away"))
+
+
+def test_a_write_is_not_forgotten_when_the_model_goes_away_under_a_sub_agent(run_script):
+    decided, write = raises_budget()[1].message.turn.parts
+    run, _ = run_script(reads(), says(decided, write, ASK), ModelAway("away"), ModelAway("away"))
+    assert (run.status, run.decision.action.name) == ("completed", "scale_up")
+    assert answers(run.turns)[3].error.startswith("performance_analyst came to no finding (the model is away")
 
 
 @pytest.mark.parametrize(
