@@ -131,8 +131,8 @@ class Runtime:
         if fault is not None:
             self._count_correction(talk, fault)
         answers, ended = self._answers(talk, frame, calls, fault)
-        if fault is not None and not calls:
-            answers = [Part(kind="text", text=f"Not accepted: {fault.words}. Answer again, whole.")]
+        if fault is not None:
+            answers.append(Part(kind="text", text=f"Not accepted: {fault.words}. Answer again, whole."))
         talk.messages.append(Message(Turn(role="user", parts=tuple(answers))))
         if ended is not None:
             raise ended
@@ -199,7 +199,7 @@ class Runtime:
         one = Usage(tool_calls=1)
         if talk.tools.effect(call.tool or "") == "write":
             if fault is not None:
-                words = f"not carried out: {fault.words}"
+                words = "not carried out: the decision beside it was not accepted"
                 return _error(call, words, effect="write")
             talk.admit(call)
         frame.usage, talk.usage = _sum(frame.usage, one), _sum(talk.usage, one)

@@ -295,7 +295,7 @@ def test_the_request_hash_does_not_depend_on_how_a_request_is_written(tools):
 
 def correction(model, request):
     """The last thing that the model was shown before this request."""
-    return model.requests[request].contents[-1].turn.parts[0].text
+    return model.requests[request].contents[-1].turn.parts[-1].text
 
 
 def test_a_model_is_told_what_is_wrong_with_its_decision_and_may_write_it_again(run_script, tools):
@@ -314,12 +314,25 @@ def test_a_model_is_told_what_is_wrong_with_its_decision_and_may_write_it_again(
 def test_a_write_beside_a_refused_decision_is_not_made(run_script, tools):
     write = call("set_daily_budget", campaign_id=CAMPAIGN, daily_budget=90000)
     wrong = says(decision_text("scale_up", CAMPAIGN, daily_budget=90000), write)
-    run, _ = run_script(reads(), wrong, says(decision_text("hold", CAMPAIGN)), limits=Limits())
+    run, model = run_script(reads(), wrong, says(decision_text("hold", CAMPAIGN)), limits=Limits())
     assert (run.status, run.decision.action.name) == ("completed", "hold")
     refused = answers(run)[-1]
     assert (refused.effect, refused.answered_by) == ("write", "error")
-    assert refused.error.startswith("not carried out: daily_budget 90000 is +650.0%")
+    assert refused.error == "not carried out: the decision beside it was not accepted"
+    assert correction(model, 2).startswith("Not accepted: daily_budget 90000 is +650.0%")
     assert "set_daily_budget" not in [name for name, _ in tools.calls]
+
+
+@pytest.mark.parametrize("beside", [(), *([part] for part in reads().message.turn.parts)])
+def test_every_correction_that_is_counted_is_told(run_script, beside):
+    wrong = says(decision_text("double_it", CAMPAIGN), *beside)
+    hold = says(decision_text("hold", CAMPAIGN))
+    run, model = run_script(wrong, wrong, hold, limits=Limits(max_corrections=2))
+    assert run.status == "completed"
+    for request in (1, 2):
+        told = model.requests[request].contents[-1].turn
+        assert [part.tool for part in told.parts[:-1]] == [part.tool for part in beside]
+        assert told.parts[-1].text.startswith("Not accepted: action 'double_it' is none of scale_up,")
 
 
 def test_a_decision_without_its_write_is_asked_for_again(run_script):
