@@ -5,7 +5,7 @@ figures nor change anything; writes are answered in the platform's shape and kep
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import pairwise
@@ -18,7 +18,7 @@ from agent.spec import AgentSpec
 from agent.superset import derive
 from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json
-from schemas.records import AgentDecision, AnsweredBy, Effect, IntendedWrite, Part
+from schemas.records import AgentDecision, AnsweredBy, Effect, IntendedWrite, Part, SubAgentRun, Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,28 +80,55 @@ class Superset:
 
 
 def recorded_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
-    """Every read of the decision's run and its sub-agents, in order."""
-    conversations = [decision.turns, *(run.turns for run in decision.sub_agent_runs)]
+    """Every read before the decision's first write, in order, then its sub-agents'.
+
+    What was read after the write shows it, and is not of the decision's time.
+    """
+    pairs = _pairs(decision.turns)
+    # a write that was refused has reached no tool, and has no hash
+    written = [index for index, (_, answer) in enumerate(pairs) if _reached(answer, "write")]
+    before = written[0] if written else len(pairs)
+    # the answer to a call of a sub-agent has no hash either; one that is an error may have asked nobody
+    asked_later = sum(answer.effect != "write" and not answer.request_hash for _, answer in pairs[before:])
+    runs = [_pairs(run.turns) for run in _without_last(decision.sub_agent_runs, asked_later)]
     return tuple(
         Recorded(
             call.tool or "",
             json.loads(call.arguments_json or "{}"),
             answer.request_hash or "",
-            body,
+            answer.response_json,
             answer.error,
         )
-        for turns in conversations
-        for asked, answered in pairwise(turns)
-        for call, answer in _pairs(asked.parts, answered.parts)
-        if answer.effect == "read" and answer.request_hash
-        for body in [answer.response_json]
+        for found in (pairs[:before], *runs)
+        for call, answer in found
+        if _reached(answer, "read")
     )
 
 
-def _pairs(asked: Iterable[Part], answered: Iterable[Part]) -> Iterable[tuple[Part, Part]]:
-    calls = [part for part in asked if part.kind == "function_call"]
-    answers = [part for part in answered if part.kind == "function_response"]
-    return zip(calls, answers, strict=False)
+def _pairs(turns: Sequence[Turn]) -> list[tuple[Part, Part]]:
+    """Each call with its answer, in order."""
+    return [
+        pair
+        for asked, answered in pairwise(turns)
+        for pair in zip(_of(asked, "function_call"), _of(answered, "function_response"), strict=False)
+    ]
+
+
+def _of(turn: Turn, kind: str) -> list[Part]:
+    return [part for part in turn.parts if part.kind == kind]
+
+
+def _reached(answer: Part, effect: Effect) -> bool:
+    return answer.effect == effect and bool(answer.request_hash)
+
+
+def _without_last(runs: Sequence[SubAgentRun], count: int) -> list[SubAgentRun]:
+    """The runs but for the last `count` that the main run asked for, and those below them."""
+    asked = [run.run_id for run in runs if run.parent_id is None]
+    left_out = set(asked[max(0, len(asked) - count) :])
+    while below := {run.run_id for run in runs if run.parent_id in left_out} - left_out:
+        left_out |= below
+    return [run for run in runs if run.run_id not in left_out]
 
 
 def snapshot_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
