@@ -47,13 +47,13 @@ class SameRequest:
     answered_by: AnsweredBy = "recording"
 
     def answer(self, tool: str, arguments: Mapping[str, Any], request_hash: str) -> ToolAnswer | None:
-        """The first recorded answer with this hash."""
-        for one in self.recorded:
-            if one.request_hash != request_hash:
-                continue
-            if one.body is None:
-                raise ToolError(one.error or f"{tool} failed")
-            return ToolAnswer(one.body, self.answered_by)
+        """The first recorded answer with this hash; a failure counts only where the tool never answered."""
+        same = [one for one in self.recorded if one.request_hash == request_hash]
+        for one in same:
+            if one.body is not None:
+                return ToolAnswer(one.body, self.answered_by)
+        if same:
+            raise ToolError(same[0].error or f"{tool} failed")
         return None
 
 

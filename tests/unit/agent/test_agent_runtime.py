@@ -4,7 +4,7 @@ import json
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says, text
@@ -385,6 +385,7 @@ CALLS = {
 }
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(sorted(CALLS)), max_size=6), st.booleans())
 def test_every_call_that_was_made_is_answered_in_the_record(names, decided):
     """However a turn's calls end the run: each has one answer, in order, and a live one where it was made."""

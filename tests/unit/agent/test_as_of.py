@@ -5,7 +5,7 @@ import socket
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.as_of import AsOfToolBox, as_of_steps, recorded_calls
@@ -216,6 +216,23 @@ def test_what_was_read_after_the_write_is_not_of_the_decisions_time(agent, setti
         box(decision).call("get_campaign", {"campaign_id": CAMPAIGN})
 
 
+@pytest.mark.parametrize("failures", [1, 2])
+def test_an_answer_counts_before_a_failure_of_the_same_request(agent, setting, tools, run_script, failures):
+    tries = iter(range(failures))
+
+    def fails_first(_):
+        for _ in tries:
+            raise ToolError("throttled (code 4)")
+        return json.dumps(CAMPAIGN_NODE)
+
+    tools.functions = {**tools.functions, "get_campaign": fails_first}
+    ask = call("get_campaign", campaign_id=CAMPAIGN)
+    run, _ = run_script(reads(), says(ask), says(ask), says(decision_text("hold", CAMPAIGN)))
+    decision = record(agent, setting, run, decided_at=DECIDED_AT)
+    answer = box(decision).call("get_campaign", {"campaign_id": CAMPAIGN})
+    assert (json.loads(answer.body), answer.answered_by) == (CAMPAIGN_NODE, "recording")
+
+
 ASKS = call("ask_delivery_analyst", window="yesterday", focus="status")
 ODD = call("ask_delivery_analyst", window="yesterday", focus="weather")
 STEPS = ["read", "read", "ask", "ask", "failed ask", "odd ask", "refused", "write"]
@@ -247,6 +264,7 @@ def replies_of(steps):
     yield says(text("Done."))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(STEPS), max_size=7))
 def test_a_replay_sees_what_was_read_before_the_write_and_nothing_else(steps):
     agent = media_buyer()
