@@ -167,7 +167,10 @@ def _decided_text(decision: AgentDecision) -> str:
 
 
 def _action(action: Action) -> dict[str, Any]:
-    return {"name": action.name, "arguments": json.loads(action.arguments_json)}
+    try:
+        return {"name": action.name, "arguments": json.loads(action.arguments_json)}
+    except (ValueError, RecursionError) as error:
+        raise CannotAsk(f"action_broken: the arguments of {action.name!r} are no JSON: {error}") from error
 
 
 def _user(text: str) -> Turn:

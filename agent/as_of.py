@@ -7,10 +7,10 @@ figures nor change anything; writes are answered in the platform's shape and kep
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from itertools import pairwise
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from agent.ports import ToolAnswer, ToolError, ToolMiss
 from agent.sealed import sealed
@@ -19,6 +19,10 @@ from agent.superset import derive
 from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json
 from schemas.records import AgentDecision, AnsweredBy, Effect, IntendedWrite, Part, SubAgentRun, Turn
+
+
+class BrokenRecord(ValueError):
+    """A record that breaks its own contract, so that nothing can be replayed from it; the text says where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Superset:
 def recorded_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
     """Every read before the decision's first write, in order, then its sub-agents'.
 
-    What was read after the write shows it, and is not of the decision's time.
+    What was read after the write shows it, and is not of the decision's time. Raises BrokenRecord.
     """
     pairs = _pairs(decision.turns)
     # a write that was refused has reached no tool, and has no hash
@@ -94,7 +98,7 @@ def recorded_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
     return tuple(
         Recorded(
             call.tool or "",
-            json.loads(call.arguments_json or "{}"),
+            object_of(call.arguments_json or "{}", f"the arguments of {call.tool}"),
             answer.request_hash or "",
             answer.response_json,
             answer.error,
@@ -132,16 +136,49 @@ def _without_last(runs: Sequence[SubAgentRun], count: int) -> list[SubAgentRun]:
 
 
 def snapshot_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
-    """The decision's as-of snapshot."""
+    """The decision's as-of snapshot. Raises BrokenRecord."""
     return tuple(
-        Recorded(entry.tool, json.loads(entry.arguments_json), entry.request_hash, entry.response_json)
+        Recorded(
+            entry.tool,
+            object_of(entry.arguments_json, f"the arguments of {entry.tool}"),
+            entry.request_hash,
+            entry.response_json,
+        )
         for entry in decision.snapshot
     )
 
 
+def json_of(text: str, name: str) -> Any:
+    """What `text`, which is `name` of a record, holds. Raises BrokenRecord where JSON cannot carry it."""
+    try:
+        loaded = json.loads(text)
+        canonical_json(loaded)
+    except (ValueError, RecursionError) as error:
+        raise BrokenRecord(f"{name} cannot be read as JSON: {error}") from error
+    return loaded
+
+
+def object_of(text: str, name: str) -> dict[str, Any]:
+    """The same for what must be an object."""
+    loaded = json_of(text, name)
+    if not isinstance(loaded, dict):
+        raise BrokenRecord(f"{name} must be an object, not {text[:64]}")
+    return loaded
+
+
+def _day(decision: AgentDecision, moment: datetime) -> date:
+    """The day of the moment in the account's time zone."""
+    zone = decision.account_time_zone
+    try:
+        return moment.astimezone(ZoneInfo(zone)).date()
+    # the last two: a name too long for a file, a day beyond the calendar
+    except (ZoneInfoNotFoundError, ValueError, OSError, OverflowError) as error:
+        raise BrokenRecord(f"account_time_zone {zone[:64]!r} is no IANA name of a time zone") from error
+
+
 def as_of_steps(spec: AgentSpec, decision: AgentDecision) -> tuple[Step, ...]:
-    """How a replay of `decision` answers reads: recording, superset, snapshot."""
-    today = decision.decided_at.astimezone(ZoneInfo(decision.account_time_zone)).date()
+    """How a replay of `decision` answers reads: recording, superset, snapshot. Raises BrokenRecord."""
+    today = _day(decision, decision.decided_at)
     recorded, snapshot = recorded_calls(decision), snapshot_calls(decision)
     return (
         SameRequest(recorded),

@@ -4,15 +4,15 @@ Pure but for the model's answers: tools answer from the decision's own recording
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from agent.arms import ARMS, CannotAsk, Conversation
-from agent.as_of import AsOfToolBox, as_of_steps
+from agent.as_of import AsOfToolBox, BrokenRecord, Step, as_of_steps, json_of, object_of
 from agent.ports import GenerationConfig, Model
 from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run, priced
 from agent.runtime import Runtime, utc_now
@@ -87,9 +87,9 @@ def execute(
     Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
     request that cannot be run is a trace with status `failed` and a reason that begins with one of
     `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `verdict_missing`, `turns_missing`,
-    `artifact_broken`, `config_broken`, `decision_broken`. Where prompt, toolset or AgentSpec is unknown
-    (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past its deadline
-    it is `exhausted`. The target of the trace names the endpoint where the agent ran.
+    `artifact_broken`, `config_broken`, `decision_broken`, `action_broken`. Where prompt, toolset or AgentSpec
+    is unknown (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past
+    its deadline it is `exhausted`. The target of the trace names the endpoint where the agent ran.
     """
     started_at = now()
     try:
@@ -142,6 +142,15 @@ def _conversation(request: ReplayRequest, decision: AgentDecision) -> Conversati
         raise _NotRun("failed", str(error)) from error
 
 
+def _as_of(spec: AgentSpec, decision: AgentDecision) -> tuple[tuple[Step, ...], Mapping[str, Any]]:
+    """What answers reads, and the decision's input by name: nothing where it is no object."""
+    try:
+        steps, asked = as_of_steps(spec, decision), json_of(decision.input_json, "input_json")
+    except BrokenRecord as error:
+        raise _NotRun("failed", f"decision_broken: {error}") from error
+    return steps, asked if isinstance(asked, dict) else {}
+
+
 def _turns(conversation: Conversation, run: Run) -> tuple[Turn, ...]:
     if conversation.kept is None:
         return run.turns
@@ -168,7 +177,8 @@ def _run(
     if conversation.bare:
         agent = AgentDefinition(agent.spec, "", ())
     question, *history = conversation.turns
-    tools = AsOfToolBox(agent.spec, agent.declarations, as_of_steps(agent.spec, decision))
+    steps, values = _as_of(agent.spec, decision)
+    tools = AsOfToolBox(agent.spec, agent.declarations, steps)
     model_name, run_id = request.target.model, request.replay_id
     if endpoint is None:
         return Runtime(model, limits, price, now).run(
@@ -178,13 +188,17 @@ def _run(
             model_name=model_name,
             run_id=run_id,
             config=_config(request.target),
-            values=json.loads(decision.input_json),
+            values=values,
             history=history,
             read=conversation.read,
         )
     if remote is None:
         raise _NotRun("failed", f"unsupported_endpoint: {endpoint!r} cannot be replayed from here")
     # how it generates is the agent's own business, and it is asked from the beginning
+    try:
+        object_of(request.target.generation_config_json, "the generation config")
+    except BrokenRecord as error:
+        raise _NotRun("failed", f"config_broken: {error}") from error
     runtime = remote.runtime(endpoint, request.target, decision, limits, now)
     run = runtime.run(agent, question, tools, model_name=model_name, run_id=run_id)
     return replace(run, usage=priced(run.usage, price))

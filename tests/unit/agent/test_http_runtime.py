@@ -52,6 +52,18 @@ def test_the_oracle_is_one_marked_part_over_http_too(decision: AgentDecision, or
     assert first.parts[1].text == oracle
 
 
+@pytest.mark.parametrize("config", ["{", "[]", '{"a":"\\ud800"}'])
+def test_an_odd_request_is_a_trace_that_says_so(decision: AgentDecision, config: str) -> None:
+    asked = replay_request(decision)
+    target = asked.target.model_copy(update={"generation_config_json": config})
+    with media_buyer_service(scripted()) as url:
+        trace = replay_at(url, decision, asked.model_copy(update={"target": target}))
+        assert (trace.status, (trace.reason or "").partition(":")[0]) == ("failed", "config_broken")
+        odd = decision.model_copy(update={"input_json": config[:1]})
+        trace = replay_at(url, odd, asked)
+    assert (trace.status, (trace.reason or "").partition(":")[0]) == ("failed", "decision_broken")
+
+
 def test_a_run_that_ends_among_its_calls_tells_of_those_before(decision: AgentDecision) -> None:
     wrong = call("set_status", campaign_id=CAMPAIGN, status="PAUSED")
     replies = (says(call("get_campaign", campaign_id=CAMPAIGN), wrong),)

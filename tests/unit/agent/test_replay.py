@@ -6,6 +6,8 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.fakes import ScriptedModel, call, decision_text, says, text
 from agent.media_buyer.definition import media_buyer
@@ -14,7 +16,7 @@ from agent.ports import ModelAway, ModelGone, QuotaExceeded
 from agent.replay import execute
 from agent.runtime import turn_seed
 from schemas.codec import record_type
-from schemas.records import Action, ExpertVerdict
+from schemas.records import Action, ExpertVerdict, SnapshotEntry
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
 from tests.unit.agent.http_kit import CONTENTS, Known, replay_request
 
@@ -114,6 +116,86 @@ def test_other_requests_that_cannot_be_run(request_of, decision):
     assert run(request_of(target=changed), decision)[0].reason.startswith("unsupported_endpoint:")
     empty = decision.model_copy(update={"turns": ()})
     assert run(request_of(), empty)[0].reason.startswith("decision_broken:")
+
+
+DEEP = "[" * 100_000
+NO_JSON = ["", "{", DEEP, "1" * 10_000, '{"a":1e400}', '{"a":"\\ud800"}']
+
+
+def with_arguments(decision, arguments):
+    """The decision with other arguments of its first call, of which there is an answer."""
+    question, asked, *rest = decision.turns
+    call, *others = asked.parts
+    odd = call.model_copy(update={"arguments_json": arguments})
+    asked = asked.model_copy(update={"parts": (odd, *others)})
+    return decision.model_copy(update={"turns": (question, asked, *rest)})
+
+
+def with_snapshot(decision, arguments):
+    entry = SnapshotEntry(
+        tool="get_ads", arguments_json=arguments, request_hash="h", response_json="{}", fetched_at=NOW
+    )
+    return decision.model_copy(update={"snapshot": (entry,)})
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        *[
+            (lambda one, zone=zone: one.model_copy(update={"account_time_zone": zone}), "is no IANA name")
+            for zone in ("Berlin", "", "Europe", "../etc/passwd", "x" * 5000)
+        ],
+        *[
+            (lambda one, text=text: one.model_copy(update={"input_json": text}), "input_json cannot")
+            for text in NO_JSON
+        ],
+        *[
+            (lambda one, text=text: with_arguments(one, text), "of get_insights cannot")
+            for text in NO_JSON[1:]
+        ],
+        (lambda one: with_arguments(one, "[]"), "the arguments of get_insights must be an object, not"),
+        (lambda one: with_snapshot(one, "{"), "the arguments of get_ads cannot be read as JSON"),
+        (lambda one: with_snapshot(one, "7"), "the arguments of get_ads must be an object, not"),
+    ],
+)  # fmt: skip
+def test_an_odd_decision_is_a_trace_that_says_so(request_of, decision, change, shown):
+    trace, _ = run(request_of(), change(decision), *raises_budget())
+    assert (trace.status, (trace.reason or "").partition(":")[0]) == ("failed", "decision_broken")
+    assert shown in trace.reason
+    assert len(trace.reason) < 500
+
+
+def test_an_input_that_is_no_object_has_no_values(request_of, decision):
+    odd = decision.model_copy(update={"input_json": "[7]"})
+    trace, _ = run(request_of(), odd, *raises_budget())
+    assert trace.status == "completed"
+
+
+@pytest.mark.parametrize("arguments", ["{", DEEP])
+def test_the_corrector_of_an_odd_action_is_a_trace_that_says_so(request_of, decision, arguments):
+    odd = decision.action.model_copy(update={"arguments_json": arguments})
+    corrected = Action(name="hold", target=CAMPAIGN)
+    for ours, theirs in ((odd, corrected), (decision.action, odd)):
+        verdict = ExpertVerdict(
+            agent="a", account_id="a", decision_id="d1", verdict_id="v1", expert="e", kind="correct",
+            corrected_action=theirs, given_at=NOW,
+        )  # fmt: skip
+        silent = decision.model_copy(update={"turns": decision.turns[:1], "action": ours})
+        trace, _ = run(request_of("corrector_sft", strength=0, verdict=verdict), silent, *raises_budget())
+        assert (trace.status, (trace.reason or "").partition(":")[0]) == ("failed", "action_broken")
+
+
+texts = st.text(max_size=30) | st.sampled_from([*NO_JSON, "{}", "[]", '{"campaign_id":1}', "null"])
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(max_size=30) | st.sampled_from(["Europe/Berlin", "", "UTC"]), texts, texts, texts)
+def test_whatever_a_record_holds_its_replay_is_a_trace(request_of, decision, zone, asked, call, entry):
+    odd = decision.model_copy(update={"account_time_zone": zone, "input_json": asked})
+    odd = with_snapshot(with_arguments(odd, call), entry)
+    trace, _ = run(request_of(), odd, reads(), says(decision_text("hold", CAMPAIGN)))
+    assert trace.status in ("completed", "failed", "invalid")
+    assert (trace.reason is None) == (trace.status == "completed")
 
 
 def test_a_request_past_its_deadline_is_not_run(request_of, decision):
