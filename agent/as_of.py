@@ -33,6 +33,8 @@ class Recorded:
     arguments: Mapping[str, Any]
     request_hash: str
     body: str | None
+    day: date
+    """When it was given, in the account's time zone: dates such as `yesterday` are counted back from it."""
     error: str | None = None
 
 
@@ -67,7 +69,6 @@ class Superset:
 
     spec: AgentSpec
     recorded: Sequence[Recorded]
-    today: date
     answered_by: AnsweredBy = "superset"
 
     def answer(self, tool: str, arguments: Mapping[str, Any], request_hash: str) -> ToolAnswer | None:
@@ -77,7 +78,7 @@ class Superset:
         for one in self.recorded:
             if one.tool != tool or one.body is None:
                 continue
-            found = derive(known, wanted, known.normalise(one.arguments), json.loads(one.body), self.today)
+            found = derive(known, wanted, known.normalise(one.arguments), json.loads(one.body), one.day)
             if found is not None:
                 return ToolAnswer(json.dumps(found, ensure_ascii=False), self.answered_by)
         return None
@@ -101,6 +102,7 @@ def recorded_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
             object_of(call.arguments_json or "{}", f"the arguments of {call.tool}"),
             answer.request_hash or "",
             answer.response_json,
+            _day(decision, answer.fetched_at or decision.decided_at),
             answer.error,
         )
         for found in (pairs[:before], *runs)
@@ -143,6 +145,7 @@ def snapshot_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
             object_of(entry.arguments_json, f"the arguments of {entry.tool}"),
             entry.request_hash,
             entry.response_json,
+            _day(decision, entry.fetched_at),
         )
         for entry in decision.snapshot
     )
@@ -178,13 +181,12 @@ def _day(decision: AgentDecision, moment: datetime) -> date:
 
 def as_of_steps(spec: AgentSpec, decision: AgentDecision) -> tuple[Step, ...]:
     """How a replay of `decision` answers reads: recording, superset, snapshot. Raises BrokenRecord."""
-    today = _day(decision, decision.decided_at)
     recorded, snapshot = recorded_calls(decision), snapshot_calls(decision)
     return (
         SameRequest(recorded),
-        Superset(spec, recorded, today),
+        Superset(spec, recorded),
         SameRequest(snapshot, "snapshot"),
-        Superset(spec, snapshot, today, "snapshot"),
+        Superset(spec, snapshot, "snapshot"),
     )
 
 

@@ -52,7 +52,8 @@ def _rows(
     fields, recorded_fields = _names(wanted.get(rows.fields)), set(_names(recorded.get(rows.fields)))
     if not all(name in recorded_fields or is_computable(rows, name, recorded_fields) for name in fields):
         raise Incomputable
-    wants = _Wanted(rows, fields, _windows(rows, wanted, recorded), recorded_fields)
+    names = _told_apart_by(rows, wanted, recorded)
+    wants = _Wanted(rows, names, fields, _windows(rows, wanted, recorded), recorded_fields)
     by_day = _is_daily(dates, wanted)
     if not _is_daily(dates, recorded):
         if by_day or asked != have:
@@ -72,6 +73,8 @@ def _rows(
 def _days(dates: Presets, arguments: Mapping[str, Any], today: date) -> tuple[int, int]:
     """First and last day that the arguments name, counted back from `today`."""
     window = arguments.get(dates.range) if dates.range else None
+    if window is not None and arguments.get(dates.argument) is not None:
+        raise Incomputable
     if window is None:
         named = dates.days.get(str(arguments.get(dates.argument)))
         if named is None:
@@ -81,6 +84,8 @@ def _days(dates: Presets, arguments: Mapping[str, Any], today: date) -> tuple[in
         since, until = (date.fromisoformat(window[name]) for name in ("since", "until"))
     except (KeyError, TypeError, ValueError) as error:
         raise Incomputable from error
+    if since > until:
+        raise Incomputable
     return (today - since).days, (today - until).days
 
 
@@ -116,11 +121,20 @@ def _of_entity(
     if differing != {tool.entity} or level is None or asked not in (None, level):
         raise Incomputable
     entity = wanted.get(str(tool.entity))
-    holding = [rows.levels[level]] if asked is None else list(rows.levels.values())
+    holding = [rows.levels.get(str(level))] if asked is None else list(rows.levels.values())
     found = [row for row in table if any(row.get(name) == entity for name in holding)]
     if not found:
         raise Incomputable  # not below what was recorded, or without delivery: the recording does not say
-    return found if asked is not None else [_without(row, rows.keys) for row in found]
+    return found
+
+
+def _told_apart_by(rows: Rows, wanted: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names that each row of the answer holds unasked, where it has them."""
+    asked, level = (arguments.get(rows.level) if rows.level else None for arguments in (wanted, recorded))
+    entities = set(rows.levels.values())
+    if asked is None and level is not None:
+        return tuple(name for name in rows.keys if name not in entities)
+    return (*rows.keys, *([rows.levels[str(asked)]] if asked in rows.levels else ()))
 
 
 def _without(row: Row, names: Iterable[str]) -> Row:
@@ -128,7 +142,11 @@ def _without(row: Row, names: Iterable[str]) -> Row:
 
 
 def _is_daily(dates: Presets, arguments: Mapping[str, Any]) -> bool:
-    return dates.increment is not None and arguments.get(dates.increment) in (1, "1")
+    """Whether a row is a day; rows of weeks or months are neither that nor the whole window."""
+    increment = arguments.get(dates.increment) if dates.increment else None
+    if increment not in (None, 1, "1", "all_days"):
+        raise Incomputable
+    return increment in (1, "1")
 
 
 def _names(value: object) -> tuple[str, ...]:
@@ -149,7 +167,7 @@ def _table(rows: Rows, body: object) -> Sequence[Row]:
 
 def _key(row: Row, rows: Rows) -> tuple[str, ...]:
     """What tells the row apart from others of its day."""
-    return tuple(str(row.get(name)) for name in rows.keys)
+    return tuple(str(row.get(name)) for name in (*rows.keys, *rows.levels.values()))
 
 
 def _date(row: Row, rows: Rows) -> date:
@@ -164,6 +182,7 @@ class _Wanted:
     """What each row of the answer holds."""
 
     rows: Rows
+    names: tuple[str, ...]
     fields: tuple[str, ...]
     windows: tuple[str, ...]
     recorded: set[str]
@@ -177,7 +196,7 @@ class _Wanted:
             elif name not in self.recorded:
                 value = quotient([row], name, self.rows.ratios[name], self.recorded)
                 kept |= {} if value in (None, []) else {name: value}
-        always = (*self.rows.keys, self.rows.date, self.rows.date_end)
+        always = (*self.names, self.rows.date, self.rows.date_end)
         return kept | {name: row[name] for name in always if name in row}
 
     def _entries(self, value: Any) -> Any:
@@ -188,7 +207,7 @@ class _Wanted:
     def sum(self, days: Sequence[Row]) -> dict[str, Any]:
         """The rows of several days as one."""
         ordered = sorted(days, key=lambda row: _date(row, self.rows))
-        answer: dict[str, Any] = {name: ordered[-1][name] for name in self.rows.keys if name in ordered[-1]}
+        answer: dict[str, Any] = {name: ordered[-1][name] for name in self.names if name in ordered[-1]}
         for name in self.fields:
             if name in self.rows.constant:
                 value: Any = ordered[-1].get(name)

@@ -52,7 +52,8 @@ class Presets(SpecModel):
     range: str | None = None
     """Argument that names the days instead: an object of two ISO dates, `since` and `until`."""
     increment: str | None = None
-    """Argument whose value 1 asks for one row a day; without it a row covers the whole range."""
+    """Argument whose value 1 asks for one row a day; without it, or with `all_days`, a row covers the whole
+    range. Other values are answered by the very same request alone."""
 
 
 class Ratio(SpecModel):
@@ -81,7 +82,7 @@ class Rows(SpecModel):
     level: str | None = None
     """Argument that asks for one row for each entity below the one asked about."""
     levels: Mapping[str, str] = {}
-    """The field that holds the entity's id, by value of `level`."""
+    """The field that holds the entity's id, by value of `level`; it tells rows of a day apart like `keys`."""
     windows: str | None = None
     """Argument that lists further counts of each list entry, such as attribution windows."""
     fields: str
