@@ -121,7 +121,7 @@ def _of_entity(
     if differing != {tool.entity} or level not in rows.levels or asked not in (None, level):
         raise Incomputable
     entity = wanted.get(str(tool.entity))
-    holding = [rows.levels[level]] if asked is None else list(rows.levels.values())
+    holding = [rows.levels[str(level)]] if asked is None else list(rows.levels.values())
     found = [row for row in table if any(row.get(name) == entity for name in holding)]
     if not found:
         raise Incomputable  # not below what was recorded, or without delivery: the recording does not say
