@@ -87,17 +87,23 @@ def take_snapshot(
     """
     entries = []
     for call in spec.snapshot:
-        arguments = {name: _filled(value, values) for name, value in call.arguments.items()}
         try:
+            arguments = {name: _filled(value, values) for name, value in call.arguments.items()}
+            request_hash = tools.request_hash(call.tool, arguments)
             answer = tools.call(call.tool, arguments)
+            arguments_json = canonical_json(arguments)
         except ToolError as error:
             log.warning("snapshot call failed", tool=call.tool, error=str(error))
+            continue
+        except Exception as error:  # noqa: BLE001 - a read beside the run must not end the run
+            # the text of a foreign error may hold addresses and tokens
+            log.warning("snapshot call failed", tool=call.tool, error=type(error).__name__)
             continue
         entries.append(
             SnapshotEntry(
                 tool=call.tool,
-                arguments_json=canonical_json(arguments),
-                request_hash=tools.request_hash(call.tool, arguments),
+                arguments_json=arguments_json,
+                request_hash=request_hash,
                 response_json=answer.body,
                 fetched_at=answer.fetched_at or now,
             )

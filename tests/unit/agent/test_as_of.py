@@ -174,9 +174,10 @@ def test_the_snapshot_answers_what_the_run_did_not_ask(agent, setting, tools, ru
     assert box(decision).call("get_campaign", {"campaign_id": CAMPAIGN}).answered_by == "snapshot"
 
 
-def test_a_snapshot_call_that_fails_is_left_out(agent, setting, tools):
+@pytest.mark.parametrize("failure", [ToolError("no"), ConnectionError("https://host/?token=verysecret")])
+def test_a_snapshot_call_that_fails_is_left_out(agent, setting, tools, failure):
     def fails(_):
-        raise ToolError("no")
+        raise failure
 
     functions = {name: lambda _: "{}" for name in agent.spec.tools} | {"get_insights": fails}
     snapshot = take_snapshot(
@@ -184,6 +185,22 @@ def test_a_snapshot_call_that_fails_is_left_out(agent, setting, tools):
     )
     kept = [call.tool for call in agent.spec.snapshot if call.tool != "get_insights"]
     assert [entry.tool for entry in snapshot] == kept
+
+
+def test_a_snapshot_call_that_the_input_does_not_fill_is_left_out(agent, tools):
+    snapshot = take_snapshot(agent.spec, tools, {"account_id": "act_1"}, DECIDED_AT)
+    assert [entry.tool for entry in snapshot] == ["get_account"]
+
+
+def test_no_foreign_error_of_a_snapshot_call_is_logged(agent, setting, tools, capsys):
+    def leaks(_):
+        raise ConnectionError("https://host/?token=verysecret")
+
+    tools.functions = dict.fromkeys(tools.functions, leaks)
+    assert take_snapshot(agent.spec, tools, setting.input, DECIDED_AT) == ()
+    logged = capsys.readouterr()
+    assert "ConnectionError" in logged.out + logged.err
+    assert "verysecret" not in logged.out + logged.err
 
 
 def test_a_recorded_failure_fails_again(agent, setting, tools, run_script):
