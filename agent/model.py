@@ -7,8 +7,7 @@ needed.
 import json
 import re
 import time
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
 
 import httpx2
 import stamina
@@ -18,7 +17,6 @@ from google.genai import errors, types
 from agent.model_wire import content_of, generation_config, message_of, usage_of
 from agent.ports import (
     GenerationConfig,
-    Message,
     ModelAway,
     ModelError,
     ModelGone,
@@ -28,9 +26,6 @@ from agent.ports import (
     QuotaExceeded,
 )
 from agent.settings import ModelSettings
-from schemas.records import Part, Turn
-
-LogProbabilitySupport = Literal["given", "absent", "refused"]
 
 _KEY_REFUSED = (401, 403)
 _CONNECTIONS = httpx2.Limits(max_connections=256, max_keepalive_connections=64)
@@ -79,29 +74,6 @@ class GeminiModel:
                 raise
             self._without_log_probabilities.add(kind)
             return self._generate(request, log_probabilities=False)
-
-    def log_probability_support(
-        self,
-        model: str,
-        *,
-        declarations: Sequence[dict[str, Any]] = (),
-        config: GenerationConfig | None = None,
-    ) -> LogProbabilitySupport:
-        """Whether the model gives log-probabilities in this constellation, found out by one short call.
-
-        Raises ModelAway, QuotaExceeded, and ModelRefused where the refusal is about something else.
-        """
-        question = Message(Turn(role="user", parts=(Part(kind="text", text="Answer with the word yes."),)))
-        request = ModelRequest(
-            model, [question], declarations=declarations, config=config or GenerationConfig()
-        )
-        try:
-            reply = self._generate(request, log_probabilities=True)
-        except ModelRefused as error:
-            if _is_about_log_probabilities(error):
-                return "refused"
-            raise
-        return "given" if reply.message.turn.log_probabilities else "absent"
 
     def _generate(self, request: ModelRequest, *, log_probabilities: bool) -> ModelReply:
         contents = [content_of(message) for message in request.contents]

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import structlog
 
-from agent.oracle import NoOracle, nonce, render
+from agent.oracle import NoOracle, renderer
 from agent.spec import AgentSpec, actions_match
 from schemas.codec import Codec
 from schemas.records import Action, AgentDecision, ArtifactKind, ExpertVerdict
@@ -68,7 +68,7 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
 
     def render_oracle(decision: AgentDecision, verdict: ExpertVerdict, strength: int, replay_id: str) -> str:
         try:
-            return render(texts.spec(decision.spec_id), verdict, strength, nonce(secret, replay_id))
+            return renderer(texts.spec(decision.spec_id), secret)(verdict, strength, replay_id)
         except NoOracle as error:
             raise Poison("no_oracle", str(error)) from error
 

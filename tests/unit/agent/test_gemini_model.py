@@ -185,17 +185,6 @@ def test_a_model_that_refuses_log_probabilities_is_asked_without_them_from_then_
     assert asked == [True, False, False]
 
 
-def test_the_probe_tells_given_absent_and_refused_apart(served):
-    given = candidate(
-        {"text": "yes"}, logprobsResult={"chosenCandidates": [{"token": "yes", "logProbability": -0.1}]}
-    )
-    refusal = error(400, "INVALID_ARGUMENT", message="response_logprobs is not supported")
-    model, _ = served(given, candidate({"text": "yes"}), refusal, error(400, "INVALID_ARGUMENT"))
-    assert [model.log_probability_support("m") for _ in range(3)] == ["given", "absent", "refused"]
-    with pytest.raises(ModelRefused):
-        model.log_probability_support("m")
-
-
 def test_a_blocked_prompt_is_an_empty_turn_with_its_reason(served):
     model, _ = served({"promptFeedback": {"blockReason": "SAFETY"}}, {})
     reasons = [model.generate(ModelRequest("m", [QUESTION])).message.turn.finish_reason for _ in range(2)]
