@@ -1,7 +1,10 @@
 """Limits of an agent: each number stands once, in `limits.yaml`, and everything else refers to it by name.
 
 `{{name}}` in the prompt or the AgentSpec is replaced by the number, so that what the agent is told and what
-is enforced cannot differ.
+its AgentSpec enforces cannot differ. What the runtime enforces is handed to it as `agent.run.Limits`: in
+production by whoever runs the agent, in a replay by the request's budget and, for corrections, seconds of a
+tool and bytes of an answer, by the defaults there. A file that says otherwise of those changes what the
+agent is told, not how it is replayed.
 """
 
 import re

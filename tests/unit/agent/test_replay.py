@@ -4,6 +4,7 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from agent.media_buyer.definition import media_buyer
 from agent.oracle import nonce, render
 from agent.ports import ModelAway, ModelGone, QuotaExceeded
 from agent.replay import execute
-from agent.runtime import turn_seed
+from agent.runtime import Runtime, turn_seed
 from schemas.codec import record_type
 from schemas.records import Action, ExpertVerdict, SnapshotEntry
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
@@ -219,6 +220,20 @@ def test_a_replay_opens_no_socket_of_its_own(request_of, decision, monkeypatch):
         monkeypatch.setattr(socket.socket, name, forbidden)
     trace, _ = run(request_of(), decision, *raises_budget())
     assert trace.status == "completed"
+
+
+def test_a_replay_keeps_the_bounds_that_the_docs_tell(request_of, decision, monkeypatch):
+    kept = []
+    run_it = Runtime.run
+    monkeypatch.setattr(
+        Runtime, "run", lambda self, *a, **k: kept.append(self.limits) or run_it(self, *a, **k)
+    )
+    run(request_of(), decision, *raises_budget())
+    [limits] = kept
+    told = (Path(__file__).parents[3] / "docs/for-agent-teams.md").read_text()
+    assert f"written\nagain ({limits.max_corrections})" in told
+    assert f"may take ({limits.tool_seconds:g} s)" in told
+    assert f"may be ({limits.max_response_bytes // 1024} KiB)" in told
 
 
 def test_many_replays_side_by_side_do_not_touch_each_other(request_of, decision):
