@@ -56,6 +56,22 @@ def priced(usage: Usage, price: Price | None) -> Usage:
     return usage.model_copy(update={"cost_micros": price.of(usage), "cost_currency": price.currency})
 
 
+def summed(one: Usage, other: Usage) -> Usage:
+    """Two usages as one; a figure that neither has stays absent."""
+
+    def add(left: int | None, right: int | None) -> int | None:
+        return None if left is None and right is None else (left or 0) + (right or 0)
+
+    return Usage(
+        input_tokens=add(one.input_tokens, other.input_tokens),
+        cached_tokens=add(one.cached_tokens, other.cached_tokens),
+        output_tokens=add(one.output_tokens, other.output_tokens),
+        thought_tokens=add(one.thought_tokens, other.thought_tokens),
+        model_calls=one.model_calls + other.model_calls,
+        tool_calls=one.tool_calls + other.tool_calls,
+    )
+
+
 def price_of(settings: ReplaySettings, model: str) -> Price | None:
     """The price of a model in US dollars; None where the settings name none, so that money is not bounded."""
     found = settings.prices.get(model)

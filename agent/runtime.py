@@ -33,7 +33,7 @@ from agent.ports import (
     ToolBox,
     ToolError,
 )
-from agent.run import AgentDefinition, Limits, Price, Run, priced
+from agent.run import AgentDefinition, Limits, Price, Run, priced, summed
 from agent.sub_agents import SubAgentTools, definition, question
 from schemas.identity import canonical_json, sha256
 from schemas.records import Effect, Part, SubAgentRun, TraceStatus, Turn, Usage
@@ -168,7 +168,7 @@ class Runtime:
                 self._seconds_left(frame)
             raise
         frame.attempts += reply.attempts
-        frame.usage, talk.usage = _sum(frame.usage, reply.usage), _sum(talk.usage, reply.usage)
+        frame.usage, talk.usage = summed(frame.usage, reply.usage), summed(talk.usage, reply.usage)
         talk.messages.append(reply.message)
         return reply.message.turn
 
@@ -202,7 +202,7 @@ class Runtime:
                 words = "not carried out: the decision beside it was not accepted"
                 return _error(call, words, effect="write")
             talk.admit(call)
-        frame.usage, talk.usage = _sum(frame.usage, one), _sum(talk.usage, one)
+        frame.usage, talk.usage = summed(frame.usage, one), summed(talk.usage, one)
         if isinstance(talk, MainConversation):
             known = talk.agent.spec.tools.get(call.tool or "")
             if known is not None and known.sub_agent is not None:
@@ -296,20 +296,4 @@ def _error(call: Part, words: str, effect: Effect | None = "read") -> Part:
         effect=effect,
         error=words,
         answered_by="error",
-    )
-
-
-def _sum(one: Usage, other: Usage) -> Usage:
-    """Two usages as one; a figure that neither has stays absent."""
-
-    def add(left: int | None, right: int | None) -> int | None:
-        return None if left is None and right is None else (left or 0) + (right or 0)
-
-    return Usage(
-        input_tokens=add(one.input_tokens, other.input_tokens),
-        cached_tokens=add(one.cached_tokens, other.cached_tokens),
-        output_tokens=add(one.output_tokens, other.output_tokens),
-        thought_tokens=add(one.thought_tokens, other.thought_tokens),
-        model_calls=one.model_calls + other.model_calls,
-        tool_calls=one.tool_calls + other.tool_calls,
     )
