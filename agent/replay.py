@@ -5,7 +5,7 @@ Pure but for the model's answers: tools answer from the decision's own recording
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from agent.arms import ARMS, CannotAsk, Conversation
 from agent.as_of import AsOfToolBox, BrokenRecord, Step, as_of_steps, json_of, object_of
 from agent.ports import GenerationConfig, Model
-from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run, priced
+from agent.run import AgentDefinition, AgentRuntime, Limits, Price, Run
 from agent.runtime import Runtime, utc_now
 from agent.spec import AgentSpec, SpecError
 from schemas.identity import sha256
@@ -200,8 +200,7 @@ def _run(
     except BrokenRecord as error:
         raise _NotRun("failed", f"config_broken: {error}") from error
     runtime = remote.runtime(endpoint, request.target, decision, limits, now)
-    run = runtime.run(agent, question, tools, model_name=model_name, run_id=run_id)
-    return replace(run, usage=priced(run.usage, price))
+    return runtime.run(agent, question, tools, model_name=model_name, run_id=run_id)
 
 
 def _endpoint(

@@ -159,6 +159,8 @@ class _Ledger:
             if own_error:
                 return claimed.model_copy(update={"answered_by": "error"})
             if self._is_of_sub_agent(call.tool or ""):
+                if not _is_json(claimed.response_json):
+                    raise Breach("contract", f"the answer of the sub-agent {call.tool!r} is no JSON")
                 return claimed
             raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
         response = seen.response
@@ -199,6 +201,14 @@ def _request(call: Part) -> tuple[str | None, str]:
         return call.tool, canonical(call.arguments_json or "{}")
     except _NO_JSON as error:
         raise Breach("contract", f"the arguments of a call of {call.tool!r} are no JSON: {error}") from error
+
+
+def _is_json(text: str | None) -> bool:
+    try:
+        json.loads(text or "")
+    except _NO_JSON:
+        return False
+    return True
 
 
 def _same_json(one: str | None, other: str | None) -> bool:

@@ -17,7 +17,7 @@ from agent.http.contract import RunRequest, RunTrace
 from agent.http.exchange import MOST_BYTES
 from agent.ports import QuotaExceeded
 from agent.settings import ModelPrice
-from schemas.records import AgentDecision, AgentTrace, Budget, SubAgentRun
+from schemas.records import AgentDecision, AgentTrace, Budget, Part, SubAgentRun, Turn
 from streams.steps.budgets import spent_by
 from tests.unit.agent.broken_agents import (
     AlteredAnswer,
@@ -83,6 +83,25 @@ def test_an_agent_that_takes_more_turns_than_it_has_is_exhausted(decision: Agent
     with at(IgnoresTurns()) as url:
         trace = replay_at(url, decision, replay_request(decision, budget=budget))
     assert (trace.status, trace.reason) == ("exhausted", "max_turns: the model took 3 turns of 1")
+
+
+class BabblingAnalyst(Broken):
+    """A sub-agent answers, and not in JSON."""
+
+    def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
+        told: dict[str, Any] = {"tool": "analyst", "call_id": "s"}
+        call = Part(kind="function_call", arguments_json="{}", **told)
+        answer = Part(kind="function_response", response_json="Well, ...", **told)
+        question, *rest = trace.turns
+        talk = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(answer,)))
+        run = SubAgentRun(run_id="s1", name="analyst")
+        return trace.model_copy(update={"turns": (question, *talk, *rest), "sub_agent_runs": (run,)})
+
+
+def test_a_sub_agents_answer_is_json(decision: AgentDecision) -> None:
+    with at(BabblingAnalyst()) as url:
+        trace = replay_at(url, decision)
+    assert trace.reason == "contract: the answer of the sub-agent 'analyst' is no JSON"
 
 
 class PaidInYen(Broken):
