@@ -124,6 +124,8 @@ class Feed:
 
     def close(self) -> None:
         """Leaves the group."""
+        if self._starvation is not None:
+            self._starvation.stop()
         self._consumer.close()
 
     def _resume(self, partitions: Sequence[TopicPartition]) -> None:

@@ -85,9 +85,8 @@ class Intake:
         # librdkafka keeps the pause of a partition that was lost, and gives it back paused
         self._gained_now: set[Source] = set()
         self._said = float("-inf")
-        group = f"opoi-{stage}"
-        self._consumer: Consumer = make_consumer(kafka, group, **{**_CONFIG, **overrides})
-        self._starvation = Starvation(kafka, group)
+        self._consumer: Consumer = make_consumer(kafka, f"opoi-{stage}", **{**_CONFIG, **overrides})
+        self._starvation = Starvation(kafka)
         self._commits = Commits(self._consumer)
         self._asked: dict[Source, Position] = {}
         self._consumer.subscribe(
@@ -148,6 +147,7 @@ class Intake:
 
     def close(self) -> None:
         """Leaves the group; `release` is called for what was held."""
+        self._starvation.stop()
         self._consumer.close()
 
     def _assignment(self) -> set[Source]:

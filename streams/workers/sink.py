@@ -55,8 +55,7 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
     registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
     admin = make_admin(settings.kafka)
-    group = f"opoi-{STAGE}"
-    consumer = make_consumer(settings.kafka, group, **_CONSUMER)
+    consumer = make_consumer(settings.kafka, f"opoi-{STAGE}", **_CONSUMER)
 
     def assigned(partitions: Sequence[TopicPartition]) -> None:
         topic_ids.forget()
@@ -69,7 +68,7 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
             consumer,
             {settings.kafka.physical(topic): topic for topic in source_topics()},
             on_assigned=assigned,
-            starvation=Starvation(settings.kafka, group),
+            starvation=Starvation(settings.kafka),
         ),
         entry_of=BatchIntake(codec, registry, topic_ids).entry,
         store=ClickHouse(settings.clickhouse),

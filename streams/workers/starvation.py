@@ -1,7 +1,9 @@
-"""Ends a worker to which nothing comes although the group gives it partitions with records.
+"""Ends a worker to which nothing comes although its partitions have records.
 
 After a rebalance librdkafka (2.16, under load) can stop fetching without an error: the group counts the
-member and its partitions, so nobody else gets them. Only the broker's side shows it.
+member and its partitions, so nobody else gets them. That records wait can be seen at the broker alone. It is
+asked by the consumer and by partition: admin requests about a group abort the process where a broker that was
+away answers late.
 """
 
 import threading
@@ -11,8 +13,6 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupState,
-    ConsumerGroupTopicPartitions,
     KafkaException,
     Message,
     TopicPartition,
@@ -39,13 +39,11 @@ class Starvation:
     def __init__(
         self,
         kafka: KafkaSettings,
-        group: str,
         *,
         limit: float = LIMIT_SECONDS,
         clock: Callable[[], float] = time.monotonic,
         end: Callable[[ExitCode, str], None] = fail_stop,
     ) -> None:
-        self._group = group
         self._limit = limit
         self._clock = clock
         self._end = end
@@ -53,6 +51,7 @@ class Starvation:
         self._next: dict[Source, int] = {}
         self._asked = clock()
         self._empty_since: float | None = None
+        self._looking = threading.Lock()
 
     def start(self, consumer: Consumer) -> None:
         """Looks from now on, in a daemon thread, for as long as the process lives."""
@@ -60,9 +59,14 @@ class Starvation:
         def run() -> None:
             while True:
                 time.sleep(self._limit / 6)
-                self.look(consumer)
+                with self._looking:
+                    self.look(consumer)
 
         threading.Thread(target=run, name="starvation", daemon=True).start()
+
+    def stop(self) -> None:
+        """No look from now on: the client is not to be asked while it is closed."""
+        self._looking.acquire(timeout=BROKER_SECONDS)
 
     def asked(self, came: Iterable[Message], *, held: bool = False) -> None:
         """A poll has come back with `came`, ends of partitions too. `held`: records were not wanted."""
@@ -83,55 +87,38 @@ class Starvation:
         if not self._hungers():
             return
         try:
-            missing = self._missing(consumer.memberid() or "")
+            waiting = self._waiting(consumer)
         except KafkaException as error:
             log.debug("it cannot be told whether records wait", error=str(error))
             self._empty_since = None
             return
         except RuntimeError:
             return  # the consumer is closed
-        if missing and self._hungers():
+        if waiting and self._hungers():
+            place, count = max(waiting.items(), key=lambda one: one[1])
             self._end(
                 ExitCode.WATCHDOG,
-                f"nothing has come for {self._limit:.0f} s, although {missing}; stopping, what was not "
-                "committed is done again",
+                f"nothing has come for {self._limit:.0f} s, although {sum(waiting.values())} records wait in "
+                f"{len(waiting)} partitions of this worker, {count} of them in "
+                f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
             )
 
     def _hungers(self) -> bool:
         now, since = self._clock(), self._empty_since
         return since is not None and now - since >= self._limit and now - self._asked <= BUSY_SECONDS
 
-    def _missing(self, member_id: str) -> str:
-        """What ought to come; nothing where all is read, or the group is busy with itself."""
-        described = self._admin.describe_consumer_groups([self._group], request_timeout=BROKER_SECONDS)
-        found = described[self._group].result()
-        member = next((one for one in found.members if one.member_id == member_id), None)
-        if member is None:
-            settled = (ConsumerGroupState.STABLE, ConsumerGroupState.EMPTY, ConsumerGroupState.DEAD)
-            return f"the group {self._group} does not know this worker" if found.state in settled else ""
-        waiting = self._waiting(member.assignment.topic_partitions)
-        if not waiting:
-            return ""
-        place, count = max(waiting.items(), key=lambda one: one[1])
-        return (
-            f"{sum(waiting.values())} records wait in {len(waiting)} partitions that the group gives to this "
-            f"worker, {count} of them in {place.topic}[{place.partition}]"
-        )
-
-    def _waiting(self, places: list[TopicPartition]) -> dict[Source, int]:
-        """Records that were neither handed out nor committed, by partition."""
+    def _waiting(self, consumer: Consumer) -> dict[Source, int]:
+        """Records that were neither handed out nor committed, by partition of the consumer."""
+        places = [TopicPartition(each.topic, each.partition) for each in consumer.assignment()]
         if not places:
             return {}
-        bare = [TopicPartition(each.topic, each.partition) for each in places]
-        asked = ConsumerGroupTopicPartitions(self._group, bare)
-        answered = self._admin.list_consumer_group_offsets([asked], request_timeout=BROKER_SECONDS)
         committed = {
             Source(each.topic, each.partition): each.offset
-            for each in answered[self._group].result().topic_partitions
+            for each in consumer.committed(places, timeout=BROKER_SECONDS)
         }
-        starts = log_starts(self._admin, bare, BROKER_SECONDS)
+        starts = log_starts(self._admin, places, BROKER_SECONDS)
         waiting = {}
-        for place, end in log_ends(self._admin, bare, BROKER_SECONDS).items():
+        for place, end in log_ends(self._admin, places, BROKER_SECONDS).items():
             source = Source(place.topic, place.partition)
             begun = max(self._next.get(source, 0), committed[source], starts[place])
             if begun < end:
