@@ -41,6 +41,7 @@ class Member:
         self.consumer = make_consumer(kafka, self.name, **CONFIG)
         self.consumer.subscribe([self.name])
         self.got = 0
+        self.ends: dict[int | None, int | None] = {}
 
     def send(self, count: int, **settings: str) -> Producer:
         producer = Producer({"bootstrap.servers": self.servers, **settings})
@@ -52,14 +53,16 @@ class Member:
         producer.flush(30)
         return producer
 
-    def poll(self, until: Callable[[], bool], *, held: bool = False) -> None:
+    def poll(self, until: Callable[[], bool], *, held: bool = False, looks: bool = True) -> None:
         """Polls and looks as a worker does."""
 
         def once() -> bool:
             messages = self.consumer.consume(100, 0.05)
             self.starvation.asked(messages, held=held)
-            self.starvation.look(self.consumer)
+            if looks:
+                self.starvation.look(self.consumer)
             self.got += sum(message.error() is None for message in messages)
+            self.ends |= {each.partition(): each.offset() for each in messages if each.error() is not None}
             return until()
 
         wait_for(once, 60, every=0)
@@ -92,6 +95,7 @@ def test_one_that_has_read_all_or_holds_records_back_lives(member: Member) -> No
     member.poll(lambda: len(member.consumer.assignment()) == 3)
     # what is aborted is never handed out, nor are the markers behind it
     member.send(9, **{"transactional.id": member.name}).abort_transaction(30)
+    member.poll(lambda: member.ends == dict.fromkeys(range(3), 4), looks=False)
     member.poll(member.for_long())
     member.consumer.pause(member.consumer.assignment())
     member.send(3)
