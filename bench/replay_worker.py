@@ -118,11 +118,10 @@ class Agent:
         time.sleep(MODEL_SECONDS)
         with self._lock:
             self.ended += 1
+        shared = {name: getattr(request, name) for name in AgentTrace.model_fields if hasattr(request, name)}
         return AgentTrace(
-            **{name: getattr(request, name) for name in AgentTrace.model_fields if hasattr(request, name)}
-            | {"caused_by": ()},
+            **shared | {"caused_by": (), "turns": self._turns},
             status="completed",
-            turns=self._turns,
             action=decision.action,
             rationale="",
             usage=Usage(model_calls=1),
