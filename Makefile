@@ -32,9 +32,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: setup ## Start everything and show the whole way with simulated traffic
 	@$(BIN)/opoi demo
 
-# in order of collection: the files of few and long tests come first, and short ones fill up
 test: setup ## Every test that needs neither root nor a browser
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --max-worker-restart 0
 
 check: setup ## Lint, types, import contracts, generated files
 	@$(BIN)/ruff check .

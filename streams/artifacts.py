@@ -44,7 +44,7 @@ def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]
 class ArtifactStore:
     """A local copy of the topic, read on demand. Thread-safe.
 
-    It belongs to no consumer group: every process reads all of it. A broker from which nothing comes for
+    It belongs to no consumer group: every process reads all of it. A broker that gives no answer for
     `patience` seconds is away.
     """
 
@@ -112,13 +112,13 @@ class ArtifactStore:
             # the group is never joined nor committed to: partitions are assigned by hand
             self._consumer = make_consumer(self._settings, f"opoi-artifacts-{id(self)}", **_BY_HAND)
         consumer = self._consumer
-        described = consumer.list_topics(topic, timeout=BROKER_SECONDS).topics[topic]
+        described = consumer.list_topics(topic, timeout=self._patience).topics[topic]
         if described.error is not None:
             raise KafkaException(described.error)
         ends = {}
         for partition in described.partitions:
             low, high = consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=BROKER_SECONDS
+                TopicPartition(topic, partition), timeout=self._patience
             )
             ends[partition] = high
             self._next[partition] = max(low, self._next.get(partition, 0))
