@@ -3,7 +3,6 @@
 import contextlib
 import json
 import struct
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from agent.ports import GenerationConfig, Message, ModelReply
 from agent.recorder import Setting, record, take_snapshot
 from agent.run import AgentDefinition, Limits
 from agent.runtime import Runtime, turn_seed
-from examples.support_refund import policy, service
+from examples.support_refund import policy
 from examples.support_refund.production import MODEL, decide, question, support_refund
 from examples.support_refund.shop import CURRENCY, TIME_ZONE, Ticket
 from opoi_client import Agent, Conversation, Decision, Recorder, Usage, thought
@@ -29,6 +28,7 @@ from schemas.catalog import plain_schema
 from schemas.codec import Codec
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, Part, SubAgentRun, TokenLogProbability, Turn
+from tests.refund_agent import served
 from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, DECIDED_AT, WEEK
 from tests.unit.agent.test_sub_agents import ASK, finding
 
@@ -55,12 +55,8 @@ def received(decision: Decision) -> AgentDecision:
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The support-refund agent, served."""
-    with service.server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served() as address:
+        yield address
 
 
 def by_name(function: Callable[[Mapping[str, Any]], object]) -> Callable[..., object]:

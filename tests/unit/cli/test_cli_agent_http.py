@@ -3,17 +3,17 @@
 import json
 import shutil
 import socket
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from examples.support_refund import policy, service
+from examples.support_refund import policy
 from examples.support_refund.production import FOLDER
 from streams.cli.errors import UserError
 from streams.cli.main import app
+from tests.refund_agent import served
 
 SPEC = str(FOLDER / "spec.yaml")
 
@@ -21,12 +21,8 @@ SPEC = str(FOLDER / "spec.yaml")
 @pytest.fixture
 def url() -> Iterator[str]:
     """The support-refund agent, served."""
-    with service.server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served() as address:
+        yield address
 
 
 def opoi(*words: str) -> tuple[int, str, str]:

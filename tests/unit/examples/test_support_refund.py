@@ -3,7 +3,6 @@
 import ast
 import json
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from datetime import timedelta
@@ -24,7 +23,6 @@ from agent.oracle import nonce, render
 from agent.replay import execute
 from agent.settings import EndpointSettings, ReplaySettings
 from agent.spec import actions_match
-from examples.support_refund import service
 from examples.support_refund.production import FOLDER, decide, review, support_refund
 from examples.support_refund.shop import Ticket
 from schemas.identity import canonical_json
@@ -44,6 +42,7 @@ from streams.steps.requests import TriggerRules
 from streams.steps.sanitize import Sanitize
 from streams.steps.trigger import Trigger
 from tests.builders import EPOCH, codec, event, of_type
+from tests.refund_agent import served
 
 TICKETS = 24
 RULES = TriggerRules(
@@ -54,12 +53,8 @@ RULES = TriggerRules(
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     """The agent, served."""
-    with service.server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with served() as address:
+        yield address
 
 
 class NoModel:
