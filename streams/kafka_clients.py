@@ -4,7 +4,15 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from confluent_kafka import Consumer, IsolationLevel, KafkaError, Message, Producer, TopicPartition
+from confluent_kafka import (
+    Consumer,
+    IsolationLevel,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from schemas.settings import KafkaSettings
@@ -59,30 +67,41 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
     return AdminClient(config)
 
 
-def log_starts(
-    admin: AdminClient, places: Iterable[TopicPartition], timeout: float
-) -> dict[TopicPartition, int]:
-    """First offset that each partition still holds. Raises KafkaException."""
-    return _offsets(admin, places, OffsetSpec.earliest(), timeout)  # type: ignore[no-untyped-call]
+class LogOffsets:
+    """Where logs begin and end, as the broker tells it; partitions by physical topic. Thread-safe."""
 
+    def __init__(self, settings: KafkaSettings, timeout: float = 10.0) -> None:
+        """`timeout`: seconds that the broker has for an answer."""
+        self._settings = settings
+        self._timeout = timeout
+        self._admin = make_admin(settings)
 
-def log_ends(
-    admin: AdminClient, places: Iterable[TopicPartition], timeout: float
-) -> dict[TopicPartition, int]:
-    """Where each partition ends for a reader of committed records. Raises KafkaException."""
-    return _offsets(admin, places, OffsetSpec.latest(), timeout)  # type: ignore[no-untyped-call]
+    def starts(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """First offset that each partition still holds. Raises KafkaException."""
+        return self._ask(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
+    def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Where each partition ends for a reader of committed records. Raises KafkaException."""
+        return self._ask(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
-def _offsets(
-    admin: AdminClient, places: Iterable[TopicPartition], spec: OffsetSpec, timeout: float
-) -> dict[TopicPartition, int]:
-    asked = dict.fromkeys(places, spec)
-    if not asked:
-        return {}
-    answers = admin.list_offsets(
-        asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=timeout
-    )
-    return {place: answer.result().offset for place, answer in answers.items()}
+    def _ask(self, places: Iterable[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
+        asked = dict.fromkeys(places, spec)
+        if not asked:
+            return {}
+        try:
+            return self._ask_once(asked)
+        except KafkaException as error:
+            # after a broker's restart an admin client asks for ever with the leader epoch that it knew
+            self._admin = make_admin(self._settings)
+            if error.args[0].code() != KafkaError.FENCED_LEADER_EPOCH:
+                raise
+            return self._ask_once(asked)
+
+    def _ask_once(self, asked: dict[TopicPartition, OffsetSpec]) -> dict[TopicPartition, int]:
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
+        )
+        return {place: answer.result().offset for place, answer in answers.items()}
 
 
 def header_pairs(headers: Any) -> list[tuple[str, bytes]]:

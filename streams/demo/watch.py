@@ -11,7 +11,7 @@ from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.named_queries import named_query
 from sinks.tables import tables
 from streams.demo.feed import Sent
-from streams.kafka_clients import log_ends, make_admin
+from streams.kafka_clients import LogOffsets, make_admin
 from streams.settings import Settings
 
 # what an input may wait for without anything being under way
@@ -70,6 +70,7 @@ class Watch:
         self._settings = settings
         self._server = ClickHouse(settings.clickhouse)
         self._admin = make_admin(settings.kafka)
+        self._log_offsets = LogOffsets(settings.kafka)
 
     def look(self, sent: Sent) -> Standing:
         """Where everything stands now. Raises ClickHouseAway."""
@@ -140,11 +141,9 @@ class Watch:
             landed[name, partition] = after
         physical = {self._settings.kafka.physical(name): name for name in tables()}
         try:
-            found = log_ends(self._admin, self._partitions(physical), BROKER_SECONDS)
+            found = self._log_offsets.ends(self._partitions(physical))
             ends = {(one.topic, one.partition): end for one, end in found.items()}
         except KafkaException:
-            # after a broker's restart an admin client keeps asking with the leader epoch that it knew
-            self._admin = make_admin(self._settings.kafka)
             return 1
         return sum(
             max(0, end - landed.get((physical[topic], partition), 0))

@@ -1,9 +1,11 @@
 """Ends a worker that hangs: no commit of a partition for too long although records wait in it.
 
-A backlog is read partition by partition, so one may stand still while others get on: it has longer.
+A backlog is read partition by partition, so one may stand still while others get on: it has longer. A
+worker without partitions watches all of the stage: it may be the one that should have them.
 
 It runs in a thread of its own, so that a blocked event loop does not silence it, and asks the broker
-itself. A worker that waits on purpose (registry away, broker away, table being restored) is left alone.
+itself. A worker that waits for what it cannot do without (the registry, the broker, a table's restore) is
+left alone; what says that the broker is away is the watchdog's own question, not the worker.
 """
 
 import asyncio
@@ -23,6 +25,8 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_WITH_ONE = 5
 """How many times the limit a partition may stand still while others of the worker get on."""
+PATIENCE_WITHOUT = 2
+"""The same for a worker without partitions: those who have them are to be ended first."""
 
 
 @dataclass
@@ -43,6 +47,8 @@ class Watchdog:
 
     pulse: Pulse
     witness: Witness
+    stage: frozenset[Source]
+    """Every source partition of the stage, whoever has it."""
     limit: float
     interval: float = 5.0
     loop: asyncio.AbstractEventLoop | None = None
@@ -51,6 +57,7 @@ class Watchdog:
     clock: Callable[[], float] = time.monotonic
     end: Callable[..., None] = fail_stop
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
+    _own: frozenset[Source] = field(default=frozenset(), init=False)
     _restored: int = field(default=0, init=False)
     _got_on: float = field(default=0.0, init=False)
     """When any partition was last seen to get on."""
@@ -62,21 +69,24 @@ class Watchdog:
     def _run(self) -> None:
         while True:
             time.sleep(self.interval)
-            try:
-                self.look()
-            except WitnessAway:
-                # where nobody can tell what waits, nobody hangs
-                self._since.clear()
+            self.watch()
 
-    def look(self) -> None:
-        """One look. Raises `WitnessAway`."""
+    def watch(self) -> None:
+        """One look; where the broker does not answer nobody can tell what waits, and nobody hangs."""
+        try:
+            self._look()
+        except WitnessAway:
+            self._since.clear()
+
+    def _look(self) -> None:
         now = self.clock()
         self._look_at_the_step(now)
         restored, self._restored = self._restored, self.restored()
-        if self.pulse.waiting or restored != self._restored:
+        own, self._own = self._own, self.pulse.sources
+        if self.pulse.waiting or restored != self._restored or own != self._own:
             self._since.clear()
         before, self._since = self._since, {}
-        for source in sorted(self.pulse.sources):
+        for source in sorted(self._own or self.stage):
             committed = self.witness.committed(source)
             known, since = before.get(source, (committed, now))
             if committed != known:
@@ -100,8 +110,9 @@ class Watchdog:
             )
 
     def _allowed(self, now: float) -> float:
-        others_get_on = now - self._got_on <= self.limit
-        return self.limit * PATIENCE_WITH_ONE if others_get_on else self.limit
+        if now - self._got_on <= self.limit:
+            return self.limit * PATIENCE_WITH_ONE
+        return self.limit if self._own else self.limit * PATIENCE_WITHOUT
 
     def _is_behind(self, source: Source, committed: int | None) -> bool:
         first, end = self.witness.bounds(source)
@@ -117,8 +128,8 @@ class Watchdog:
         self.end(
             ExitCode.WATCHDOG,
             f"no offset of {source.topic}-{source.partition} was committed for {seconds:.0f} s although "
-            f"records wait, allowed are {self.limit:.0f} s ({self.limit * PATIENCE_WITH_ONE:.0f} s while "
-            "other partitions get on); stopping, the stacks are above",
+            f"records wait, allowed are {self._allowed(self.clock()):.0f} s, and this worker has "
+            f"{len(self._own)} partitions; stopping, the stacks are above",
         )
 
     def _dump(self) -> None:

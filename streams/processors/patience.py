@@ -38,14 +38,21 @@ class Patience:
     async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         """What `attempt` answers once the registry and the broker are there. Raises `Abandoned`."""
         wait = FIRST_WAIT
-        while True:
-            try:
-                return await attempt()
-            except (RegistryAway, WitnessAway) as error:
-                self._say(str(error))
+        try:
+            while True:
+                try:
+                    return await attempt()
+                except WitnessAway as error:
+                    # whether the broker is away the watchdog sees for itself
+                    self._say(str(error))
+                except RegistryAway as error:
+                    self._pulse.waiting = str(error)
+                    self._say(str(error))
                 metrics.WAITS.labels(self._stage).inc()
-            await self._sleep(wait, "what the stage needs is away")
-            wait = min(2 * wait, LONGEST_WAIT)
+                await self._sleep(wait, "what the stage needs is away")
+                wait = min(2 * wait, LONGEST_WAIT)
+        finally:
+            self._pulse.waiting = ""
 
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
         """Returns once `condition` holds. Raises `Abandoned`."""
@@ -53,15 +60,11 @@ class Patience:
             await self._sleep(LOOK_EVERY, reason)
 
     async def _sleep(self, seconds: float, reason: str) -> None:
-        self._pulse.waiting = reason
         end = time.monotonic() + seconds
-        try:
-            while time.monotonic() < end:
-                if self._given_up():
-                    raise Abandoned(reason)
-                await asyncio.sleep(min(LOOK_EVERY, seconds))
-        finally:
-            self._pulse.waiting = ""
+        while time.monotonic() < end:
+            if self._given_up():
+                raise Abandoned(reason)
+            await asyncio.sleep(min(LOOK_EVERY, seconds))
 
     def _say(self, error: str) -> None:
         now = time.monotonic()

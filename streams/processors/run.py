@@ -235,6 +235,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
         Watchdog(
             base.pulse,
             BrokerWitness(around.kafka.client_config(), group_of(base.stage)),
+            frozenset(Source(topic, each) for topic in logical for each in range(base.partitions)),
             worker.watchdog_seconds,
             loop=loop,
             restored=lambda: _restored(app),

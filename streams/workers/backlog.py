@@ -8,7 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
-from streams.kafka_clients import log_ends, log_starts, make_admin
+from streams.kafka_clients import LogOffsets, make_admin
 from streams.workers.offsets import Position
 
 SECONDS = 10.0
@@ -25,14 +25,15 @@ class Backlog:
 def backlog(kafka: KafkaSettings, stage: str, topics: Sequence[str]) -> Backlog:
     """The backlog of the group of `stage`. Raises BrokerAway."""
     admin, group = make_admin(kafka), f"opoi-{stage}"
+    log_offsets = LogOffsets(kafka)
     try:
-        waiting = {topic: _waiting(admin, group, kafka.physical(topic)) for topic in topics}
+        waiting = {topic: _waiting(admin, log_offsets, group, kafka.physical(topic)) for topic in topics}
         return Backlog(waiting, _workers(admin, group))
     except KafkaException as error:
         raise BrokerAway(f"the broker {kafka.bootstrap_servers} does not answer: {error.args[0]}") from error
 
 
-def _waiting(admin: AdminClient, group: str, topic: str) -> int:
+def _waiting(admin: AdminClient, log_offsets: LogOffsets, group: str, topic: str) -> int:
     """Records that the group has not done, those left out that it did beyond its committed offset."""
     partitions = admin.list_topics(topic, timeout=SECONDS).topics[topic].partitions
     places = [TopicPartition(topic, each) for each in partitions]
@@ -41,7 +42,7 @@ def _waiting(admin: AdminClient, group: str, topic: str) -> int:
     asked = ConsumerGroupTopicPartitions(group, places)
     committed = admin.list_consumer_group_offsets([asked], request_timeout=SECONDS)[group].result()
     waiting = 0
-    starts, ends = log_starts(admin, places, SECONDS), log_ends(admin, places, SECONDS)
+    starts, ends = log_offsets.starts(places), log_offsets.ends(places)
     for each in committed.topic_partitions:
         place = TopicPartition(topic, each.partition)
         first, end = starts[place], ends[place]

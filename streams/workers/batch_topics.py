@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
 from streams import metrics
-from streams.kafka_clients import log_starts, make_admin
+from streams.kafka_clients import LogOffsets, make_admin
 
 _TIMEOUT = 10.0
 
@@ -49,15 +49,13 @@ def _unsigned(bits: int) -> int:
     return bits & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def report_losses(consumer: Consumer, admin: AdminClient, partitions: Sequence[TopicPartition]) -> None:
+def report_losses(consumer: Consumer, log_offsets: LogOffsets, partitions: Sequence[TopicPartition]) -> None:
     """Says how many offsets the broker deleted between the last commit and now."""
     try:
         committed = [
             each for each in consumer.committed(list(partitions), timeout=_TIMEOUT) if each.offset > 0
         ]
-        starts = log_starts(
-            admin, [TopicPartition(each.topic, each.partition) for each in committed], _TIMEOUT
-        )
+        starts = log_offsets.starts(TopicPartition(each.topic, each.partition) for each in committed)
         first = {(each.topic, each.partition): start for each, start in starts.items()}
     except KafkaException as error:
         log.warning("whether records were deleted unread is not known", error=error.args[0].str())

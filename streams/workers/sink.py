@@ -20,7 +20,7 @@ from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
 from streams import logs
 from streams.exit_codes import end_with_threads
-from streams.kafka_clients import CheckedProducer, make_admin, make_consumer
+from streams.kafka_clients import CheckedProducer, LogOffsets, make_consumer
 from streams.processors.breaker import Breaker
 from streams.processors.keeper import Folders
 from streams.settings import Settings, load_settings
@@ -54,12 +54,12 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
     """The sink of these settings, not yet in the group."""
     registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
-    admin = make_admin(settings.kafka)
+    log_offsets = LogOffsets(settings.kafka)
     consumer = make_consumer(settings.kafka, f"opoi-{STAGE}", **_CONSUMER)
 
     def assigned(partitions: Sequence[TopicPartition]) -> None:
         topic_ids.forget()
-        report_losses(consumer, admin, partitions)
+        report_losses(consumer, log_offsets, partitions)
 
     codec = Codec(registry, SubjectNames(settings.kafka.topic_names))
     bounds = settings.clickhouse

@@ -11,16 +11,11 @@ import time
 from collections.abc import Callable, Iterable
 
 import structlog
-from confluent_kafka import (
-    Consumer,
-    KafkaException,
-    Message,
-    TopicPartition,
-)
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.settings import KafkaSettings
 from streams.exit_codes import ExitCode, fail_stop
-from streams.kafka_clients import log_ends, log_starts, make_admin
+from streams.kafka_clients import LogOffsets
 from streams.workers.offsets import Source
 
 LIMIT_SECONDS = 90.0
@@ -47,7 +42,7 @@ class Starvation:
         self._limit = limit
         self._clock = clock
         self._end = end
-        self._admin = make_admin(kafka)
+        self._log_offsets = LogOffsets(kafka)
         self._next: dict[Source, int] = {}
         self._asked = clock()
         self._empty_since: float | None = None
@@ -116,9 +111,9 @@ class Starvation:
             Source(each.topic, each.partition): each.offset
             for each in consumer.committed(places, timeout=BROKER_SECONDS)
         }
-        starts = log_starts(self._admin, places, BROKER_SECONDS)
+        starts = self._log_offsets.starts(places)
         waiting = {}
-        for place, end in log_ends(self._admin, places, BROKER_SECONDS).items():
+        for place, end in self._log_offsets.ends(places).items():
             source = Source(place.topic, place.partition)
             begun = max(self._next.get(source, 0), committed[source], starts[place])
             if begun < end:

@@ -22,7 +22,7 @@ from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
 from streams import logs
 from streams.exit_codes import ExitCode, end_with_threads, fail_stop
-from streams.kafka_clients import CheckedProducer, DeliveryFailed, log_ends, make_admin
+from streams.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
 from streams.settings import Settings
 from streams.steps.join import Join
 from streams.steps.trigger import Trigger
@@ -100,7 +100,7 @@ class Ticker:
         self._codec = codec
         self._clocked = tuple(clocked)
         self._clock = BrokerClock()
-        self._admin = make_admin(kafka)
+        self._log_offsets = LogOffsets(kafka)
         # a tick that is late is of no use, and the next one says more
         self._producer = _Producer(kafka, self._clock, **{"message.timeout.ms": int(BROKER_SECONDS * 1000)})
         self._said = float("-inf")
@@ -150,15 +150,13 @@ class Ticker:
             for source in sources
             for partition in range(partitions)
         }
-        ends = log_ends(self._admin, asked.values(), BROKER_SECONDS)
+        ends = self._log_offsets.ends(asked.values())
         return {name: ends[place] for name, place in asked.items()}
 
     def _try(self, clocked: Clocked, partitions: int) -> None:
         try:
             self.tick(clocked, partitions)
         except (KafkaException, DeliveryFailed, RegistryAway, NotRegistered) as error:
-            # after a broker's restart an admin client keeps asking with the leader epoch that it knew
-            self._admin = make_admin(self._kafka)
             if time.monotonic() - self._said >= SAY_EVERY:
                 self._said = time.monotonic()
                 log.warning(

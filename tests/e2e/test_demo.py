@@ -66,15 +66,21 @@ def result(folder: Path) -> dict[str, Any]:
         "7",
         "--json",
     ]
-    running = subprocess.Popen(
-        command, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    time.sleep(3)
-    for name in (*WORKERS, "kafka"):
-        kill(folder, name)
-        time.sleep(2)
-    out, errors = running.communicate(timeout=600)
-    assert running.returncode == 0, errors[-3000:] + out[-3000:]
+    said = folder.parent / "said"
+    with said.open("w") as errors:
+        running = subprocess.Popen(
+            command, env=environment(folder), stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        while "the agent decides" not in said.read_text():
+            assert running.poll() is None, said.read_text()
+            time.sleep(0.2)
+        for name in (*WORKERS, "kafka"):
+            time.sleep(2)
+            kill(folder, name)
+        out, _ = running.communicate(timeout=600)
+    if running.returncode:
+        logs = [f"{name}:\n{opoi(folder, 'logs', name, '-n', '40').stdout}" for name in WORKERS]
+        pytest.fail("\n".join([said.read_text()[-1000:], out[-1500:], *logs]))
     found = json.loads(out)
     assert isinstance(found, dict)
     return found

@@ -7,6 +7,7 @@ import pytest
 from streams.exit_codes import ExitCode
 from streams.faust_safety.ledger import Source
 from streams.faust_safety.watchdog import Pulse, Watchdog
+from streams.faust_safety.witness import WitnessAway
 
 HERE = Source("t", 0)
 
@@ -18,11 +19,14 @@ class Broker:
         self.group: int | None = 0
         self.end = 10
         self.markers = False
+        self.away = False
 
     def committed(self, source: Source) -> int | None:
         return self.group
 
     def bounds(self, source: Source) -> tuple[int, int]:
+        if self.away:
+            raise WitnessAway("no answer")
         return 0, self.end
 
     def first_record(self, source: Source, start: int, end: int) -> int | None:
@@ -41,6 +45,7 @@ class Scene:
         self.watchdog = Watchdog(
             self.pulse,
             self.broker,
+            frozenset({HERE}),
             60.0,
             clock=lambda: self.now,
             end=self._end,
@@ -55,7 +60,7 @@ class Scene:
             self.now += 5
             if each is not None:
                 each()
-            self.watchdog.look()
+            self.watchdog.watch()
 
 
 @pytest.fixture
@@ -128,9 +133,38 @@ def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
     assert scene.ended == []
 
 
-def test_without_partitions_it_is_quiet(scene: Scene) -> None:
+def test_a_worker_without_partitions_is_ended_where_nobody_reads(scene: Scene) -> None:
     scene.pulse.sources = frozenset()
-    scene.pass_time(300)
+    scene.pass_time(120)
+    assert scene.ended == []
+    scene.pass_time(10)
+    assert scene.ended[0] is ExitCode.WATCHDOG
+
+
+def test_a_worker_without_partitions_lives_while_others_read(scene: Scene) -> None:
+    def commit() -> None:
+        scene.broker.group = (scene.broker.group or 0) + 1
+        scene.broker.end += 1
+
+    scene.pulse.sources = frozenset()
+    scene.pass_time(600, commit)
+    assert scene.ended == []
+
+
+def test_an_assignment_begins_the_wait_anew(scene: Scene) -> None:
+    scene.pulse.sources = frozenset()
+    scene.pass_time(100)
+    scene.pulse.sources = frozenset({HERE})
+    scene.pass_time(60)
+    assert scene.ended == []
+
+
+def test_while_the_broker_is_away_nobody_hangs(scene: Scene) -> None:
+    scene.pass_time(50)
+    scene.broker.away = True
+    scene.pass_time(100)
+    scene.broker.away = False
+    scene.pass_time(60)
     assert scene.ended == []
 
 

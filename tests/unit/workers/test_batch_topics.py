@@ -45,8 +45,8 @@ class FakeAdmin:
         self.asked += wanted.topic_names
         return {name: Future(self._answer) for name in wanted.topic_names}
 
-    def list_offsets(self, wanted: Any, **_: Any) -> dict[Any, Future]:
-        return {each: Future(SimpleNamespace(offset=self._starts[each.partition])) for each in wanted}
+    def starts(self, wanted: Any) -> dict[Any, int]:
+        return {each: self._starts[each.partition] for each in wanted}
 
 
 def test_an_id_is_asked_for_once_until_it_is_forgotten() -> None:
