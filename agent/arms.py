@@ -12,7 +12,7 @@ from typing import Any
 from agent.decision import Decision, InvalidDecision, Read, read_decision
 from agent.oracle import with_oracle
 from agent.spec import AgentSpec
-from schemas.identity import canonical_json
+from schemas.identity import canonical_json, json_object
 from schemas.records import Action, AgentDecision, Part, ReplayArm, ReplayRequest, Turn
 
 # what the Gemini API takes in place of the signature of a call that this model did not make
@@ -168,9 +168,9 @@ def _decided_text(decision: AgentDecision) -> str:
 
 def _action(action: Action) -> dict[str, Any]:
     try:
-        return {"name": action.name, "arguments": json.loads(action.arguments_json)}
-    except (ValueError, RecursionError) as error:
-        raise CannotAsk(f"action_broken: the arguments of {action.name!r} are no JSON: {error}") from error
+        return {"name": action.name, "arguments": json_object(action.arguments_json)}
+    except ValueError as error:
+        raise CannotAsk(f"action_broken: the arguments of {action.name!r} are unusable: {error}") from error
 
 
 def _user(text: str) -> Turn:

@@ -17,7 +17,7 @@ from agent.sealed import sealed
 from agent.spec import AgentSpec
 from agent.superset import derive
 from agent.tools.live import canonical_request_hash
-from schemas.identity import canonical_json
+from schemas.identity import canonical_json, json_object, json_value
 from schemas.records import AgentDecision, AnsweredBy, Effect, IntendedWrite, Part, SubAgentRun, Turn
 
 
@@ -154,19 +154,17 @@ def snapshot_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
 def json_of(text: str, name: str) -> Any:
     """What `text`, which is `name` of a record, holds. Raises BrokenRecord where JSON cannot carry it."""
     try:
-        loaded = json.loads(text)
-        canonical_json(loaded)
-    except (ValueError, RecursionError) as error:
+        return json_value(text)
+    except ValueError as error:
         raise BrokenRecord(f"{name} cannot be read as JSON: {error}") from error
-    return loaded
 
 
 def object_of(text: str, name: str) -> dict[str, Any]:
     """The same for what must be an object."""
-    loaded = json_of(text, name)
-    if not isinstance(loaded, dict):
-        raise BrokenRecord(f"{name} must be an object, not {text[:64]}")
-    return loaded
+    try:
+        return json_object(text)
+    except ValueError as error:
+        raise BrokenRecord(f"{name} cannot be used: {error}") from error
 
 
 def _day(decision: AgentDecision, moment: datetime) -> date:

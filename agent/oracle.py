@@ -8,12 +8,12 @@ behind. The target is not repeated: the request names it.
 
 import hashlib
 import hmac
-import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 from agent.spec import AgentSpec
+from schemas.identity import json_object
 from schemas.records import Action, ExpertVerdict, Part, Turn
 
 Strength = Literal["action_only", "action_and_where"]
@@ -61,11 +61,9 @@ def renderer(spec: AgentSpec, secret: bytes) -> Callable[[ExpertVerdict, int, st
 
 def _named(spec: AgentSpec, action: Action) -> str:
     try:
-        arguments = json.loads(action.arguments_json)
-    except (ValueError, RecursionError) as error:
-        raise NoOracle(f"the arguments of {action.name!r} are no JSON: {error}") from error
-    if not isinstance(arguments, dict):
-        raise NoOracle(f"the arguments of {action.name!r} are a {type(arguments).__name__}, no JSON object")
+        arguments = json_object(action.arguments_json)
+    except ValueError as error:
+        raise NoOracle(f"the arguments of {action.name!r} are unusable: {error}") from error
     numbers = [
         f"{name} {arguments[name]}"
         for name in sorted(spec.actions[action.name].arguments)

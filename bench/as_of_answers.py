@@ -29,8 +29,9 @@ from agent.oracle import nonce, render
 from agent.ports import Model
 from agent.replay import execute
 from agent.settings import AdsSettings, ModelSettings
-from schemas.records import AgentDecision, AgentTrace, Budget, ExpertVerdict, Part, ReplayRequest, TargetAgent
+from schemas.records import AgentDecision, AgentTrace, Budget, ExpertVerdict, Part
 from streams.local.processes import listening
+from tests.builders import replay_request
 
 TARGET = 0.85
 SEED = 20260101
@@ -81,30 +82,17 @@ def corrections(production: Production) -> Iterator[tuple[AgentDecision, ExpertV
 def hinted(model: Model, decision: AgentDecision, verdict: ExpertVerdict) -> AgentTrace:
     """One run of the decision's agent with the oracle of the second strength."""
     replay_id = f"{verdict.verdict_id}/1"
-    now = datetime.now(UTC)
-    request = ReplayRequest(
-        agent=decision.agent,
-        account_id=decision.account_id,
-        decision_id=decision.decision_id,
+    request = replay_request(
+        decision,
         verdict_id=verdict.verdict_id,
-        revision=verdict.revision,
         replay_id=replay_id,
         arm="opoi",
         strength=2,
-        sample=0,
-        target=TargetAgent(
-            agent_version=decision.agent_version,
-            prompt_id=decision.prompt_id,
-            toolset_id=decision.toolset_id,
-            spec_id=decision.spec_id,
-            model=decision.model,
-            generation_config_json=decision.generation_config_json,
-        ),
+        target=replay_request(decision).target.model_copy(update={"model": decision.model}),
         decision=b"",
         oracle=render(media_buyer().spec, verdict, 2, nonce(b"bench", replay_id)),
         budget=Budget(max_turns=24, max_output_tokens=20_000, max_seconds=120),
-        requested_at=now,
-        deadline_at=now + timedelta(hours=1),
+        deadline_at=datetime.now(UTC) + timedelta(hours=1),
     )
     return execute(request, decision, Contents(), model)
 

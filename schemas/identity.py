@@ -21,6 +21,24 @@ def canonical(text: str) -> str:
     return canonical_json(json.loads(text))
 
 
+def json_value(text: str) -> Any:
+    """What JSON text holds. Raises ValueError where it is none, nested too deep, or has no RFC 8785 form."""
+    try:
+        value = json.loads(text)
+        canonical_json(value)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+    return value
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """The same for text that must be an object; raises ValueError where it is not."""
+    value = json_value(text)
+    if not isinstance(value, dict):
+        raise ValueError(f"it must be an object, not {text[:64]}")
+    return value
+
+
 def sha256(content: bytes | str) -> str:
     """Hexadecimal sha256 of bytes, or of a text's UTF-8."""
     return hashlib.sha256(content.encode() if isinstance(content, str) else content).hexdigest()

@@ -13,7 +13,7 @@ from agent.guards import check_decision
 from agent.http.contract import OraclePart, RunRequest, RunTrace
 from agent.http.tools_endpoint import Exchange
 from agent.spec import AgentSpec
-from schemas.identity import canonical, canonical_json
+from schemas.identity import canonical, canonical_json, json_object
 from schemas.records import Action, IntendedWrite, Part, SubAgentRun, TraceStatus, Turn
 
 
@@ -270,10 +270,10 @@ def _arguments(action: Action, spec: AgentSpec) -> dict[str, object]:
     if known is None:
         raise Breach("no_decision", f"action {action.name!r} is none of {', '.join(spec.actions)}", "invalid")
     try:
-        arguments = json.loads(action.arguments_json)
-    except _NO_JSON as error:
-        raise Breach("no_decision", f"the action's arguments are no JSON: {error}", "invalid") from error
-    if not isinstance(arguments, dict) or arguments.keys() != known.arguments.keys():
+        arguments = json_object(action.arguments_json)
+    except ValueError as error:
+        raise Breach("no_decision", f"the action's arguments are unusable: {error}", "invalid") from error
+    if arguments.keys() != known.arguments.keys():
         raise Breach(
             "no_decision",
             f"action {action.name!r} takes {sorted(known.arguments)}, not {arguments}",

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from schemas.identity import canonical, sha256
+from schemas.identity import json_object, sha256
 from schemas.records import Action, Review
 from streams.gates.gate import GateResult
 
@@ -47,7 +47,7 @@ def unusable(corrected: Action, actions: Collection[str]) -> str | None:
     if corrected.name not in actions:
         return "unknown_action"
     try:
-        is_object = canonical(corrected.arguments_json).startswith("{")
-    except (ValueError, RecursionError):
-        is_object = False
-    return None if is_object else "broken_arguments"
+        json_object(corrected.arguments_json)
+    except ValueError:
+        return "broken_arguments"
+    return None

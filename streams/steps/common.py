@@ -1,11 +1,10 @@
 """What the steps share: causes, dispositions, rejections."""
 
-import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from schemas.identity import canonical, canonical_json, decision_key
+from schemas.identity import canonical_json, decision_key, json_object
 from schemas.record import Record
 from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
 from streams.steps.contract import Coordinates, Event, Output, Poison
@@ -45,12 +44,9 @@ def check_arguments(action: Action) -> None:
     """Raises Poison unless the arguments are a JSON object that has a canonical form: stages behind the
     join take it for granted."""
     try:
-        arguments = json.loads(canonical(action.arguments_json))
-        why = None if isinstance(arguments, dict) else f"it is {arguments!r}"
-    except (ValueError, RecursionError) as error:
-        why = str(error)
-    if why is not None:
-        raise Poison("contract", f"arguments_json of action {action.name!r} is no JSON object: {why}")
+        json_object(action.arguments_json)
+    except ValueError as error:
+        raise Poison("contract", f"arguments_json of action {action.name!r} is unusable: {error}") from error
 
 
 def disposition(

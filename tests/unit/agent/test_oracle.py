@@ -66,7 +66,8 @@ def test_the_target_is_not_repeated():
     assert "120200000000000010" not in render(AGENT.spec, verdict(daily_budget=9600), 2, NONCE)
 
 
-numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+SAFE = 2**53 - 1
+numbers = st.integers(-SAFE, SAFE) | st.floats(-SAFE, SAFE)
 
 
 @settings(deadline=None)

@@ -154,9 +154,9 @@ def with_snapshot(decision, arguments):
             (lambda one, text=text: with_arguments(one, text), "of get_insights cannot")
             for text in NO_JSON[1:]
         ],
-        (lambda one: with_arguments(one, "[]"), "the arguments of get_insights must be an object, not"),
-        (lambda one: with_snapshot(one, "{"), "the arguments of get_ads cannot be read as JSON"),
-        (lambda one: with_snapshot(one, "7"), "the arguments of get_ads must be an object, not"),
+        (lambda one: with_arguments(one, "[]"), "of get_insights cannot be used: it must be an object, not"),
+        (lambda one: with_snapshot(one, "{"), "of get_ads cannot be used: Expecting"),
+        (lambda one: with_snapshot(one, "7"), "of get_ads cannot be used: it must be an object, not"),
     ],
 )  # fmt: skip
 def test_an_odd_decision_is_a_trace_that_says_so(request_of, decision, change, shown):
