@@ -1,6 +1,7 @@
 """Runs every benchmark and keeps what they print, dated: `python -m bench [NAME ...] [--write PAGE]`.
 
-A benchmark that misses its target exits with 3; the page says so and the run goes on.
+A benchmark that misses its target exits with 3; the page says so and the run goes on. What the page has of
+benchmarks that were not run now stays, with its own date and version.
 """
 
 import argparse
@@ -34,6 +35,7 @@ def run(name: str, arguments: tuple[str, ...]) -> str:
     """Runs one benchmark, prints what it prints, and returns it as a section of the page."""
     command = [sys.executable, "-m", f"bench.{name}", *arguments]
     print(f"== {name}", flush=True)
+    before = f"load average {os.getloadavg()[0]:.1f} before"
     begun = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -45,17 +47,24 @@ def run(name: str, arguments: tuple[str, ...]) -> str:
     ended = "" if code == 0 else f", **exit code {code}**"
     shown = " ".join(("python -m", f"bench.{name}", *arguments))
     return (
-        f"## {name}\n\n`{shown}`, {time.monotonic() - begun:.0f} s{ended}\n\n```text\n{''.join(lines)}```\n"
+        f"## {name}\n\n`{shown}`, opoi {version('opoi')}, {datetime.now(UTC):%Y-%m-%d}, {before}, "
+        f"{time.monotonic() - begun:.0f} s{ended}\n\n```text\n{''.join(lines)}```\n"
     )
+
+
+def sections_of(page: Path) -> dict[str, str]:
+    """The sections that the page has, by benchmark."""
+    if not page.is_file():
+        return {}
+    _, *found = page.read_text().split("\n## ")
+    return {each.split("\n", 1)[0]: f"## {each.rstrip()}\n" for each in found}
 
 
 def machine() -> str:
     """What the figures were measured on."""
     memory = psutil.virtual_memory().total / 2**30
-    load = os.getloadavg()[0]
     return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}, "
-        f"load average {load:.1f} before"
+        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
     )
 
 
@@ -66,13 +75,14 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the page to write")
     given = parser.parse_args()
     head = (
-        f"# Benchmarks\n\nopoi {version('opoi')}, {datetime.now(UTC):%Y-%m-%d}, {machine()}. "
-        "Written by `make bench`; absolute figures are this machine's, ratios hold elsewhere too.\n"
+        f"# Benchmarks\n\n{machine()}. Written by `make bench`; absolute figures are this machine's, ratios hold "
+        "elsewhere too.\n"
     )
-    sections = [run(name, BENCHMARKS[name]) for name in given.names or BENCHMARKS]
+    sections = {name: run(name, BENCHMARKS[name]) for name in given.names or BENCHMARKS}
     if given.write is not None:
-        given.write.write_text("\n".join([head, *sections]))
-    raise SystemExit(3 if any("**exit code" in each for each in sections) else 0)
+        known = {**sections_of(given.write), **sections}
+        given.write.write_text("\n".join([head, *(known[name] for name in BENCHMARKS if name in known)]))
+    raise SystemExit(3 if any("**exit code" in each for each in sections.values()) else 0)
 
 
 if __name__ == "__main__":

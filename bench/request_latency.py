@@ -1,19 +1,22 @@
 """From a verdict's acknowledgement to its first replay request, at 100 corrected verdicts a second.
 
 `python -m bench.request_latency [--seconds 20] [--rate 100]`, on a stack of its own with all workers;
-replays are paused meanwhile. Exit code 3 where p99 is over the target or a request never came.
+replays are paused meanwhile. Exit code 3 where p99 is over the target or a request never came. The second
+table says which process the time of the processors goes to.
 """
 
 import argparse
 import tempfile
 import threading
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import numpy as np
+import psutil
 from confluent_kafka import Producer
 
 from agent.media_buyer.definition import artifacts, media_buyer
@@ -21,10 +24,11 @@ from schemas.identity import decision_key
 from schemas.records import ReplayRequest
 from schemas.registry import make_codec
 from streams.kafka_clients import make_consumer, producer_config
-from streams.settings import Settings
+from streams.local.home import Home
+from streams.local.supervise import Supervisor
 from streams.workers.controls import say
 from tests.builders import action, decision, verdict
-from tests.running_stack import running_stack
+from tests.running_stack import RunningStack, running_stack
 
 TARGET_P99_SECONDS = 0.5
 
@@ -39,7 +43,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="opoi-bench-") as folder,
         running_stack(Path(folder) / "home", workers=True) as stack,
     ):
-        waits, missing = measure(stack.settings, given.seconds, given.rate)
+        waits, missing, spent = measure(stack, given.seconds, given.rate)
     p50, p99 = np.percentile(waits, [50, 99])
     print("| verdicts | a second | p50 ms | p99 ms | target p99 ms | not seen |")
     print("|---|---|---|---|---|---|")
@@ -47,11 +51,30 @@ def main() -> None:
         f"| {len(waits) + missing} | {given.rate:g} | {p50 * 1000:.0f} | {p99 * 1000:.0f} "
         f"| {TARGET_P99_SECONDS * 1000:.0f} | {missing} |"
     )
+    print("\n| process | processor ms a verdict |")
+    print("|---|---|")
+    for name, seconds in sorted(spent.items(), key=lambda one: -one[1]):
+        print(f"| {name} | {seconds * 1000 / (len(waits) + missing):.1f} |")
     raise SystemExit(3 if missing or p99 > TARGET_P99_SECONDS else 0)
 
 
-def measure(settings: Settings, seconds: float, rate: float) -> tuple[Any, int]:
-    """Seconds from each verdict's acknowledgement to its request, and how many requests never came."""
+def processor_seconds(home: Home) -> Counter[str]:
+    """What each process of the stack has used so far, with what it keeps."""
+    used: Counter[str] = Counter()
+    for state in Supervisor(home).states():
+        if state.pid is not None:
+            process = psutil.Process(state.pid)
+            for one in (process, *process.children(recursive=True)):
+                times = one.cpu_times()
+                used[state.name] += times.user + times.system
+    used["this benchmark"] = time.process_time()
+    return used
+
+
+def measure(stack: RunningStack, seconds: float, rate: float) -> tuple[Any, int, Counter[str]]:
+    """Seconds from each verdict's acknowledgement to its request, how many requests never came, and processor
+    seconds by process."""
+    settings = stack.settings
     codec = make_codec(settings)
     ids = {one.kind: one.artifact_id for one in artifacts(media_buyer(), datetime.now(UTC))}
     count, run = round(seconds * rate), uuid4().hex[:8]
@@ -95,6 +118,7 @@ def measure(settings: Settings, seconds: float, rate: float) -> tuple[Any, int]:
     assigned.wait(30)
     time.sleep(1)
 
+    used = processor_seconds(stack.home)
     begun = time.monotonic()
     for number, one in enumerate(made):
         due = begun + number / rate
@@ -122,12 +146,13 @@ def measure(settings: Settings, seconds: float, rate: float) -> tuple[Any, int]:
     give_up = time.monotonic() + 30
     while len(seen) < count and time.monotonic() < give_up:
         time.sleep(0.1)
+    spent = processor_seconds(stack.home) - used
     stop.set()
     reader.join()
     consumer.close()
 
     waits = np.array([max(0.0, seen[one] - acknowledged[one]) for one in seen if one in acknowledged])
-    return waits, count - len(waits)
+    return waits, count - len(waits), spent
 
 
 if __name__ == "__main__":

@@ -37,6 +37,9 @@ RETRY_TOPIC = f"opoi.retry.{STAGE}"
 
 _CONSUMER = {
     **starvation.CONFIG,
+    # rows land in batches: an answer of the broker for each record would only cost processor time
+    "fetch.min.bytes": 256 * 1024,
+    "fetch.wait.max.ms": 500,
     # what is fetched ahead is memory; an insert of a large batch is slower than a fetch anyway
     "queued.max.messages.kbytes": 32 * 1024,
     "max.poll.interval.ms": 300_000,
