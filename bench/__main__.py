@@ -63,9 +63,8 @@ def sections_of(page: Path) -> dict[str, str]:
 def machine() -> str:
     """What the figures were measured on."""
     memory = psutil.virtual_memory().total / 2**30
-    return (
-        f"{os.cpu_count()} cores, {memory:.0f} GiB, {platform.system()}, Python {platform.python_version()}"
-    )
+    system = f"{platform.system()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores, {memory:.0f} GiB, {system}"
 
 
 def main() -> None:
@@ -75,8 +74,8 @@ def main() -> None:
     parser.add_argument("--write", type=Path, help="the page to write")
     given = parser.parse_args()
     head = (
-        f"# Benchmarks\n\n{machine()}. Written by `make bench`; absolute figures are this machine's, ratios hold "
-        "elsewhere too.\n"
+        f"# Benchmarks\n\n{machine()}. Written by `make bench`; absolute figures are this machine's, ratios "
+        "hold elsewhere too.\n"
     )
     sections = {name: run(name, BENCHMARKS[name]) for name in given.names or BENCHMARKS}
     if given.write is not None:

@@ -1,7 +1,8 @@
 """From a verdict's acknowledgement to its first replay request, at 100 corrected verdicts a second.
 
-`python -m bench.request_latency [--seconds 20] [--rate 100]`, on a stack of its own with all workers;
-replays are paused meanwhile. Exit code 3 where p99 is over the target or a request never came. The second
+`python -m bench.request_latency [--seconds 20] [--rate 100] [--warm 10]`, on a stack of its own with all
+workers; replays are paused meanwhile. The verdicts of the first `warm` seconds are not counted: the broker has
+just started and compiles its code. Exit code 3 where p99 is over the target or a request never came. The second
 table says which process the time of the processors goes to.
 """
 
@@ -38,11 +39,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rate", type=float, default=100)
+    parser.add_argument("--warm", type=float, default=10)
     given = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="opoi-bench-") as folder,
         running_stack(Path(folder) / "home", workers=True) as stack,
     ):
+        if given.warm:
+            measure(stack, given.warm, given.rate)
         waits, missing, spent = measure(stack, given.seconds, given.rate)
     p50, p99 = np.percentile(waits, [50, 99])
     print("| verdicts | a second | p50 ms | p99 ms | target p99 ms | not seen |")
