@@ -1,9 +1,9 @@
 """From a verdict's acknowledgement to its first replay request, at 100 corrected verdicts a second.
 
 `python -m bench.request_latency [--seconds 20] [--rate 100] [--warm 10]`, on a stack of its own with all
-workers; replays are paused meanwhile. The verdicts of the first `warm` seconds are not counted: the broker has
-just started and compiles its code. Exit code 3 where p99 is over the target or a request never came. The second
-table says which process the time of the processors goes to.
+workers; replays are paused meanwhile. The verdicts of the first `warm` seconds are not counted: the broker
+has just started and compiles its code. Exit code 3 where p99 is over the target or a request never came.
+The second table says which process the time of the processors goes to.
 """
 
 import argparse
