@@ -98,7 +98,9 @@ class LogOffsets:
             return self._ask_once(asked)
 
     def _ask_once(self, asked: dict[TopicPartition, OffsetSpec]) -> dict[TopicPartition, int]:
-        answers = self._admin.list_offsets(
+        # a client that another thread replaces must live until it has answered
+        admin = self._admin
+        answers = admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
         )
         return {place: answer.result().offset for place, answer in answers.items()}

@@ -25,14 +25,23 @@ log = structlog.get_logger(__name__)
 
 PATIENCE_WITH_ONE = 5
 """How many times the limit a partition may stand still while others of the worker get on."""
-PATIENCE_WITHOUT = 2
-"""The same for a worker without partitions: those who have them are to be ended first."""
+PATIENCE_OUTSIDE = 2
+"""How many times longer a worker waits to which the group has assigned nothing yet."""
+PATIENCE_SPARE = 4
+"""The same for one to which it assigned no partition: whether those who have them wait on purpose (a
+registry, a restore) it cannot know."""
+STAGE_SECONDS = 30.0
+"""Seconds between two looks at all of the stage."""
 
 
 @dataclass
 class Pulse:
     """What the worker tells the watchdog; written by the worker, read by the watchdog."""
 
+    assignments: int = 0
+    """How often the group has assigned partitions, or none, to this worker."""
+    outside: bool = True
+    """Whether nothing was assigned since the start, or since everything was revoked."""
     sources: frozenset[Source] = frozenset()
     """Source partitions of the present assignment."""
     waiting: str = ""
@@ -58,6 +67,8 @@ class Watchdog:
     end: Callable[..., None] = fail_stop
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
     _own: frozenset[Source] = field(default=frozenset(), init=False)
+    _assignments: int = field(default=0, init=False)
+    _stage_looked_at: float = field(default=float("-inf"), init=False)
     _restored: int = field(default=0, init=False)
     _got_on: float = field(default=0.0, init=False)
     """When any partition was last seen to get on."""
@@ -82,9 +93,18 @@ class Watchdog:
         now = self.clock()
         self._look_at_the_step(now)
         restored, self._restored = self._restored, self.restored()
-        own, self._own = self._own, self.pulse.sources
-        if self.pulse.waiting or restored != self._restored or own != self._own:
+        assigned_before = self._own, self._assignments
+        self._own, self._assignments = self.pulse.sources, self.pulse.assignments
+        if (
+            self.pulse.waiting
+            or restored != self._restored
+            or assigned_before != (self._own, self._assignments)
+        ):
             self._since.clear()
+        if not self._own:
+            if now - self._stage_looked_at < STAGE_SECONDS:
+                return
+            self._stage_looked_at = now
         before, self._since = self._since, {}
         for source in sorted(self._own or self.stage):
             committed = self.witness.committed(source)
@@ -110,9 +130,10 @@ class Watchdog:
             )
 
     def _allowed(self, now: float) -> float:
-        if now - self._got_on <= self.limit:
-            return self.limit * PATIENCE_WITH_ONE
-        return self.limit if self._own else self.limit * PATIENCE_WITHOUT
+        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._got_on <= self.limit else 1)
+        if self._own:
+            return allowed
+        return allowed * (PATIENCE_OUTSIDE if self.pulse.outside else PATIENCE_SPARE)
 
     def _is_behind(self, source: Source, committed: int | None) -> bool:
         first, end = self.witness.bounds(source)

@@ -19,6 +19,8 @@ from streams.kafka_clients import LogOffsets
 from streams.workers.offsets import Source
 
 LIMIT_SECONDS = 90.0
+GRACE_SECONDS = 5.0
+"""A record that was just appended is on its way for so long at most: the broker may collect some first."""
 BUSY_SECONDS = 10.0
 """A loop that has not asked for so long was at work; what it did not ask for could not come."""
 BROKER_SECONDS = 10.0
@@ -46,6 +48,7 @@ class Starvation:
         self._next: dict[Source, int] = {}
         self._asked = clock()
         self._empty_since: float | None = None
+        self._suspected: tuple[float | None, float] = None, 0.0
         self._looking = threading.Lock()
 
     def start(self, consumer: Consumer) -> None:
@@ -89,7 +92,7 @@ class Starvation:
             return
         except RuntimeError:
             return  # the consumer is closed
-        if waiting and self._hungers():
+        if waiting and self._hungers() and self._still():
             place, count = max(waiting.items(), key=lambda one: one[1])
             self._end(
                 ExitCode.WATCHDOG,
@@ -97,6 +100,14 @@ class Starvation:
                 f"{len(waiting)} partitions of this worker, {count} of them in "
                 f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
             )
+
+    def _still(self) -> bool:
+        """Whether records were found to wait before, and nothing came although they had their time."""
+        since, found = self._suspected
+        if since != self._empty_since:
+            self._suspected = self._empty_since, self._clock()
+            return False
+        return self._clock() - found >= GRACE_SECONDS
 
     def _hungers(self) -> bool:
         now, since = self._clock(), self._empty_since

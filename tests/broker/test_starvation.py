@@ -91,6 +91,21 @@ def test_a_client_that_stopped_fetching_is_ended(member: Member) -> None:
     assert "6 records wait in 3 partitions of this worker" in said
 
 
+def test_a_record_that_is_on_its_way_is_waited_for(broker: Broker) -> None:
+    member = Member(broker, "classic")
+    member.poll(lambda: len(member.consumer.assignment()) == 3, looks=False)
+    member.poll(member.for_long())
+    # as a broker does that collects records before it answers
+    member.consumer.pause(member.consumer.assignment())
+    member.send(3)
+    until = time.monotonic() + LIMIT / 2
+    member.poll(lambda: time.monotonic() > until)
+    member.consumer.resume(member.consumer.assignment())
+    member.poll(lambda: member.got == 3)
+    assert member.ended == []
+    member.consumer.close()
+
+
 def test_one_that_has_read_all_or_holds_records_back_lives(member: Member) -> None:
     member.poll(lambda: len(member.consumer.assignment()) == 3, looks=False)
     # what is aborted is never handed out, nor are the markers behind it

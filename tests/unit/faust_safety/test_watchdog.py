@@ -39,7 +39,7 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.broker = Broker()
-        self.pulse = Pulse(sources=frozenset({HERE}))
+        self.pulse = Pulse(assignments=1, outside=False, sources=frozenset({HERE}))
         self.restored = 0
         self.ended: list[ExitCode] = []
         self.watchdog = Watchdog(
@@ -133,12 +133,23 @@ def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
     assert scene.ended == []
 
 
-def test_a_worker_without_partitions_is_ended_where_nobody_reads(scene: Scene) -> None:
-    scene.pulse.sources = frozenset()
-    scene.pass_time(120)
+@pytest.mark.parametrize(("outside", "seconds"), [(True, 120), (False, 240)])
+def test_a_worker_without_partitions_is_ended_where_nobody_reads(
+    scene: Scene, outside: bool, seconds: int
+) -> None:
+    scene.pulse.sources, scene.pulse.outside = frozenset(), outside
+    scene.pass_time(seconds)
     assert scene.ended == []
-    scene.pass_time(10)
+    scene.pass_time(40)
     assert scene.ended[0] is ExitCode.WATCHDOG
+
+
+def test_each_assignment_of_nothing_begins_the_wait_anew(scene: Scene) -> None:
+    scene.pulse.sources = frozenset()
+    for _ in range(5):
+        scene.pass_time(200)
+        scene.pulse.assignments += 1
+    assert scene.ended == []
 
 
 def test_a_worker_without_partitions_lives_while_others_read(scene: Scene) -> None:
