@@ -1,6 +1,7 @@
 """What others write is read by us, what we write is read by others: real broker, real registry."""
 
 import json
+import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from typing import Any
 import fastavro
 import httpx2 as httpx
 import pytest
+from aiokafka.partitioner import murmur2
 from confluent_kafka import Message, Producer, TopicPartition
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerializer
@@ -23,15 +25,18 @@ from schemas.catalog import plain, plain_schema, topics
 from schemas.deploy import apply_schemas, apply_topics
 from schemas.errors import NotRegistered, RegistryAway, Undecodable
 from schemas.examples import examples
-from schemas.records import AgentDecision
+from schemas.identity import decision_key
+from schemas.records import AgentDecision, ExpertVerdict
 from schemas.registry import ConfluentRegistry
 from schemas.settings import RegistrySettings
+from streams.gates.intake import unusable
 from streams.kafka_clients import CheckedProducer, make_consumer
 from tests.broker.wire import Wire, own_wire
 from tests.contract.test_client_round_trip import ForeignAgent, client_agent
 from tests.running_stack import RunningStack
 
 TOPIC = "agent.decisions"
+GUIDE = Path(__file__).parents[2] / "docs" / "for-agent-teams.md"
 [DECISION, *_] = examples(TOPIC)
 
 
@@ -73,10 +78,10 @@ def context(wire: Wire, topic: str = TOPIC) -> SerializationContext:
     return SerializationContext(wire.kafka.physical(topic), MessageField.VALUE)
 
 
-def read_back(wire: Wire, count: int) -> Iterator[Message]:
+def read_back(wire: Wire, count: int, topic: str = TOPIC) -> Iterator[Message]:
     """Messages of the topic from its beginning."""
     consumer = make_consumer(wire.kafka, "interop", **{"group.protocol": "classic"})
-    physical = wire.kafka.physical(TOPIC)
+    physical = wire.kafka.physical(topic)
     partitions = consumer.list_topics(physical, timeout=60).topics[physical].partitions
     consumer.assign([TopicPartition(physical, partition, 0) for partition in partitions])
     try:
@@ -177,6 +182,26 @@ def test_what_opoi_client_sends_is_the_record_in_the_partition_of_its_key(
         assert theirs == ours
         assert theirs[1] == record
     assert len({partition for (partition, _), *_ in found.values()}) > 1
+
+
+def test_the_guides_verdict_is_one(wire: Wire) -> None:
+    [code] = re.findall(r"```python no-run\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    for of_the_guide, here in (
+        ("expert.verdicts", wire.kafka.physical("expert.verdicts")),
+        ("http://127.0.0.1:18081/apis/ccompat/v7", wire.registry.url),
+        ("127.0.0.1:19092", wire.kafka.bootstrap_servers),
+    ):
+        assert code.count(of_the_guide) == 1
+        code = code.replace(of_the_guide, here)
+    exec(compile(code, GUIDE.name, "exec"), {})
+
+    [message] = read_back(wire, 1, "expert.verdicts")
+    verdict = wire.codec().decode_as("expert.verdicts", message.value(), ExpertVerdict)
+    key = decision_key(verdict.agent, verdict.decision_id)
+    assert message.key() == key.encode()
+    assert message.partition() == (murmur2(key.encode()) & 0x7FFFFFFF) % wire.kafka.partitions
+    assert verdict.corrected_action is not None
+    assert unusable(verdict.corrected_action, support_refund().spec.actions) is None
 
 
 def test_the_registry_refuses_a_foreign_incompatible_schema(wire: Wire, client: SchemaRegistryClient) -> None:
