@@ -37,7 +37,7 @@ def run_plain(
         broker_session_timeout=10.0,
         broker_heartbeat_interval=3.0,
         producer_acks=-1,
-        producer_linger=0.01,
+        producer_linger=0.02,
         producer_max_batch_size=256 * 1024,
         producer_compression_type="lz4",
     )
