@@ -120,6 +120,8 @@ class DecisionSpec(SpecModel):
 
     target: str | None = None
     """Field of the decision's input that the action's target must be; None: any target."""
+    spend: str | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Argument of actions that is the money at stake, in minor units of the account's currency."""
     rationale_characters: int = Field(default=4000, ge=1)
     cited_metrics: int = Field(default=32, ge=0)
 
@@ -156,6 +158,10 @@ class AgentSpec(SpecModel):
                 raise ValueError(
                     f"action {name!r} needs {sorted(needed - set(self.tools))}, which are no tools"
                 )
+        if self.decision.spend and not any(
+            self.decision.spend in one.arguments for one in self.actions.values()
+        ):
+            raise ValueError(f"decision.spend is {self.decision.spend!r}, which no action has as an argument")
         unknown = {call.tool for call in self.snapshot if self.effect(call.tool) != "read"}
         if unknown:
             raise ValueError(f"the snapshot calls {sorted(unknown)}, which are no read tools")
@@ -204,6 +210,11 @@ class AgentSpec(SpecModel):
     def effect(self, tool: str) -> Effect | None:
         """Whether the tool reads or writes; None where the spec does not know it."""
         return self.tools[tool].effect if tool in self.tools else None
+
+    def spend_of(self, action: Action) -> float:
+        """The money that an action moves, in minor units; 0 where it names none."""
+        amount = _arguments(action).get(self.decision.spend) if self.decision.spend else None
+        return abs(amount) if isinstance(amount, int | float) else 0.0
 
     def segment_of(self, values: Mapping[str, Any]) -> str:
         """The segment of a decision with this input. Raises SpecError for a field it lacks."""

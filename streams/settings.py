@@ -69,6 +69,9 @@ class PipelineSettings(SettingsModel):
     """Hinted runs at one oracle strength before the next strength or the end."""
     control_share: Share = 0.05
     """Share of cases in the control sample, where every arm runs."""
+    control_spend: Annotated[float, Field(ge=0)] | None = None
+    """A decision that moves more, in minor units of its account's currency (`decision.spend` of the
+    AgentSpec), is in the control sample too; absent: money decides nothing."""
     control_runs: Annotated[int, Field(ge=3)] = 3
     """Runs of each arm in a control case (K)."""
     corrector_share: Share = 1.0

@@ -81,10 +81,14 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
     def actions_of(decision: AgentDecision) -> frozenset[str]:
         return frozenset(texts.spec(decision.spec_id).actions)
 
+    def spend_of(decision: AgentDecision) -> float:
+        return texts.spec(decision.spec_id).spend_of(decision.action)
+
     return Ports(
         decode=codec.decode,
         render_oracle=render_oracle,
         actions_match=match,
         common_of=common_of,
         actions_of=actions_of,
+        spend_of=spend_of,
     )

@@ -32,6 +32,7 @@ def run(settings: Settings) -> NoReturn:
         ),
         controls=ControlRules(
             share=pipeline.control_share,
+            spend=pipeline.control_spend,
             runs=pipeline.control_runs,
             corrector_share=pipeline.corrector_share,
             corrector=pipeline.corrector_model,

@@ -1,7 +1,8 @@
 """The control sample: cases in which every arm runs a fixed number of times, one run with a wrong oracle.
 
 Rates are compared among these alone, since elsewhere the runs stop at the first hit. Which cases belong to it
-is a hash of the decision's id, so that it is the same whenever and wherever it is asked.
+is a hash of the decision's id, so that it is the same whenever and wherever it is asked; and every case whose
+decision moves more money than a threshold does.
 """
 
 import hashlib
@@ -21,6 +22,8 @@ class ControlRules:
     """Which cases are controls, and what runs in them. Shares are of cases, from 0 to 1."""
 
     share: float = 0.0
+    spend: float | None = None
+    """A decision that moves more, in minor units of its account's currency, is a control; None: no matter."""
     runs: int = 3
     """K: runs of each arm in a control case."""
     corrector_share: float = 0.0
@@ -37,16 +40,26 @@ def place(what: str, agent: str, decision_id: str) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def in_sample(rules: ControlRules, decision: AgentDecision, split: Split) -> bool:
-    """Whether the decision's case is a control. Held-out decisions get un-hinted runs only, so never."""
-    return split != "test" and place("control", decision.agent, decision.decision_id) < rules.share
+def in_sample(rules: ControlRules, decision: AgentDecision, split: Split, spend: float) -> bool:
+    """Whether the case of a decision that moves `spend` is a control. Held-out decisions get un-hinted runs
+    only, so never."""
+    if split == "test":
+        return False
+    above = rules.spend is not None and spend > rules.spend
+    return above or place("control", decision.agent, decision.decision_id) < rules.share
 
 
 def first_runs(
-    rules: ControlRules, unhinted_runs: int, decision: AgentDecision, split: Split, *, discriminable: bool
+    rules: ControlRules,
+    unhinted_runs: int,
+    decision: AgentDecision,
+    split: Split,
+    *,
+    is_control: bool,
+    discriminable: bool,
 ) -> list[Run]:
     """What a case begins with. `discriminable`: there is a wrong action to steer towards."""
-    if in_sample(rules, decision, split):
+    if is_control:
         runs = [Run(arm, strength, sample) for arm, strength in FIRST_ARMS for sample in range(rules.runs)]
         return [*runs, Run("wrong_oracle", 1, 0)] if discriminable else runs
     runs = [Run("unhinted", 0, sample) for sample in range(unhinted_runs)]

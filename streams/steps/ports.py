@@ -18,6 +18,9 @@ CommonOf = Callable[[AgentDecision], Common]
 ActionsOf = Callable[[AgentDecision], frozenset[str]]
 """The action enumeration of a decision's AgentSpec; needs neither its prompt nor its tools."""
 
+SpendOf = Callable[[AgentDecision], float]
+"""The money that a decision moves, in minor units, by its AgentSpec; 0 where it moves none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Ports:
@@ -28,6 +31,7 @@ class Ports:
     actions_match: ActionsMatch
     common_of: CommonOf
     actions_of: ActionsOf
+    spend_of: SpendOf
 
     def decision(self, value: bytes) -> AgentDecision:
         """An embedded decision."""

@@ -122,12 +122,13 @@ class Trigger:
             done = self._close(fresh, key, "complete", refused, event.timestamp, own)
         else:
             controls = self._rules.controls
-            is_control = in_sample(controls, decision, review.split)
+            is_control = in_sample(controls, decision, review.split, self._ports.spend_of(decision))
             runs = first_runs(
                 controls,
                 self._rules.unhinted_runs,
                 decision,
                 review.split,
+                is_control=is_control,
                 discriminable=wrong_verdict(verdict, decision, actions) is not None,
             )
             fresh = fresh.model_copy(update={"control_sample": is_control})

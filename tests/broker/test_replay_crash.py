@@ -59,6 +59,7 @@ class Pipeline:
             actions_match=match,
             common_of=common,
             actions_of=actions,
+            spend_of=lambda _: 0.0,
         )
         self._trigger = Trigger(
             TriggerRules(Budget(max_turns=8, max_output_tokens=1000, max_seconds=60)), ports

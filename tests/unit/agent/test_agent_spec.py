@@ -1,5 +1,6 @@
 """The AgentSpec: matching actions, normalised requests, what it refuses to be."""
 
+import json
 import math
 
 import pytest
@@ -59,6 +60,7 @@ def test_the_artifact_is_the_spec_again():
             "a tool that writes needs `simulated`",
         ),
         ({"actions": {"hold": {"description": "", "within": {"x": 0.1}}}}, r"names \['x'\]"),
+        ({"decision": {"spend": "money"}}, "decision.spend is 'money'"),
     ],
 )
 def test_a_spec_that_contradicts_itself_says_where(change, text):
@@ -76,6 +78,15 @@ def test_the_segment_comes_from_the_input():
     assert SPEC.segment_of({"currency": "EUR", "time_zone": "Europe/Berlin"}) == "EUR/Europe/Berlin"
     with pytest.raises(SpecError, match="needs 'time_zone' of the input"):
         SPEC.segment_of({"currency": "EUR"})
+
+
+def test_the_money_that_an_action_moves_is_the_argument_that_the_spec_names():
+    raised = Action(name="scale_up", target="c1", arguments_json='{"daily_budget":14400}')
+    assert SPEC.spend_of(raised) == 14400
+    assert SPEC.spend_of(Action(name="hold", target="c1", arguments_json="{}")) == 0
+    without = AgentSpec.parse(canonical_json(SPEC.model_dump(mode="json") | {"decision": {}}))
+    assert without.spend_of(raised) == 0
+    assert "spend" not in json.loads(without.content())["decision"]
 
 
 def body(**changes):

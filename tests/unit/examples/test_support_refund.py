@@ -89,6 +89,7 @@ class Pipeline:
             actions_match=lambda _, one, other: actions_match(spec, one, other),
             common_of=lambda _: common,
             actions_of=lambda _: frozenset(spec.actions),
+            spend_of=lambda decision: spec.spend_of(decision.action),
         )
         self.traces: list[AgentTrace] = []
         self.cases: list[Case] = []

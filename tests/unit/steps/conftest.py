@@ -1,5 +1,7 @@
 """Ports as the trigger and the sanitizer get them, without a model, a broker or a registry."""
 
+import json
+
 import pytest
 
 from schemas.records import Action, AgentDecision, ExpertVerdict
@@ -35,5 +37,10 @@ def actions(decision: AgentDecision) -> frozenset[str]:
 @pytest.fixture(scope="session")
 def ports() -> Ports:
     return Ports(
-        decode=codec.decode, render_oracle=render, actions_match=match, common_of=common, actions_of=actions
+        decode=codec.decode,
+        render_oracle=render,
+        actions_match=match,
+        common_of=common,
+        actions_of=actions,
+        spend_of=lambda decision: json.loads(decision.action.arguments_json).get("daily_budget", 0),
     )

@@ -13,7 +13,7 @@ from streams.steps.controls import ControlRules, in_sample, place, wrong_verdict
 from streams.steps.ports import Ports
 from streams.steps.rules import TriggerRules
 from streams.steps.trigger import Trigger
-from tests.builders import action, conversation, decision, of_type, verdict
+from tests.builders import action, codec, conversation, decision, of_type, verdict
 from tests.unit.steps.test_trigger import BUDGET, UP, Table
 
 ACTIONS = ("hold", "pause", "resume", "scale_down", "scale_up")
@@ -155,9 +155,24 @@ def test_outside_the_sample_the_corrector_runs_once_where_its_share_says_so(port
 def test_the_sample_only_grows_with_its_share(number: int, one: float, other: float) -> None:
     made = decision(f"d{number}")
     small, large = sorted((one, other))
-    assert in_sample(ControlRules(share=large), made, "train") or not in_sample(
-        ControlRules(share=small), made, "train"
+    assert in_sample(ControlRules(share=large), made, "train", 0) or not in_sample(
+        ControlRules(share=small), made, "train", 0
     )
+
+
+@pytest.mark.parametrize(
+    ("threshold", "split", "expected"),
+    [(None, "train", False), (9600, "train", False), (9599, "train", True), (9599, "test", False)],
+)
+def test_a_decision_that_moves_much_money_is_a_control(
+    ports: Ports, threshold: float | None, split: str, expected: bool
+) -> None:
+    table = Table(ports)
+    rules = TriggerRules(budget=BUDGET, controls=ControlRules(spend=threshold))
+    table.step = Trigger(rules, ports)
+    made = codec.encode("agent.decisions", decision(decided=action("scale_up", daily_budget=9600)))
+    asked = of_type(table.review(split=split, decision=made), ReplayRequest)
+    assert ("wrong_oracle" in {one.arm for one in asked}) is expected
 
 
 def test_the_share_is_kept_and_one_draw_says_nothing_about_another() -> None:
