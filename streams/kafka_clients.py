@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 from schemas.settings import KafkaSettings
 
 Headers = Mapping[str, bytes]
+BROKER_SECONDS = 10.0
+"""How long the broker has for an answer about its logs."""
 
 
 class DeliveryFailed(Exception):
@@ -70,18 +72,18 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
 class LogOffsets:
     """Where logs begin and end, as the broker tells it; partitions by physical topic. Thread-safe."""
 
-    def __init__(self, settings: KafkaSettings, timeout: float = 10.0) -> None:
-        """`timeout`: seconds that the broker has for an answer."""
+    def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._timeout = timeout
         self._admin = make_admin(settings)
 
     def starts(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """First offset that each partition still holds. Raises KafkaException."""
+        # confluent-kafka has no types for it
         return self._ask(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Where each partition ends for a reader of committed records. Raises KafkaException."""
+        # confluent-kafka has no types for it
         return self._ask(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
     def _ask(self, places: Iterable[TopicPartition], spec: OffsetSpec) -> dict[TopicPartition, int]:
@@ -101,7 +103,7 @@ class LogOffsets:
         # a client that another thread replaces must live until it has answered
         admin = self._admin
         answers = admin.list_offsets(
-            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=self._timeout
+            asked, isolation_level=IsolationLevel.READ_COMMITTED, request_timeout=BROKER_SECONDS
         )
         return {place: answer.result().offset for place, answer in answers.items()}
 

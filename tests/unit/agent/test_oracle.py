@@ -80,7 +80,10 @@ def test_no_figure_but_the_actions_own_arguments_is_told(more):
     assert "Expected action: pause." in render(AGENT.spec, verdict(name="pause", **known), 2, NONCE)
 
 
-@pytest.mark.parametrize("arguments", ["[9600]", "9600", "null", "", "{", "[" * 100_000])
+@pytest.mark.parametrize(
+    "arguments",
+    ["[9600]", "9600", "null", "", "{", "[" * 100_000, f'{{"daily_budget":{SAFE + 1}}}', '{"a":NaN}'],
+)
 def test_arguments_that_are_no_object_give_no_oracle(arguments):
     broken = verdict()
     action = broken.corrected_action.model_copy(update={"arguments_json": arguments})

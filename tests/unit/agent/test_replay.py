@@ -121,6 +121,8 @@ def test_other_requests_that_cannot_be_run(request_of, decision):
 
 DEEP = "[" * 100_000
 NO_JSON = ["", "{", DEEP, "1" * 10_000, '{"a":1e400}', '{"a":"\\ud800"}']
+UNUSABLE = "the arguments of {} cannot be used:"
+NO_OBJECT = UNUSABLE + " it must be an object, not"
 
 
 def with_arguments(decision, arguments):
@@ -154,9 +156,9 @@ def with_snapshot(decision, arguments):
             (lambda one, text=text: with_arguments(one, text), "of get_insights cannot")
             for text in NO_JSON[1:]
         ],
-        (lambda one: with_arguments(one, "[]"), "of get_insights cannot be used: it must be an object, not"),
-        (lambda one: with_snapshot(one, "{"), "of get_ads cannot be used: Expecting"),
-        (lambda one: with_snapshot(one, "7"), "of get_ads cannot be used: it must be an object, not"),
+        (lambda one: with_arguments(one, "[]"), NO_OBJECT.format("get_insights")),
+        (lambda one: with_snapshot(one, "{"), f"{UNUSABLE.format('get_ads')} Expecting"),
+        (lambda one: with_snapshot(one, "7"), NO_OBJECT.format("get_ads")),
     ],
 )  # fmt: skip
 def test_an_odd_decision_is_a_trace_that_says_so(request_of, decision, change, shown):
