@@ -3,7 +3,7 @@
 What is repaired, why, and what was measured: docs/faust.md.
 """
 
-from streams.faust_safety import commits, fetching, lease, pins, publishing, recovery, unsafe
+from streams.faust_safety import assignment, commits, fetching, lease, pins, publishing, recovery, unsafe
 
 PATCHES = (
     *recovery.PATCHES,
@@ -11,6 +11,7 @@ PATCHES = (
     *commits.PATCHES,
     *publishing.PATCHES,
     *lease.PATCHES,
+    *assignment.PATCHES,
 )
 
 

@@ -11,6 +11,7 @@ LEASE_SECONDS = 0.8 * SESSION_SECONDS
 """Without an answered heartbeat for so long, a worker stops by itself to touch its partitions."""
 LINGER_SECONDS = 0.02
 """Records of so long go to the broker together; fewer requests cost broker and worker less."""
+NEVER_SECONDS = 10 * 365 * 86_400.0
 BUFFERED_EVENTS = 1024
 """Fetched events that wait in memory; decisions are large."""
 LARGEST_MESSAGE = 6 * MIB
@@ -35,6 +36,10 @@ def app_options(folder: Path, instance: str | None) -> dict[str, Any]:
         "broker_session_timeout": SESSION_SECONDS,
         "broker_heartbeat_interval": SESSION_SECONDS / 3,
         "broker_commit_interval": 1.0,
+        # Faust's own warnings about streams that hang: wrong for a changelog, which no stream reads; the
+        # watchdog is what looks
+        "stream_processing_timeout": NEVER_SECONDS,
+        "broker_commit_livelock_soft_timeout": NEVER_SECONDS,
         "broker_max_poll_records": 500,
         "consumer_auto_offset_reset": "earliest",
         "consumer_max_fetch_size": MIB,

@@ -15,6 +15,7 @@ REPAIRS = {
     "publishing": "outputs and table changes that the broker refused are forgotten",
     "guard": "a skipped record is not noticed",
     "lease": "a worker that lost its partitions goes on writing",
+    "assignment": "a broker that restarts can leave a group without partitions for five minutes",
     "isolation": "records of aborted transactions are read",
     "watchdog": "a worker that hangs is not ended",
     "preflight": "topics that do not fit together are not noticed",

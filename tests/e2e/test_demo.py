@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ def opoi(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """One call of the command line for the stack at `folder`."""
     command = [sys.executable, "-m", "streams.cli.main", *words]
     return subprocess.run(command, env=environment(folder), capture_output=True, text=True)
+
+
+def log_end(folder: Path, name: str) -> str:
+    """The last lines of a log, short enough that those of all processes are read together."""
+    lines = opoi(folder, "logs", name, "-n", "12").stdout.splitlines()
+    return "\n".join([f"{name}:", *(line[:160] for line in lines)])
 
 
 def kill(folder: Path, name: str) -> None:
@@ -79,8 +86,9 @@ def result(folder: Path) -> dict[str, Any]:
             kill(folder, name)
         out, _ = running.communicate(timeout=600)
     if running.returncode:
-        logs = [f"{name}:\n{opoi(folder, 'logs', name, '-n', '40').stdout}" for name in WORKERS]
-        pytest.fail("\n".join([said.read_text()[-1000:], out[-1500:], *logs]))
+        pytest.fail(
+            "\n".join([said.read_text()[-1000:], out[-1000:], *map(partial(log_end, folder), WORKERS)])
+        )
     found = json.loads(out)
     assert isinstance(found, dict)
     return found
