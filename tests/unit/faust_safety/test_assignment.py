@@ -1,15 +1,15 @@
-"""A leader waits for topics that it does not know yet, unless it is closed meanwhile."""
+"""No worker sits in its group without partitions that are there for it."""
 
 import asyncio
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 from aiokafka.errors import KafkaError
 
 from streams.faust_safety import assignment
-from streams.faust_safety.assignment import perform_assignment
+from streams.faust_safety.assignment import on_join_follower, perform_assignment
 
 
 def leader(known: dict[str, set[int]], answers: list[dict[str, set[int]]], closing: bool = False) -> Any:
@@ -58,3 +58,20 @@ def test_what_is_known_is_not_asked_for_again() -> None:
 def test_a_closing_member_shares_nothing_out() -> None:
     with pytest.raises(KafkaError, match="nothing was known of a, b"):
         asyncio.run(perform_assignment(leader({}, [], closing=True), joined(["b", "a"])))
+
+
+def test_a_member_without_partitions_joins_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing = ConsumerProtocolMemberAssignment(0, [], b"").encode()
+    something = ConsumerProtocolMemberAssignment(0, [("a", [0])], b"").encode()
+    given = [nothing, nothing, something, nothing, None]
+    asked = []
+
+    async def sync(_: Any) -> bytes | None:
+        return given.pop(0)
+
+    monkeypatch.setattr(assignment, "_on_join_follower", sync)
+    coordinator = SimpleNamespace(request_rejoin=lambda: asked.append(len(given)))
+    while given:
+        asyncio.run(on_join_follower(SimpleNamespace(_coordinator=coordinator)))
+    # not for the second empty one in a row: then it is a spare; nor where the group is formed anew
+    assert asked == [4, 1]
