@@ -22,7 +22,7 @@ _on_join_follower = CoordinatorGroupRebalance._on_join_follower
 
 POLL = 0.1
 """Seconds between two questions for metadata."""
-SAY_SECONDS = 30.0
+SAY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ async def perform_assignment(self: Any, response: Any) -> Any:
     decode = ConsumerProtocol.METADATA.decode
     subscribed = {topic for member in response.members for topic in decode(member[-1]).subscription}
     self._client.set_topics(subscribed)
-    said = float("-inf")
+    said = time.monotonic()
     while missing := sorted(each for each in subscribed if not self._cluster.partitions_for_topic(each)):
         if self._closing.done():
             # none is better than an empty one: a static member would get that again
