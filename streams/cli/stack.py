@@ -64,7 +64,7 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show what runs, where, and what it uses.
+    """Show what runs, where, and what it uses. A worker's port is that of its metrics (`/metrics`).
 
     Example usage: opoi status
     """
