@@ -38,16 +38,26 @@ STAGE_SECONDS = 30.0
 class Pulse:
     """What the worker tells the watchdog; written by the worker, read by the watchdog."""
 
-    assignments: int = 0
-    """How often the group has assigned partitions, or none, to this worker."""
-    outside: bool = True
-    """Whether nothing was assigned since the start, or since everything was revoked."""
     sources: frozenset[Source] = frozenset()
     """Source partitions of the present assignment."""
+    outside: bool = True
+    """Whether nothing was assigned since the start, or since everything was revoked."""
+    changes: int = 0
+    """How often the assignment has changed."""
     waiting: str = ""
     """What the worker waits for on purpose; empty where it should make progress."""
     step_since: float | None = None
     """When the pure step that runs now was entered, `time.monotonic`; None outside of steps."""
+
+    def assigned(self, sources: frozenset[Source]) -> None:
+        """The group has assigned `sources`, or none, to this worker."""
+        self.sources, self.outside = sources, False
+        self.changes += 1
+
+    def revoked(self) -> None:
+        """The group has taken everything back."""
+        self.sources, self.outside = frozenset(), True
+        self.changes += 1
 
 
 @dataclass
@@ -67,7 +77,7 @@ class Watchdog:
     end: Callable[..., None] = fail_stop
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
     _own: frozenset[Source] = field(default=frozenset(), init=False)
-    _assignments: int = field(default=0, init=False)
+    _changes: int = field(default=0, init=False)
     _stage_looked_at: float = field(default=float("-inf"), init=False)
     _restored: int = field(default=0, init=False)
     _got_on: float = field(default=0.0, init=False)
@@ -93,13 +103,9 @@ class Watchdog:
         now = self.clock()
         self._look_at_the_step(now)
         restored, self._restored = self._restored, self.restored()
-        assigned_before = self._own, self._assignments
-        self._own, self._assignments = self.pulse.sources, self.pulse.assignments
-        if (
-            self.pulse.waiting
-            or restored != self._restored
-            or assigned_before != (self._own, self._assignments)
-        ):
+        changes, self._changes = self._changes, self.pulse.changes
+        self._own = self.pulse.sources
+        if self.pulse.waiting or restored != self._restored or changes != self._changes:
             self._since.clear()
         if not self._own:
             if now - self._stage_looked_at < STAGE_SECONDS:

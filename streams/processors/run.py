@@ -260,14 +260,11 @@ def _follow_the_assignment(base: _Base, sources: set[str]) -> None:
 
     async def revoked(_: Any, partitions: Any, **__: Any) -> None:
         forget()
-        base.pulse.sources = frozenset()
-        base.pulse.outside = True
+        base.pulse.revoked()
 
     async def assigned(_: Any, partitions: Any, **__: Any) -> None:
         forget()
-        base.pulse.sources = frozenset(Source(*each) for each in partitions if each.topic in sources)
-        base.pulse.outside = False
-        base.pulse.assignments += 1
+        base.pulse.assigned(frozenset(Source(*each) for each in partitions if each.topic in sources))
         metrics.ASSIGNED_PARTITIONS.labels(base.stage).set(len(base.pulse.sources))
 
     app.on_partitions_revoked.connect(revoked, weak=False)

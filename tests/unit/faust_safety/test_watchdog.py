@@ -39,7 +39,8 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.broker = Broker()
-        self.pulse = Pulse(assignments=1, outside=False, sources=frozenset({HERE}))
+        self.pulse = Pulse()
+        self.pulse.assigned(frozenset({HERE}))
         self.restored = 0
         self.ended: list[ExitCode] = []
         self.watchdog = Watchdog(
@@ -77,7 +78,7 @@ def test_no_commit_while_records_wait_ends_the_worker(scene: Scene) -> None:
 
 def test_one_partition_that_stands_still_has_longer_while_others_get_on(scene: Scene) -> None:
     other = Source("t", 1)
-    scene.pulse.sources = frozenset({HERE, other})
+    scene.pulse.assigned(frozenset({HERE, other}))
     progress = iter(range(1000))
 
     class Two(Broker):
@@ -133,11 +134,13 @@ def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
     assert scene.ended == []
 
 
-@pytest.mark.parametrize(("outside", "seconds"), [(True, 120), (False, 240)])
+@pytest.mark.parametrize(("spare", "seconds"), [(False, 120), (True, 240)])
 def test_a_worker_without_partitions_is_ended_where_nobody_reads(
-    scene: Scene, outside: bool, seconds: int
+    scene: Scene, spare: bool, seconds: int
 ) -> None:
-    scene.pulse.sources, scene.pulse.outside = frozenset(), outside
+    scene.pulse.revoked()
+    if spare:
+        scene.pulse.assigned(frozenset())
     scene.pass_time(seconds)
     assert scene.ended == []
     scene.pass_time(40)
@@ -145,10 +148,10 @@ def test_a_worker_without_partitions_is_ended_where_nobody_reads(
 
 
 def test_each_assignment_of_nothing_begins_the_wait_anew(scene: Scene) -> None:
-    scene.pulse.sources = frozenset()
+    scene.pulse.assigned(frozenset())
     for _ in range(5):
         scene.pass_time(200)
-        scene.pulse.assignments += 1
+        scene.pulse.assigned(frozenset())
     assert scene.ended == []
 
 
@@ -157,15 +160,15 @@ def test_a_worker_without_partitions_lives_while_others_read(scene: Scene) -> No
         scene.broker.group = (scene.broker.group or 0) + 1
         scene.broker.end += 1
 
-    scene.pulse.sources = frozenset()
+    scene.pulse.assigned(frozenset())
     scene.pass_time(600, commit)
     assert scene.ended == []
 
 
 def test_an_assignment_begins_the_wait_anew(scene: Scene) -> None:
-    scene.pulse.sources = frozenset()
+    scene.pulse.assigned(frozenset())
     scene.pass_time(100)
-    scene.pulse.sources = frozenset({HERE})
+    scene.pulse.assigned(frozenset({HERE}))
     scene.pass_time(60)
     assert scene.ended == []
 
