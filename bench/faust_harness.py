@@ -96,7 +96,7 @@ class Bed:
         key: bytes | None,
         value: bytes | None,
         name: str,
-        headers: dict[str, bytes] | None = None,
+        headers: list[tuple[str, bytes | None]] | None = None,
     ) -> None:
         """Feeds bytes; `name` is how they are counted."""
 
@@ -167,7 +167,7 @@ class Bed:
         committed = self.committed()
         return any(committed.get((physical, partition), 0) < end for partition, end in ends.items())
 
-    def read(self, topic: str) -> Iterator[tuple[bytes | None, bytes | None, dict[str, bytes]]]:
+    def read(self, topic: str) -> Iterator[tuple[bytes | None, bytes | None, dict[str, bytes | None]]]:
         """Everything in a topic: key, value, headers."""
         physical = self.kafka.physical(topic)
         consumer = Consumer(

@@ -1,10 +1,11 @@
 """The headers of a dead letter: made where a record is given up, read where it is landed or sent again.
 
 A dead letter's key and value are the original bytes; everything else stands in headers. The names
-below `dlq.` are ours, the original record's own headers are kept beside them below `orig.`.
+below `dlq.` are ours; of a repeated one the last counts. The original record's own headers are kept beside
+them below `orig.`, repeated names and null values too.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -43,9 +44,9 @@ class DeadLetter:
     first_failed_at: datetime
     replays: int = 0
     topic_id: str = ""
-    original_headers: tuple[tuple[str, bytes], ...] = ()
+    original_headers: tuple[tuple[str, bytes | None], ...] = ()
 
-    def headers(self) -> list[tuple[str, bytes]]:
+    def headers(self) -> list[tuple[str, bytes | None]]:
         """The headers, ours first. The inverse of `parse_dead_letter`."""
         ours = {
             "topic": self.topic,
@@ -78,18 +79,14 @@ def dead_letter_headers(
     failed_at: datetime,
     replays: int = 0,
     topic_id: str = "",
-    headers: Headers | Mapping[str, bytes] = (),
-) -> list[tuple[str, bytes]]:
+    headers: Headers = (),
+) -> list[tuple[str, bytes | None]]:
     """Headers of the dead letter of the record at these coordinates; `topic` is logical.
 
     A record that came through a retry topic keeps its first coordinates, its first failure, its own
     headers and its count of replays, so that it can be followed however often it fails.
     """
-    pairs = [
-        (name, value)
-        for name, value in (headers.items() if isinstance(headers, Mapping) else headers)
-        if value is not None
-    ]
+    pairs = tuple(headers)
     before = _before(topic, pairs)
     return DeadLetter(
         topic=before.topic if before else topic,
@@ -103,19 +100,19 @@ def dead_letter_headers(
         first_failed_at=before.first_failed_at if before else failed_at,
         replays=before.replays if before else replays,
         topic_id=before.topic_id if before else topic_id,
-        original_headers=before.original_headers if before else tuple(pairs),
+        original_headers=before.original_headers if before else pairs,
     ).headers()
 
 
 def parse_dead_letter(headers: Headers) -> DeadLetter:
     """What the headers say. Raises NotADeadLetter, naming the header that is missing or wrong."""
-    pairs = [(name, value) for name, value in headers if value is not None]
+    pairs = tuple(headers)
     found = {name.removeprefix(PREFIX): value for name, value in pairs if name.startswith(PREFIX)}
 
     def text(name: str) -> str:
-        if name not in found:
+        if (value := found.get(name)) is None:
             raise NotADeadLetter(f"header {PREFIX}{name} is missing")
-        return found[name].decode(errors="replace")
+        return value.decode(errors="replace")
 
     def number(name: str, bits: int) -> int:
         try:
@@ -145,14 +142,14 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
         error=text("error"),
         first_failed_at=time("first_failed_at"),
         replays=number("replays", 32),
-        topic_id=found.get("topic_id", b"").decode(errors="replace"),
+        topic_id=(found.get("topic_id") or b"").decode(errors="replace"),
         original_headers=tuple(
             (name.removeprefix(ORIGINAL), value) for name, value in pairs if not name.startswith(PREFIX)
         ),
     )
 
 
-def _before(topic: str, headers: list[tuple[str, bytes]]) -> DeadLetter | None:
+def _before(topic: str, headers: Headers) -> DeadLetter | None:
     """The dead letter that a record from a retry topic was."""
     if not topic.startswith(RETRY):
         return None

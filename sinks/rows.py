@@ -60,8 +60,8 @@ def row_maker(table: Table) -> Callable[[Record, Landing], Row]:
 
 def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> Row:
     """The row of a dead letter. Never fails: unreadable headers are landed as that."""
-    pairs = [(name, content or b"") for name, content in headers]
-    every = {name.encode(): content for name, content in pairs}
+    pairs = tuple(headers)
+    every = {name.encode(): content or b"" for name, content in pairs}
     try:
         letter = parse_dead_letter(pairs)
     except NotADeadLetter as error:

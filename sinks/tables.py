@@ -42,7 +42,12 @@ DEAD_LETTER_COLUMNS = (
     Column("first_failed_at", TIME, "When it failed first."),
     Column("replays", "Int32", "How often it was sent again before."),
     Column("value", "String", "The original bytes.", codec=BODY),
-    Column("headers", "Map(String, String)", "Every header as it came.", codec=BODY),
+    Column(
+        "headers",
+        "Map(String, String)",
+        "Headers: of a repeated name the last value, a null one as empty; the topic has them all.",
+        codec=BODY,
+    ),
 )
 
 

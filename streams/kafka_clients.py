@@ -1,7 +1,7 @@
 """Kafka clients as every part of opoi makes them; nobody else configures one."""
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import (
@@ -17,7 +17,6 @@ from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-d
 
 from schemas.settings import KafkaSettings
 
-Headers = Mapping[str, bytes]
 BROKER_SECONDS = 10.0
 """How long the broker has for an answer about its logs."""
 
@@ -108,10 +107,10 @@ class LogOffsets:
         return {place: answer.result().offset for place, answer in answers.items()}
 
 
-def header_pairs(headers: Any) -> list[tuple[str, bytes]]:
-    """A message's headers, of all the forms in which the client gives them; an absent value is empty."""
+def header_pairs(headers: Any) -> tuple[tuple[str, bytes | None], ...]:
+    """A message's headers as they came, of all the forms in which the client gives them."""
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
-    return [(name, as_bytes(value) or b"") for name, value in pairs]
+    return tuple((name, as_bytes(value)) for name, value in pairs)
 
 
 def as_bytes(value: str | bytes | None) -> bytes | None:
@@ -135,10 +134,11 @@ class CheckedProducer:
         value: bytes | None,
         *,
         partition: int = -1,
-        headers: Headers | None = None,
+        headers: Iterable[tuple[str, bytes | None]] = (),
     ) -> None:
         """Hands one record to the broker's queue; `topic` is logical. Blocks while the queue is full."""
         physical = self._settings.physical(topic)
+        pairs: list[tuple[str, str | bytes | None]] = [*headers]
         while True:
             try:
                 self._producer.produce(
@@ -146,7 +146,7 @@ class CheckedProducer:
                     value,
                     key,
                     partition=partition,
-                    headers=dict(headers) if headers else None,
+                    headers=pairs or None,
                     on_delivery=self._delivered,
                 )
             except BufferError:

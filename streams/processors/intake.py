@@ -1,11 +1,10 @@
 """From a Kafka message to what a step sees, and to its dead letter."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from streams.steps.contract import Coordinates, Poison
+from streams.steps.contract import Coordinates, Headers, Poison, header
 
 RETRY = "opoi.retry."
 TICKS = "opoi.ticks."
@@ -20,7 +19,7 @@ class Arrival:
     timestamp: datetime
     key: bytes | None
     value: bytes | None
-    headers: Mapping[str, bytes]
+    headers: Headers
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
@@ -35,7 +34,7 @@ def arrival(message: Any, logical: str) -> Arrival:
         from_milliseconds(round(message.timestamp * 1000)),
         message.key,
         message.value,
-        {name: value or b"" for name, value in (message.headers or ())},
+        tuple(message.headers or ()),
     )
 
 
@@ -47,7 +46,7 @@ def contract_topic(arrived: Arrival, sources: tuple[str, ...]) -> str:
     topic = arrived.coordinates.topic
     if not topic.startswith(RETRY):
         return topic
-    named = arrived.headers.get("dlq.topic", b"").decode(errors="replace")
+    named = (header(arrived.headers, "dlq.topic") or b"").decode(errors="replace")
     if named not in sources:
         raise Poison(
             "unknown_topic",

@@ -33,7 +33,7 @@ from streams.processors.marks import Deaths, Mark
 from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
-from streams.steps.contract import Event, Output, Poison
+from streams.steps.contract import Event, Output, Poison, header
 
 log = structlog.get_logger(__name__)
 
@@ -142,7 +142,7 @@ class Shell:
 
     async def _process(self, arrived: Arrival) -> None:
         at = arrived.coordinates
-        self._traceparent = arrived.headers.get("traceparent")
+        self._traceparent = header(arrived.headers, "traceparent")
         try:
             if self._parts.deaths.count(at) >= self._parts.deaths_allowed:
                 raise Poison(
@@ -201,7 +201,7 @@ class Shell:
             if done.put is not None:
                 done.put()
 
-    def _headers(self) -> list[tuple[str, bytes]]:
+    def _headers(self) -> list[tuple[str, bytes | None]]:
         return [("traceparent", self._traceparent)] if self._traceparent is not None else []
 
     async def _send(
@@ -211,7 +211,7 @@ class Shell:
         value: bytes | None,
         *,
         partition: int | None = None,
-        headers: list[tuple[str, bytes]],
+        headers: list[tuple[str, bytes | None]],
     ) -> Any:
         physical = self._parts.kafka.physical(topic)
         try:

@@ -7,7 +7,7 @@ from typing import Any
 from schemas.identity import canonical_json, decision_key, json_object
 from schemas.record import Record
 from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
-from streams.steps.contract import Coordinates, Event, Output, Poison
+from streams.steps.contract import Coordinates, Event, Output, Poison, header
 
 DISPOSITIONS = "opoi.dispositions"
 REJECTIONS = "opoi.rejections"
@@ -33,7 +33,7 @@ def source_offset(event: Event) -> int:
     again does not say it."""
     if event.coordinates.topic == event.topic:
         return event.coordinates.offset
-    named = event.headers.get("dlq.offset", b"")
+    named = header(event.headers, "dlq.offset") or b""
     try:
         return int(named)
     except ValueError:

@@ -10,14 +10,16 @@ bytes), a port raises `RegistryAway` (the shell waits and runs it again), or it 
 process stops before it acknowledges).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
 from schemas.record import Record
 
 State = TypeVar("State", bound=Record)
+
+Headers = tuple[tuple[str, bytes | None], ...]
+"""Headers as Kafka has them: a name may come more than once, a value may be null."""
 
 
 class Poison(Exception):
@@ -53,7 +55,12 @@ class Event:
     key: bytes | None
     value: bytes
     record: Record
-    headers: Mapping[str, bytes] = field(default_factory=dict)
+    headers: Headers = ()
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """The value of the header `name`, the last one where it is repeated; None where it is missing or null."""
+    return dict(headers).get(name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from uuid import UUID
 from sinks.clickhouse import BatchRefused
 from sinks.rows import Row
 from sinks.tables import Table
+from streams.steps.contract import Headers
 from streams.workers.offsets import Source
 
 
@@ -20,7 +21,7 @@ class Arrived:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ class Feed:
             message.timestamp()[1],
             as_bytes(message.key()),
             as_bytes(message.value()),
-            tuple(header_pairs(message.headers())),
+            header_pairs(message.headers()),
         )
 
     def _failed(self, error: KafkaError) -> None:

@@ -15,12 +15,12 @@ import structlog
 from schemas.errors import BrokerAway, RegistryAway
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway, Row
-from sinks.dead_letters import dead_letter_headers
+from sinks.dead_letters import Headers, dead_letter_headers
 from sinks.rows import kafka_time
 from sinks.tables import DEAD_LETTERS, Table
 from streams import metrics
 from streams.exit_codes import ExitCode
-from streams.kafka_clients import DeliveryFailed, Headers
+from streams.kafka_clients import DeliveryFailed
 from streams.processors.breaker import Breaker
 from streams.workers.batch import Arrived, Batch, Entry, Refusal, judged
 from streams.workers.batch_feed import Feed, FeedBroken
@@ -56,9 +56,7 @@ class Store(Protocol):
 class Letters(Protocol):
     """The producer of dead letters."""
 
-    def send(
-        self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers | None = None
-    ) -> None:
+    def send(self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers) -> None:
         """Hands one record over."""
 
     def flush(self) -> None:
@@ -217,7 +215,7 @@ class Sink:
                 topic_id=str(entry.topic_id),
                 headers=arrived.headers,
             )
-            self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=dict(headers))
+            self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
             metrics.DEAD_LETTERS.labels(STAGE, refusal.kind).inc()
             log.warning(
                 "a record is in the dead letters",

@@ -173,7 +173,7 @@ class Intake:
             from_milliseconds(message.timestamp()[1]),
             message.key(),
             message.value(),
-            dict(header_pairs(message.headers())),
+            header_pairs(message.headers()),
         )
         return Ticket(arrived, source, of_partition)
 

@@ -7,7 +7,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
@@ -19,7 +19,7 @@ from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.kafka_clients import CheckedProducer, DeliveryFailed
 from streams.processors.outputs import Encoded, Encoder
-from streams.steps.contract import Output
+from streams.steps.contract import Headers, Output
 
 # a broker that is away is waited for: what waits here was paid for
 WAIT_FOR_EVER = {"message.timeout.ms": 0}
@@ -35,7 +35,7 @@ class Letter:
 
     key: bytes | None
     value: bytes | None
-    headers: dict[str, bytes]
+    headers: Headers
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Publication:
     broken: Callable[[Exception], None]
     """Called where the outputs cannot be encoded; must not return."""
     letter: Letter | None = None
-    headers: dict[str, bytes] = field(default_factory=dict)
+    headers: Headers = ()
 
 
 class Publisher:

@@ -12,7 +12,7 @@ from sinks.dead_letters import dead_letter_headers
 from streams import metrics
 from streams.exit_codes import ExitCode, fail_stop
 from streams.processors.outputs import RecordCodec
-from streams.steps.contract import Coordinates, Output, Poison
+from streams.steps.contract import Coordinates, Output, Poison, header
 from streams.workers.guards import Guards
 from streams.workers.intake import Ticket
 from streams.workers.publisher import Letter, Publication, Publisher
@@ -54,8 +54,8 @@ class Replies:
             self._guards.mark.set(arrived.coordinates)
             fail_stop(ExitCode.OWN_FAULT, at_fault(arrived.coordinates, error))
 
-        traceparent = arrived.headers.get("traceparent")
-        headers = {"traceparent": traceparent} if traceparent is not None else {}
+        traceparent = header(arrived.headers, "traceparent")
+        headers = (("traceparent", traceparent),) if traceparent is not None else ()
         self._publisher.put(Publication(outputs, arrived.timestamp, acknowledged, broken, letter, headers))
 
     def answer(self, ticket: Ticket, outputs: tuple[Output, ...]) -> None:
@@ -93,7 +93,7 @@ class Replies:
             metrics.DEAD_LETTERS.labels(STAGE, kind).inc()
             log.warning("a record is in the dead letters", kind=kind, error=reason, **named(at))
 
-        letter = Letter(arrived.key, arrived.value, dict(headers))
+        letter = Letter(arrived.key, arrived.value, tuple(headers))
         outputs = [dead(arrived, kind, request)]
         if request is not None:
             outputs.insert(0, given_up(arrived, request, "failed", f"dead_letter: {kind}: {reason}"))

@@ -63,14 +63,16 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> N
     fine = world.codec.encode(requests, world.request("fast-x"))
     headless = world.codec.encode(requests, world.request("fast-x", decision=b"\x00\x00"))
     again = world.request("fast-again")
-    sent_again = dict(first_letter(world))
+    sent_again = first_letter(world)
+    # Kafka has names that repeat and values that are null
+    own = (("traceparent", b"00-0"), ("null", None), ("traceparent", b"00-1"))
     poison = [
-        ("not_framed", requests, "k", b"no avro", {}),
-        ("unknown_schema_id", requests, key, b"\x00\x00\x00\x00\x07" + fine[5:], {"traceparent": b"00-1"}),
-        ("empty_body", requests, key, None, {}),
-        ("wrong_key", requests, "media_buyer/other", fine, {}),
-        ("not_framed", requests, key, headless, {}),
-        ("unknown_topic", retry, key, fine, {}),
+        ("not_framed", requests, "k", b"no avro", ()),
+        ("unknown_schema_id", requests, key, b"\x00\x00\x00\x00\x07" + fine[5:], own),
+        ("empty_body", requests, key, None, ()),
+        ("wrong_key", requests, "media_buyer/other", fine, ()),
+        ("not_framed", requests, key, headless, ()),
+        ("unknown_topic", retry, key, fine, ()),
         ("not_framed", retry, key, b"still broken", sent_again),
     ]
     good = world.ask(world.request(f"fast-{n}") for n in range(4))
@@ -95,13 +97,13 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> N
     }
     assert set(letters) == {(kind, of_key, value) for kind, _, of_key, value, _ in poison}
     traced = next(letter for (kind, *_), letter in letters.items() if kind == "unknown_schema_id")
-    assert traced.original_headers == (("traceparent", b"00-1"),)
+    assert traced.original_headers == own
     # a record that was sent again keeps its first coordinates
     kept = letters["not_framed", key, b"still broken"]
     assert (kept.topic, kept.partition, kept.offset) == (requests, 3, 7)
 
 
-def first_letter(world: World) -> list[tuple[str, bytes]]:
+def first_letter(world: World) -> list[tuple[str, bytes | None]]:
     """Headers of a request that failed before, at offset 7 of partition 3."""
     return dead_letter_headers(
         topic="opoi.replay-requests",

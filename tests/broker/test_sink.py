@@ -165,7 +165,7 @@ def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
     [(partition, offset, headers)] = pipe.store.query(place).result_rows
     value = pipe.codec.encode(topic, examples(topic)[0])
     for _ in range(2):
-        again = {name: text.encode() for name, text in headers.items()}
+        again = [(name, text.encode()) for name, text in headers.items()]
         pipe.producer.send("opoi.retry.sink", "k", value, headers=again)
     pipe.producer.flush()
     query = "SELECT _partition, _offset, toString(_topic_id) FROM expert_verdicts"

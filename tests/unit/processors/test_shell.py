@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,7 +51,11 @@ class Sent:
     key: bytes | None
     value: bytes | None
     partition: int | None
-    headers: dict[str, bytes]
+    pairs: list[tuple[str, bytes | None]]
+
+    @property
+    def headers(self) -> dict[str, bytes | None]:
+        return dict(self.pairs)
 
     @property
     def content(self) -> Any:
@@ -69,7 +74,7 @@ class Producer:
     ) -> "asyncio.Future[None]":
         if self.error is not None:
             raise self.error
-        self.sent.append(Sent(topic, key, value, partition, dict(headers)))
+        self.sent.append(Sent(topic, key, value, partition, headers))
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         future.set_result(None)
         return future
@@ -146,7 +151,7 @@ class Scene:
         value: bytes | None,
         *,
         partition: int | None = None,
-        headers: dict[str, bytes] | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
         at: datetime = NOW,
     ) -> Source:
         physical = self.kafka.physical(topic)
@@ -160,7 +165,7 @@ class Scene:
             timestamp=at.timestamp(),
             key=key.encode() if key is not None else None,
             value=value,
-            headers=list((headers or {}).items()),
+            headers=headers,
         )
         asyncio.run(self.shell.handle(message))
         return Source(physical, where)
@@ -204,7 +209,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_an_event_is_folded_written_and_finished(scene: Scene) -> None:
-    source = scene.half(LEFT, "id1", 1, headers={"traceparent": b"00-a-b-01"})
+    source = scene.half(LEFT, "id1", 1, headers=[("traceparent", b"00-a-b-01")])
     assert PairState.model_validate_json(scene.table[b"id1"]).left == 1
     assert scene.outcomes() == [(LEFT, "emitted", 0, STAGE, "paired")]
     assert scene.app.producer.sent[0].headers == {"traceparent": b"00-a-b-01"}
@@ -228,11 +233,11 @@ def test_an_event_that_comes_again_is_written_again_with_the_same_bytes(scene: S
 
 
 def test_an_unreadable_record_is_buried_with_its_bytes(scene: Scene) -> None:
-    source = scene.feed(LEFT, "k", b"\xff", headers={"other": b"kept"})
+    source = scene.feed(LEFT, "k", b"\xff", headers=[("other", b"kept"), ("null", None), ("other", b"too")])
     (letter,) = scene.sent(DEAD_LETTERS)
     assert (letter.key, letter.value, letter.partition) == (b"k", b"\xff", source.partition)
     assert letter.headers["dlq.topic"] == b"left"
-    assert letter.headers["orig.other"] == b"kept"
+    assert letter.pairs[-3:] == [("orig.other", b"kept"), ("orig.null", None), ("orig.other", b"too")]
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "contract")]
     assert scene.ledger.next_offset(source) == 1
 
@@ -247,7 +252,7 @@ def test_a_record_in_the_wrong_partition_is_buried(scene: Scene) -> None:
 
 
 def test_a_record_that_was_sent_again_keeps_its_contract(scene: Scene) -> None:
-    scene.half(RETRY, "id1", 1, headers={"dlq.topic": b"left", "dlq.offset": b"9"})
+    scene.half(RETRY, "id1", 1, headers=[("dlq.topic", b"left"), ("dlq.offset", b"9")])
     assert PairState.model_validate_json(scene.table[b"id1"]).left == 1
     assert scene.outcomes() == [(RETRY, "emitted", 0, STAGE, "paired")]
 

@@ -19,7 +19,7 @@ FIRST: dict[str, Any] = {
     "error_type": "truncated",
     "error": "the body ends",
     "failed_at": FAILED,
-    "headers": [("traceparent", b"00-1"), ("empty", None)],
+    "headers": [("traceparent", b"00-0"), ("traceparent", b"00-1"), ("empty", b""), ("null", None)],
 }
 
 
@@ -29,7 +29,7 @@ def test_the_headers_are_read_back() -> None:
     assert (letter.timestamp, letter.first_failed_at) == (WRITTEN, FAILED)
     assert (letter.stage, letter.error_type, letter.error) == ("join", "truncated", "the body ends")
     assert letter.replays == 0
-    assert letter.original_headers == (("traceparent", b"00-1"),)
+    assert letter.original_headers == tuple(FIRST["headers"])
 
 
 def test_a_second_failure_keeps_the_first_coordinates() -> None:
@@ -50,7 +50,7 @@ def test_a_second_failure_keeps_the_first_coordinates() -> None:
     assert (again.topic, again.partition, again.offset) == ("agent.decisions", 3, 41)
     assert (again.first_failed_at, again.replays) == (FAILED, 1)
     assert (again.error_type, again.error) == ("contract", "still wrong")
-    assert again.original_headers == (("traceparent", b"00-1"),)
+    assert again.original_headers == tuple(FIRST["headers"])
 
 
 def test_dead_letter_headers_on_an_ordinary_topic_are_somebody_elses() -> None:
@@ -58,6 +58,13 @@ def test_dead_letter_headers_on_an_ordinary_topic_are_somebody_elses() -> None:
     letter = parse_dead_letter(dead_letter_headers(**{**FIRST, "headers": forged}))
     assert letter.offset == 41
     assert ("dlq.offset", b"7") in letter.original_headers
+
+
+def test_of_a_repeated_name_of_ours_the_last_one_counts() -> None:
+    headers = [*dead_letter_headers(**FIRST), ("dlq.offset", b"42")]
+    assert parse_dead_letter(headers).offset == 42
+    with pytest.raises(NotADeadLetter, match=r"header dlq\.offset is missing"):
+        parse_dead_letter([*headers, ("dlq.offset", None)])
 
 
 def test_a_long_error_is_cut_between_characters() -> None:

@@ -94,6 +94,14 @@ def test_any_kafka_timestamp_can_be_landed(milliseconds: int, wanted: datetime) 
     assert kafka_time(milliseconds) == wanted
 
 
+def test_of_a_repeated_header_the_last_value_is_landed_and_a_null_one_as_empty() -> None:
+    table = tables()[DEAD_LETTERS]
+    headers = [("orig.a", b"1"), ("orig.null", None), ("orig.a", b"2")]
+    row = dead_letter_row(b"x", headers, landing(DEAD_LETTERS))
+    place = [column.name for column in table.landed].index("headers")
+    assert row[place] == {b"orig.a": b"2", b"orig.null": b""}
+
+
 def test_a_dead_letter_with_unreadable_headers_is_landed_as_that() -> None:
     table = tables()[DEAD_LETTERS]
     values = dict(

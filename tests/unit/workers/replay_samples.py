@@ -22,5 +22,5 @@ def arrived(
     record: ReplayRequest, topic: str = REQUESTS, key: bytes = b"media_buyer/d1", **headers: bytes
 ) -> Arrival:
     value = builders.codec.encode(REQUESTS, record)
-    named = {name.replace("_", "."): content for name, content in headers.items()}
+    named = tuple((name.replace("_", "."), content) for name, content in headers.items())
     return Arrival(Coordinates(topic, 2, 7), NOW, key, value, named)

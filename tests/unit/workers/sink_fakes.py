@@ -12,6 +12,7 @@ from schemas.codec import Codec
 from schemas.memory import MemoryStore
 from sinks.clickhouse import BatchRefused
 from sinks.tables import Table
+from streams.steps.contract import Headers
 from streams.workers.batch import Arrived
 from streams.workers.offsets import Source
 from tests.samples import NOON, sample
@@ -32,7 +33,7 @@ def arrived(
     offset: int,
     value: bytes | None,
     partition: int = 0,
-    headers: Sequence[tuple[str, bytes]] = (),
+    headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> Arrived:
     """A message; the physical topic is called as the logical one."""
     return Arrived(topic, Source(topic, partition), offset, MILLISECONDS, b"k", value, tuple(headers))
@@ -105,12 +106,12 @@ class FakeLetters:
 
     def __init__(self, happened: list[str]) -> None:
         self.happened = happened
-        self.sent: list[tuple[bytes | None, bytes | None, dict[str, bytes]]] = []
+        self.sent: list[tuple[bytes | None, bytes | None, Headers]] = []
         self.fails: Exception | None = None
 
-    def send(self, topic: str, key: bytes | None, value: bytes | None, *, headers: Any = None) -> None:
+    def send(self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers) -> None:
         assert topic == "opoi.dead-letters"
-        self.sent.append((key, value, dict(headers)))
+        self.sent.append((key, value, tuple(headers)))
 
     def flush(self) -> None:
         if self.fails is not None:

@@ -87,8 +87,8 @@ def test_a_request_that_is_given_up_leaves_a_trace_that_says_why() -> None:
         (arrived(request(), key=b"other/d1"), True),
         (arrived(request(decision=b"\x00\x01")), True),
         (arrived(request(), RETRY), False),
-        (Arrival(arrived(request()).coordinates, NOW, b"k", b"no avro", {}), False),
-        (Arrival(arrived(request()).coordinates, NOW, b"k", None, {}), False),
+        (Arrival(arrived(request()).coordinates, NOW, b"k", b"no avro", ()), False),
+        (Arrival(arrived(request()).coordinates, NOW, b"k", None, ()), False),
     ],
 )
 def test_the_replay_of_a_dead_letter_is_named_where_it_can_be_read(given: Arrival, known: bool) -> None:
