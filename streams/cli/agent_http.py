@@ -41,7 +41,7 @@ def serve(
         try:
             server = Server(service.app(), host, port, name="agent")
         except CannotListen as error:
-            raise UserError(f"{error}; take another with --port", exit_code=1) from error
+            raise UserError(f"{error}; take another with --port") from error
         typer.echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
         try:
             server.wait()

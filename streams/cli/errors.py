@@ -5,7 +5,8 @@ class UserError(Exception):
     """Something that the user can put right: the message alone goes to stderr, never a traceback.
 
     The message is one line that says what was wrong, the actual value, what is allowed and what to do
-    next. `exit_code` is the process's: 2 wrong use, 1 the work failed, 3 a check found a fault.
+    next. `exit_code` is the process's: 2 wrong use, settings or machine, 1 the work failed, 3 a check found a
+    fault.
     """
 
     def __init__(self, message: str, *, exit_code: int = 2) -> None:

@@ -6,8 +6,9 @@ stands in. Nothing is imported before it is called, so that `opoi --help` stays 
 
     "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 wrong use or
-settings, 3 a check found a fault. An error that a user can mend is raised as `UserError`.
+Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 wrong use, a
+missing or wrong setting, or a machine that lacks what it takes (a port in use, no network for the first
+fetch, a full disk), 3 a check found a fault. An error that a user can mend is raised as `UserError`.
 """
 
 import sys

@@ -78,7 +78,7 @@ def fetch(artifact: Artifact, cache: Path, progress: Progress, maven_url: str | 
             if not folder.is_dir():  # another process may have fetched it while this one waited
                 _fetch(artifact, folder, progress, maven_url)
     except OSError as error:
-        raise UserError(_in_words(artifact, folder, error), exit_code=1) from None
+        raise UserError(_in_words(artifact, folder, error)) from None
     return folder
 
 
@@ -95,7 +95,15 @@ def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str 
     progress.line(f"fetching {artifact.title} ({artifact.megabytes} MB, once)")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
-        files = _download(artifact, Path(scratch) / "repository", progress, maven_url)
+        try:
+            files = _download(artifact, Path(scratch) / "repository", progress, maven_url)
+        except RuntimeError as error:
+            # jgo's own way to say that no repository has the file
+            raise UserError(
+                f"{artifact.title} cannot be fetched from {maven_url or 'Maven Central'} "
+                f"({' '.join(str(error).split())}): set OPOI_MAVEN_URL to a mirror that has it, or copy "
+                f"{folder.name} into {folder.parent}"
+            ) from None
         size = sum(file.stat().st_size for file in files)
         found = digest(files)
         if found != artifact.sha256:
@@ -147,15 +155,11 @@ def _download(artifact: Artifact, repository: Path, progress: Progress, maven_ur
         remote_repos={"chosen": maven_url} if maven_url else None,
     )
     components: list[Any] = [context.project(g, a).at_version(v) for g, a, v in artifact.coordinates]
-    try:
-        if artifact.archive:
-            return [components[0].artifact(classifier="all", packaging="tar.gz").resolve()]
-        chosen, needed = context.resolver.resolve([Dependency(part.artifact()) for part in components])
-        at_run_time = [*chosen, *(item for item in needed if item.scope in ("compile", "runtime"))]
-        return [item.artifact.resolve() for item in at_run_time]
-    except RuntimeError as error:
-        # jgo's own way to say that no repository has the file
-        raise UserError(f"{artifact.title} cannot be fetched: {error}", exit_code=1) from None
+    if artifact.archive:
+        return [components[0].artifact(classifier="all", packaging="tar.gz").resolve()]
+    chosen, needed = context.resolver.resolve([Dependency(part.artifact()) for part in components])
+    at_run_time = [*chosen, *(item for item in needed if item.scope in ("compile", "runtime"))]
+    return [item.artifact.resolve() for item in at_run_time]
 
 
 def _in_words(artifact: Artifact, folder: Path, error: OSError) -> str:

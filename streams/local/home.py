@@ -69,15 +69,13 @@ class Home:
         except OSError as error:
             raise UserError(
                 f"{error.filename or self.folder} cannot be written ({error.strerror}): "
-                "set OPOI_HOME to a folder that can",
-                exit_code=1,
+                "set OPOI_HOME to a folder that can"
             ) from None
         free = shutil.disk_usage(self.folder).free
         if free < LEAST_FREE:
             raise UserError(
                 f"{free // MEBIBYTE} MiB are free for {self.folder}, the stack needs "
-                f"{LEAST_FREE // MEBIBYTE}: free some, or set OPOI_HOME to a folder on another disk",
-                exit_code=1,
+                f"{LEAST_FREE // MEBIBYTE}: free some, or set OPOI_HOME to a folder on another disk"
             )
         if self.socket.parent != self.run:
             self._own(self.socket.parent)
@@ -87,7 +85,7 @@ class Home:
         """A folder for the socket that no other user can reach into."""
         folder.mkdir(mode=0o700, exist_ok=True)
         if folder.stat().st_uid != os.getuid():
-            raise UserError(f"{folder} belongs to another user: set OPOI_HOME to a shorter path", exit_code=1)
+            raise UserError(f"{folder} belongs to another user: set OPOI_HOME to a shorter path")
 
     def is_stack(self) -> bool:
         """Whether a stack was ever started here."""

@@ -54,9 +54,7 @@ def choose(home: Home, port_base: int | None) -> dict[str, int]:
         moved = {name: chosen[name] + attempt * STEP for name in movable}
         if not any(in_use(port) for port in moved.values()):
             return {**chosen, **moved}
-    raise UserError(
-        f"no free ports found next to the defaults in {ATTEMPTS} tries; give --port-base", exit_code=1
-    )
+    raise UserError(f"no free ports found next to the defaults in {ATTEMPTS} tries; give --port-base")
 
 
 def from_base(base: int) -> dict[str, int]:
@@ -104,8 +102,7 @@ def _refuse_taken(ports: dict[str, int], names: list[str]) -> None:
         if in_use(ports[name]):
             raise UserError(
                 f"port {ports[name]} for {name.removesuffix('_port')} is in use by {holder(ports[name])}: "
-                f"stop that, set {variable(name)}, or give --port-base",
-                exit_code=1,
+                f"stop that, set {variable(name)}, or give --port-base"
             )
 
 

@@ -178,7 +178,7 @@ def test_ports_listen_on_this_machine_alone(stack: RunningStack) -> None:
 def test_what_is_wrong_is_one_line(tmp_path: Path, stack: RunningStack) -> None:
     taken = stack.settings.local.registry_port
     done = opoi(tmp_path / "new", "up", "--no-workers", OPOI_LOCAL__REGISTRY_PORT=str(taken))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1
     assert f"port {taken} for registry is in use by process " in done.stderr

@@ -108,5 +108,6 @@ def test_a_port_that_is_taken_says_so() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(
             UserError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*; take another with --port"
-        ):
+        ) as caught:
             opoi("serve", "media_buyer", "--port", str(port))
+        assert caught.value.exit_code == 2

@@ -1,5 +1,6 @@
 """Fetching what is not a Python package; nothing here reaches the network."""
 
+import errno
 import socket
 from pathlib import Path
 
@@ -80,6 +81,33 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path) -> None:
     assert caught.value.message.startswith("Apache Kafka 4.3.1 (44 MB) cannot be fetched (ConnectionError)")
     assert f"copy kafka-4.3.1 into {tmp_path}" in caught.value.message
     assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_a_mirror_that_lacks_the_file_is_told_with_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def download(*_: object) -> list[Path]:
+        raise RuntimeError("not found in:\n  mirror")
+
+    monkeypatch.setattr(artifacts, "_download", download)
+    with pytest.raises(UserError) as caught:
+        fetch(KAFKA, tmp_path, Said(), "http://mirror")
+    assert caught.value.message == (
+        "Apache Kafka 4.3.1 cannot be fetched from http://mirror (not found in: mirror): "
+        f"set OPOI_MAVEN_URL to a mirror that has it, or copy kafka-4.3.1 into {tmp_path}"
+    )
+    assert caught.value.exit_code == 2
+
+
+def test_a_full_cache_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def download(*_: object) -> list[Path]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(artifacts, "_download", download)
+    with pytest.raises(UserError, match="are free: free some, or set OPOI_CACHE") as caught:
+        fetch(KAFKA, tmp_path, Said())
+    assert caught.value.exit_code == 2
 
 
 def test_the_cache_is_the_users_and_can_be_moved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,12 +28,14 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path: Path) -> 
         Home(tmp_path / "file" / "home").prepare()
     assert "cannot be written (Not a directory): set OPOI_HOME" in caught.value.message
     assert "\n" not in caught.value.message
+    assert caught.value.exit_code == 2
 
 
 def test_a_full_disk_is_told_with_what_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100 * 1024 * 1024))
-    with pytest.raises(UserError, match=r"100 MiB are free for .*, the stack needs 512: free some"):
+    with pytest.raises(UserError, match=r"100 MiB are free for .*, the stack needs 512: free some") as caught:
         Home(tmp_path).prepare()
+    assert caught.value.exit_code == 2
 
 
 def test_deleting_takes_the_stack_and_nothing_else(tmp_path: Path) -> None:

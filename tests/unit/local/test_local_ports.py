@@ -55,6 +55,7 @@ def test_a_port_that_is_taken_is_named_with_its_holder_and_its_setting(
         ports.choose(home, None)
     assert caught.value.message.startswith(f"port {taken} for registry is in use by process ")
     assert "set OPOI_LOCAL__REGISTRY_PORT, or give --port-base" in caught.value.message
+    assert caught.value.exit_code == 2
     assert "\n" not in caught.value.message
 
 
@@ -69,6 +70,13 @@ def test_defaults_that_are_taken_move_and_what_the_user_set_stays(
     assert chosen["board_port"] == free
     assert chosen["kafka_port"] == usual.kafka_port + ports.STEP
     assert chosen["registry_port"] == usual.registry_port + ports.STEP
+
+
+def test_no_free_block_of_ports_is_told(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "in_use", lambda port: True)
+    with pytest.raises(UserError, match=r"no free ports found .* in 40 tries; give --port-base") as caught:
+        ports.choose(home, None)
+    assert caught.value.exit_code == 2
 
 
 def test_a_stack_comes_back_on_the_ports_it_had(home: Home) -> None:
