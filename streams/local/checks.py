@@ -121,14 +121,14 @@ def taken_ports(scene: Scene) -> Iterator[Finding]:
     if not scene.is_local:
         yield skipped("ports", "the broker is not on this machine")
         return
-    running = {name for name, state in (scene.states or {}).items() if state.pid}
+    pids = {name: state.pid for name, state in (scene.states or {}).items()}
     faults = 0
     for setting in ports.PORTS:
         part = setting.removesuffix("_port")
         owner = "kafka" if part == "controller" else part
         port = getattr(scene.settings.local, setting)
         # the board and the metrics are served by whoever runs them
-        if owner in BASE and owner not in running and ports.in_use(port):
+        if owner in BASE and ports.in_use(port) and not ports.is_held_by(port, pids.get(owner)):
             faults += 1
             message = f"port {port} of {part} is held by {ports.holder(port)}"
             yield fault("ports", message, f"stop that or set {ports.variable(setting)}")
@@ -152,8 +152,8 @@ def workers(scene: Scene) -> Iterator[Finding]:
         yield skipped("workers", "no stack runs here")
         return
     names = [name for name in WORKERS if name in scene.states]
-    if all(scene.states[name].state == "STOPPED" for name in names):
-        yield skipped("workers", "none was started; `opoi up` starts them")
+    if all(scene.states[name].never_started for name in names):
+        yield skipped("workers", "no worker runs: none was started (`--no-workers`); `opoi up` starts them")
     else:
         yield from _running(scene, "workers", names)
 

@@ -5,6 +5,7 @@
 
 import secrets
 import socket
+from typing import TYPE_CHECKING
 
 from dotenv import dotenv_values
 
@@ -13,12 +14,17 @@ from streams.local.home import Home
 from streams.settings import LocalSettings, Settings, load_settings, variables
 from streams.settings_errors import variable_of
 
+if TYPE_CHECKING:
+    import psutil
+
 PORTS = tuple(name for name in LocalSettings.model_fields if name.endswith("_port"))
 METRICS_PORTS = 20
 """Consecutive ports from `metrics_port` on, one a worker."""
 LOCAL_PARTITIONS = 8
 STEP = 100
 ATTEMPTS = 40
+HOLDING = ("127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::")
+"""Addresses of listeners that hold a port of 127.0.0.1."""
 
 HEADER = "# Written by `opoi up`: what this stack listens on. The environment and .env go before it.\n"
 ORACLE_SECRET = "OPOI_REPLAY__ORACLE_SECRET"
@@ -82,19 +88,43 @@ def holder(port: int) -> str:
     """Who listens on `port`, in words."""
     import psutil
 
+    listener = _listener(port)
     try:
-        connections = psutil.net_connections(kind="tcp")
-    except psutil.AccessDenied:
-        return "another user's process"
-    for connection in connections:
-        listens = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
-        if listens and connection.pid:
-            try:
-                command = " ".join(psutil.Process(connection.pid).cmdline())
-            except psutil.Error:
-                break
-            return f"process {connection.pid} ({command[:60]})"
-    return "another user's process"
+        command = " ".join(listener.cmdline()) if listener else ""
+    except psutil.Error:
+        listener = None
+    return f"process {listener.pid} ({command[:60]})" if listener else "another user's process"
+
+
+def is_held_by(port: int, pid: int | None) -> bool:
+    """Whether the process `pid` or one below it listens on `port`.
+
+    Where the system does not show who listens, every `pid` is taken at its word.
+    """
+    import psutil
+
+    listener = _listener(port)
+    if pid is None or listener is None:
+        return pid is not None
+    try:
+        return pid in (listener.pid, *(parent.pid for parent in listener.parents()))
+    except psutil.Error:
+        return True
+
+
+def _listener(port: int) -> "psutil.Process | None":
+    """Who listens on `port` of 127.0.0.1; None where nobody does, or it is not shown to this user."""
+    import psutil
+
+    places = {(address, port) for address in HOLDING}
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr in places
+            if listens and connection.pid:
+                return psutil.Process(connection.pid)
+    except psutil.Error:
+        pass
+    return None
 
 
 def _refuse_taken(ports: dict[str, int], names: list[str]) -> None:

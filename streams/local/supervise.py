@@ -53,6 +53,11 @@ class State:
         """Whether it ended by itself and is not up again."""
         return self.state in ("BACKOFF", "EXITED", "FATAL", "UNKNOWN")
 
+    @property
+    def never_started(self) -> bool:
+        """Whether nobody asked for it since the supervisor knows of it."""
+        return self.state == "STOPPED" and self.exit_status is None
+
 
 def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
     """The supervisor's configuration for `processes`, which run in `directory`."""

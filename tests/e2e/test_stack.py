@@ -213,6 +213,7 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(stack: RunningStack,
     outcomes = {finding["check"]: finding["outcome"] for finding in findings}
     for check in ("java", "downloads", "disk", "ports", "processes", "broker", "secret"):
         assert outcomes[check] == "ok", findings
+    assert outcomes["workers"] == "skipped", "nobody wanted any"
     sick = opoi(
         tmp_path / "nothing",
         "doctor",

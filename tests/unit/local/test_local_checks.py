@@ -1,8 +1,11 @@
 """What the doctor makes of what it sees; nothing here runs a stack."""
 
+import os
+import socket
 from datetime import datetime
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -11,8 +14,10 @@ from schemas.settings import KafkaSettings
 from streams.local import checks
 from streams.local.checks import CHECKS, Finding, Scene
 from streams.local.home import Home
+from streams.local.ports import PORTS
 from streams.local.supervise import State
-from streams.settings import Settings
+from streams.settings import LocalSettings, Settings
+from tests.running_stack import free_base
 
 
 @pytest.fixture
@@ -68,6 +73,44 @@ def test_a_stack_that_does_not_run_is_one_fault(scene: Scene) -> None:
     scene.__dict__["states"] = None
     assert only(list(checks.processes(scene))).remedy == "run `opoi up`"
     assert only(list(checks.workers(scene))).outcome == "skipped"
+
+
+def test_workers_that_were_stopped_are_a_fault_and_those_never_wanted_are_told(scene: Scene) -> None:
+    for name in ("ticker", "join"):
+        scene.__dict__["states"][name] = State(name, "STOPPED", None, 0, None)
+    found = only(list(checks.workers(scene)))
+    assert (found.outcome, found.message.split(":")[0]) == ("skipped", "no worker runs")
+    for name in ("ticker", "join"):
+        scene.__dict__["states"][name] = State(name, "STOPPED", None, 0, -1)
+    assert [one.outcome for one in checks.workers(scene)] == ["fault", "fault"]
+
+
+def told_of_ports(settings: Settings, pid: int) -> list[Finding]:
+    """What is said of the ports while the stack's ads platform is the process `pid`."""
+    scene = Scene(settings)
+    scene.__dict__["states"] = {"ads": State("ads", "STARTING", pid, 0, None)}
+    return list(checks.taken_ports(scene))
+
+
+def test_a_port_is_taken_unless_its_own_process_or_one_below_it_listens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = 2**22 + 1  # above the highest process id
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        local = {name: free_base() + place for place, name in enumerate(PORTS)} | {"ads_port": port}
+        settings = Settings(home=tmp_path, local=LocalSettings(**local))
+        monkeypatch.setattr(Scene, "is_local", True)
+        for pid in (os.getpid(), os.getppid()):
+            assert only(told_of_ports(settings, pid)).outcome == "ok"
+        squatted = only(told_of_ports(settings, nobody))
+        assert squatted.outcome == "fault"
+        assert squatted.message.startswith(f"port {port} of ads is held by process {os.getpid()} (")
+        hidden = [one._replace(pid=None) for one in psutil.net_connections(kind="tcp")]
+        monkeypatch.setattr(psutil, "net_connections", lambda kind: hidden)
+        assert only(told_of_ports(settings, nobody)).outcome == "ok"
 
 
 def test_a_broker_elsewhere_needs_no_local_parts(tmp_path: Path) -> None:
