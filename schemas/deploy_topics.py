@@ -121,14 +121,16 @@ def _compare(spec: TopicSpec, settings: KafkaSettings, actual: dict[str, _Actual
         )
     found = actual[physical]
     if found.partitions != wanted:
-        keep = "" if spec.partitions else f"set OPOI_KAFKA__PARTITIONS={found.partitions} to keep it, or "
+        keep = "" if spec.partitions else f"set OPOI_KAFKA__PARTITIONS={found.partitions} to keep it; "
         return TopicResult(
             spec.name,
             physical,
             "refused",
             wanted,
             (f"has {found.partitions} partitions, wanted {wanted}",),
-            f"{keep}move its stage with `opoi rebuild` (a new count moves keys to other partitions)",
+            f"{keep}where nothing is in it yet, delete it with the broker's tools and run "
+            "`opoi topics apply`; no command changes the count of one in use, since keys would move to other "
+            "partitions",
         )
     problems = [
         f"{name} is {found.config.get(name, 'unknown')}, wanted {value}"

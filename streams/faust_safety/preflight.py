@@ -47,7 +47,9 @@ def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[s
     if different:
         raise NotReady(
             f"partition counts must be equal: {together[0]} has {wanted}, {', '.join(different)}; "
-            "move the stage to one count with `opoi rebuild`"
+            "see `opoi topics check`, and where nothing is in the wrong one yet, delete it with the broker's "
+            "tools and run `opoi topics apply`; one in use cannot change, since keys would move to other "
+            "partitions"
         )
     if topics.changelog and "compact" not in (policy := cleanup_policy(topics.changelog)).split(","):
         raise NotReady(

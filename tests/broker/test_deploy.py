@@ -131,7 +131,7 @@ def test_a_partition_count_is_never_changed_and_nothing_else_is_either(
     [line] = str(refused.value).splitlines()
     assert wire.kafka.physical("agent.artifacts") in line
     assert "has 2 partitions, wanted 3; set OPOI_KAFKA__PARTITIONS=2 to keep it" in line
-    assert "opoi rebuild" in line
+    assert "where nothing is in it yet, delete it with the broker's tools and run `opoi topics apply`" in line
     assert names["opoi.alerts"] not in admin(wire).list_topics(timeout=60).topics
     fewer = Wire(wire.kafka.model_copy(update={"partitions": 1}), wire.registry)
     with pytest.raises(DeployRefused, match="has 2 partitions, wanted 1"):

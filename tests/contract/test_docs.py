@@ -21,6 +21,8 @@ PAGES = sorted(
 )
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#]+)(?:#[^)]*)?\)")
 COMMAND = re.compile(r"\bopoi ([a-z]+)\b")
+SAID = re.compile(r"(?:`|Example usage: |^- )opoi ([a-z]+)\b", re.MULTILINE)
+"""A command as messages, docstrings and the topics' producers and consumers name it."""
 FENCED = re.compile(r"```.*?```", re.DOTALL)
 EXAMPLE = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
@@ -38,6 +40,14 @@ def test_commands_in_code_exist(page: Path) -> None:
     code = re.findall(r"`([^`\n]+)`", page.read_text())
     code += re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
     assert {name for text in code for name in COMMAND.findall(text)} <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("folder", ["agent", "bench", "clients", "examples", "schemas", "sinks", "streams"])
+def test_commands_that_sources_name_exist(folder: str) -> None:
+    files = [path for ending in ("py", "yaml") for path in (ROOT / folder).rglob(f"*.{ending}")]
+    named = {(name, path.name) for path in files for name in SAID.findall(path.read_text())}
+    assert files
+    assert not {(name, path) for name, path in named if name not in COMMANDS}
 
 
 @pytest.mark.parametrize(
