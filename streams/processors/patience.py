@@ -55,8 +55,9 @@ class Patience:
             self._pulse.waiting = ""
 
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
-        """Returns once `condition` holds. Raises `Abandoned`."""
+        """Returns once `condition` holds; says now and then that it waits, and why. Raises `Abandoned`."""
         while not condition():
+            self._say(reason)
             await self._sleep(LOOK_EVERY, reason)
 
     async def _sleep(self, seconds: float, reason: str) -> None:
@@ -66,8 +67,8 @@ class Patience:
                 raise Abandoned(reason)
             await asyncio.sleep(min(LOOK_EVERY, seconds))
 
-    def _say(self, error: str) -> None:
+    def _say(self, reason: str) -> None:
         now = time.monotonic()
         if now - self._said > SAY_EVERY:
             self._said = now
-            log.warning("waiting in place, nothing is lost", stage=self._stage, error=error)
+            log.warning("waiting in place, nothing is lost", stage=self._stage, error=reason)

@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from itertools import count
+from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from schemas.errors import RegistryAway
 from streams.faust_safety.watchdog import Pulse
@@ -95,6 +98,17 @@ def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[Patience], objec
     with pytest.raises(Abandoned):
         asyncio.run(run())
     assert pulse.waiting == ""
+
+
+def test_a_condition_that_does_not_hold_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = count()
+    monkeypatch.setattr(patience, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    looks = iter([False] * 30 + [True])  # each takes three looks at the clock
+    with capture_logs() as said:
+        asyncio.run(Patience("join", Pulse(), never).until_true(lambda: next(looks), "no answer"))
+    assert [(one["event"], one["error"]) for one in said] == [
+        ("waiting in place, nothing is lost", "no answer")
+    ] * 3
 
 
 def test_a_condition_that_holds_is_not_waited_for() -> None:
