@@ -122,6 +122,18 @@ def test_a_decision_over_the_topics_limit_is_told(sink: KafkaSink) -> None:
         sink.send(large)
 
 
+def test_one_byte_decides_whether_a_decision_is_sent(sink: KafkaSink) -> None:
+    seen, large = Seen(sink), decision()
+    large["rationale"] = "x" * 4_000_000
+    sink.send(large)
+    large["rationale"] += "x" * (4_194_304 - len(seen.values[0][0]))
+    sink.send(large)
+    assert len(seen.values[1][0]) == 4_194_304
+    large["rationale"] += "x"
+    with pytest.raises(NotSent, match=r"has 4194305 bytes; agent\.decisions takes 4194304"):
+        sink.send(large)
+
+
 def test_a_decision_that_breaks_the_schema_is_told(sink: KafkaSink) -> None:
     broken = decision()
     broken["rationale"] = 7

@@ -1,12 +1,13 @@
 """Outputs are accounted for and fit their topics."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from bench.faust_pairs import PAIRS, Pair, PlainCodec, specs
 from schemas.records import Disposition, Rejection
-from streams.processors.outputs import BrokenStep, Encoder, check_disposition
+from streams.processors.outputs import OVERHEAD, BrokenStep, Encoder, check_disposition
 from streams.steps.common import DISPOSITIONS, REJECTIONS
 from streams.steps.contract import Coordinates, Output
 
@@ -69,6 +70,21 @@ def test_what_is_too_large_becomes_a_rejection(encoder: Encoder) -> None:
     assert "the Pair for pairs has 50000" in rejection.reason
     assert "allowed are 4194304" in rejection.reason
     assert [(cause.offset, cause.id) for cause in rejection.caused_by] == [(42, "id1")]
+
+
+@pytest.mark.parametrize(("over", "topic"), [(0, PAIRS), (1, REJECTIONS)])
+def test_one_byte_decides_whether_a_record_is_sent(encoder: Encoder, over: int, topic: str) -> None:
+    around = len(encoder.encode([pair(0)], NOW)[0].value)
+    key = len(b"id1")
+    size = 4_194_304 - OVERHEAD - key - around + over
+    first, second = encoder.encode([disposed(), pair(size)], NOW)
+    assert (first.topic, second.topic) == (DISPOSITIONS, topic)
+    if not over:
+        assert key + len(second.value) + OVERHEAD == 4_194_304
+        return
+    assert Disposition.model_validate_json(first.value).reason == "too_large"
+    evidence = json.loads(Rejection.model_validate_json(second.value).evidence_json)
+    assert (evidence["bytes"], evidence["limit"]) == (4_194_304 - OVERHEAD - key + 1, 4_194_304)
 
 
 def test_the_limit_is_the_topic_own(encoder: Encoder) -> None:

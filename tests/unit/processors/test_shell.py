@@ -26,7 +26,7 @@ from streams.faust_safety.watchdog import Pulse
 from streams.processors import shell as shell_module
 from streams.processors.breaker import Breaker
 from streams.processors.marks import Deaths, Mark, read_mark
-from streams.processors.outputs import Encoder
+from streams.processors.outputs import OVERHEAD, Encoder
 from streams.processors.shell import Parts, Shell
 from streams.processors.stages import Clock, Keyed
 from streams.steps.common import DISPOSITIONS
@@ -335,6 +335,21 @@ def test_a_state_that_outgrows_its_topic_buries_the_record_and_keeps_the_state(t
     ]
     assert PairState.model_validate_json(scene.table[b"id1"]).right is None
     assert scene.sent(PAIRS) == []
+
+
+@pytest.mark.parametrize(("over", "reason"), [(0, "paired"), (1, "state_too_large")])
+def test_one_byte_decides_whether_a_state_is_kept(tmp_path: Path, over: int, reason: str) -> None:
+    class Hoarder(PairStep):
+        def on_event(self, state: PairState | None, event: Event) -> Transition[PairState]:
+            done = super().on_event(state, event)
+            assert done.state is not None
+            size = 4_194_304 - OVERHEAD - len(b"id1") - len(done.state.model_dump_json()) + over
+            return Transition(done.state.model_copy(update={"text": "x" * size}), done.outputs)
+
+    scene = Scene(tmp_path, step=Hoarder(STAGE))
+    scene.half(LEFT, "id1", 1)
+    assert [one[-1] for one in scene.outcomes()] == [reason]
+    assert [len(value) for value in scene.table.values()] == [4_194_304 - OVERHEAD - len(b"id1")] * (not over)
 
 
 def test_a_registry_that_is_away_gives_up_the_event_at_a_stop(
