@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -44,8 +44,10 @@ def demo(
     else:
         _print(result)
     if not result["complete"]:
+        missing = "; ".join(result["missing"]) or "the figures did not come to rest"
         raise UserError(
-            "something has not arrived: see the stages above, `opoi sql pending` and `opoi doctor`",
+            f"not everything arrived within {timeout:g} s: {missing}; "
+            "see `opoi sql pending` and `opoi doctor`",
             exit_code=LOST,
         )
 
@@ -64,7 +66,7 @@ def _one_line_errors() -> Iterator[None]:
         raise UserError(f"the demo cannot go on: {error}; see `opoi status`", exit_code=LOST) from error
 
 
-def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, object]:
+def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, Any]:
     from agent.local.production import Production
     from agent.model import GeminiModel
     from schemas.registry import make_codec
@@ -82,7 +84,7 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
         text = f"{len(sent.decisions)}/{decisions} decisions, {len(sent.verdicts)} verdicts"
         if standing is not None:
             answered = [f"{one.stage} {one.inputs - one.unanswered}/{one.inputs}" for one in standing.stages]
-            rest = f"under way {standing.working}, not landed {standing.behind}"
+            rest = f"under way {standing.working}, not landed {standing.not_landed}"
             text = " | ".join([text, *answered, rest])
         shown.working(text)
         if time.monotonic() - last > LINE_EVERY_SECONDS:
@@ -109,9 +111,10 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
         "verdicts": len(sent.verdicts),
         "poison": sent.poison,
         "seed": seed,
-        "complete": complete and all(one.adds_up for one in standing.stages),
+        "complete": complete,
+        "missing": standing.missing(sent),
         "stages": [dataclasses.asdict(one) for one in standing.stages],
-        "not_landed": standing.behind,
+        "not_landed": standing.not_landed,
         "under_way": standing.working,
         "funnel": story.funnel(server),
         "example": dataclasses.asdict(found) if found else None,
@@ -122,7 +125,7 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
     }
 
 
-def _print(result: dict[str, object]) -> None:
+def _print(result: dict[str, Any]) -> None:
     typer.echo(result["text"])
     typer.echo("")
     typer.echo(

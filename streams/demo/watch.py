@@ -5,24 +5,46 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException
 
+from schemas.errors import BrokerAway
 from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.named_queries import named_query
-from sinks.tables import tables
 from streams.demo.feed import Sent
-from streams.kafka_clients import LogOffsets, make_admin
+from streams.demo.landing import Landing
 from streams.settings import Settings
 
-# what an input may wait for without anything being under way
+# what an input may wait for without anything being under way; a verdict of this run always has its
+# decision and must have its review, one of another feed may wait for a decision that never comes
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")
 STAGES = ("join", "trigger", "replay", "sanitize")
 POLL_SECONDS = 1.0
-BROKER_SECONDS = 10.0
 STABLE_POLLS = 2
 
 _WORKING = """
 SELECT count() FROM dispositions WHERE outcome = 'pending' AND reason NOT IN {resting:Array(String)}
+"""
+# a verdict that is taken back before its decision comes is never reviewed
+_UNREVIEWED = """
+WITH reviewed AS
+(
+    SELECT assumeNotNull(verdict_id) AS verdict, assumeNotNull(revision) AS revision
+    FROM reviews
+    WHERE decision_id IN {decisions:Array(String)} AND verdict_id IS NOT NULL AND revision IS NOT NULL
+)
+SELECT decision
+FROM
+(
+    SELECT
+        verdict_id AS verdict, any(decision_id) AS decision,
+        max(revision) AS last, argMax(kind, revision) AS said
+    FROM expert_verdicts
+    WHERE verdict_id IN {verdicts:Array(String)}
+    GROUP BY verdict_id
+)
+WHERE (verdict, last) NOT IN (SELECT verdict, revision FROM reviewed)
+    AND (said != 'retract' OR verdict IN (SELECT verdict FROM reviewed))
+ORDER BY decision
 """
 
 
@@ -47,13 +69,48 @@ class StageCount:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One look at the flow. `working`: inputs under way; `behind`: records not in ClickHouse yet."""
+    """One look at the flow."""
 
     stages: tuple[StageCount, ...]
     working: int
-    behind: int
+    """Inputs under way."""
+    behind: Mapping[str, int] | None
+    """Records without a row in ClickHouse, by `topic[partition]`; None: the broker does not answer."""
     arrived: tuple[int, int]
     """Decisions and verdicts of this run that stand in ClickHouse."""
+    unreviewed: tuple[str, ...] = ()
+    """Decisions of this run whose last verdict has no review."""
+
+    @property
+    def not_landed(self) -> int | None:
+        """Records without a row in ClickHouse; None: the broker does not answer."""
+        return None if self.behind is None else sum(self.behind.values())
+
+    def missing(self, sent: Sent) -> list[str]:
+        """What is not there yet of all that must be, for people; empty: nothing is under way or lost."""
+        wanted = (len(sent.decisions), len(set(sent.verdicts)))
+        found = [
+            f"{there} of {given} {name} have a row"
+            for name, there, given in zip(("decisions", "verdicts"), self.arrived, wanted, strict=True)
+            if there != given
+        ]
+        if self.unreviewed:
+            found.append(f"{len(self.unreviewed)} verdicts have no review, the first on {self.unreviewed[0]}")
+        found += [
+            f"{one.unanswered} inputs of {one.stage} have no disposition"
+            if one.unanswered
+            else f"{one.stage} has {one.inputs} inputs and {sum(one.outcomes.values())} outcomes"
+            for one in self.stages
+            if not one.adds_up
+        ]
+        if self.working:
+            found.append(f"{self.working} inputs wait for their closing outcome")
+        if self.behind is None:
+            found.append("the broker does not say what it holds")
+        elif self.behind:
+            places = ", ".join(f"{records} of {place}" for place, records in self.behind.items())
+            found.append(f"records have no row in ClickHouse: {places}")
+        return found
 
 
 def rows_of(server: ClickHouse, name: str, **given: str) -> list[dict[str, Any]]:
@@ -67,10 +124,8 @@ class Watch:
     """Looks at one run of the demo."""
 
     def __init__(self, settings: Settings) -> None:
-        self._settings = settings
         self._server = ClickHouse(settings.clickhouse)
-        self._admin = make_admin(settings.kafka)
-        self._log_offsets = LogOffsets(settings.kafka)
+        self._landing = Landing(settings.kafka, self._server)
 
     def look(self, sent: Sent) -> Standing:
         """Where everything stands now. Raises ClickHouseAway."""
@@ -87,12 +142,13 @@ class Watch:
             " WHERE verdict_id IN {verdicts:Array(String)}",
             **ids,
         )
-        return Standing(stages, working, self._behind(), (decisions, verdicts))
+        unreviewed = tuple(decision for (decision,) in self._rows(_UNREVIEWED, **ids))
+        return Standing(stages, working, self._behind(), (decisions, verdicts), unreviewed)
 
     def until_done(
         self, sent: Sent, timeout: float, told: Callable[[Standing], None]
     ) -> tuple[Standing, bool]:
-        """Looks until nothing is under way any more, or `timeout` seconds have passed.
+        """Looks until nothing is missing any more, or `timeout` seconds have passed.
 
         Raises ClickHouseAway where it is away at the end of them.
         """
@@ -108,9 +164,7 @@ class Watch:
                 time.sleep(POLL_SECONDS)
                 continue
             told(now)
-            whole = now.arrived == (len(sent.decisions), len(set(sent.verdicts)))
-            quiet = not now.working and not now.behind and not any(one.unanswered for one in now.stages)
-            stable = stable + 1 if whole and quiet and now == before else 0
+            stable = stable + 1 if now == before and not now.missing(sent) else 0
             if stable >= STABLE_POLLS:
                 return now, True
             if time.monotonic() > give_up:
@@ -134,38 +188,8 @@ class Watch:
     def _rows(self, sql: str, **parameters: object) -> list[Any]:
         return list(self._server.query(sql, parameters).result_rows)
 
-    def _behind(self) -> int:
-        """Records on the sunk topics that ClickHouse has no row of."""
-        landed: dict[tuple[str, int], int] = {}
-        for name, partition, after in self._rows(_landed()):
-            landed[name, partition] = after
-        physical = {self._settings.kafka.physical(name): name for name in tables()}
+    def _behind(self) -> dict[str, int] | None:
         try:
-            found = self._log_offsets.ends(self._partitions(physical))
-            ends = {(one.topic, one.partition): end for one, end in found.items()}
-        except KafkaException:
-            return 1
-        return sum(
-            max(0, end - landed.get((physical[topic], partition), 0))
-            for (topic, partition), end in ends.items()
-        )
-
-    def _partitions(self, physical: dict[str, str]) -> list[TopicPartition]:
-        described = self._admin.list_topics(timeout=BROKER_SECONDS).topics
-        return [
-            TopicPartition(name, partition)
-            for name in physical
-            if name in described
-            for partition in described[name].partitions
-        ]
-
-
-def _landed() -> str:
-    """The query for where each partition's rows end; what the sink could not read ends there too."""
-    places = [
-        f"SELECT toString(_topic) AS topic, _partition AS partition, _offset AS offset FROM {table.name}"
-        for table in tables().values()
-    ]
-    places.append("SELECT toString(topic), partition, offset FROM dead_letters_raw WHERE stage = 'sink'")
-    union = " UNION ALL ".join(places)
-    return f"SELECT topic, partition, max(offset) + 1 FROM ({union}) GROUP BY topic, partition"
+            return self._landing.without_row()
+        except (KafkaException, BrokerAway):
+            return None
