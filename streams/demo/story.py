@@ -97,8 +97,8 @@ def stage_table(standing: Standing) -> str:
 def funnel_table(rows: list[dict[str, Any]]) -> str:
     """The funnel for people."""
     return table(
-        ("item", "arm", "kind", "records"),
-        [(row["item"], row["arm"], row["kind"], row["records"]) for row in rows],
+        ("item", "arm", "kind", "verdict", "records"),
+        [(row["item"], row["arm"], row["kind"], row["verdict"], row["records"]) for row in rows],
     )
 
 

@@ -65,13 +65,36 @@ STORY: list[tuple[str, int, dict[str, Any]]] = [
             ),
         },
     ),
-    ("opoi.training-examples", 0, {"decision_id": "d1", "arm": "opoi", "state": "live", "split": "train"}),
+    (
+        "opoi.training-examples",
+        0,
+        {
+            "decision_id": "d1",
+            "verdict_id": "v1",
+            "revision": 2,
+            "arm": "opoi",
+            "state": "live",
+            "source": "hinted",
+            "split": "train",
+        },
+    ),
     (
         "opoi.rejections",
         0,
         {"decision_id": "d2", "stage": "join", "gate": "id", "reason_code": "id_conflict"},
     ),
-    ("opoi.rejections", 1, {"decision_id": "d2", "stage": "join", "gate": "late", "reason_code": "too_late"}),
+    (
+        "opoi.rejections",
+        1,
+        {
+            "decision_id": "d2",
+            "verdict_id": "v1",
+            "revision": 1,
+            "stage": "join",
+            "gate": "late",
+            "reason_code": "too_late",
+        },
+    ),
 ]
 DISPOSITIONS = [
     ("join", "agent.decisions", 0, "pending"),
@@ -136,19 +159,20 @@ def test_a_query_gives_the_columns_that_it_documents(store: ClickHouse, name: st
 
 
 def test_funnel_counts_each_thing_once(store: ClickHouse) -> None:
-    counted = {(row["item"], row["arm"], row["kind"]): row["records"] for row in ask(store, "funnel")}
+    names = ("item", "arm", "kind", "verdict")
+    counted = {tuple(row[name] for name in names): row["records"] for row in ask(store, "funnel")}
     assert counted == {
-        ("decisions", "", ""): 3,
-        ("verdicts", "", "correct"): 1,
-        ("reviews", "", "joined"): 1,
-        ("replay requests", "opoi", ""): 1,
-        ("traces", "opoi", "completed"): 1,
-        ("cases", "", "complete"): 1,
-        ("live training examples", "opoi", "train"): 1,
-        ("rejections", "arm é", "join: id/id_conflict"): 1,
-        ("rejections", "arm é", "join: late/too_late"): 1,
-        ("dead letters", "", "join: truncated"): 1,
-        ("dead letters", "", "sink: truncated"): 1,
+        ("decisions", "", "", ""): 3,
+        ("verdicts", "", "correct", ""): 1,
+        ("reviews", "", "joined", ""): 1,
+        ("replay requests", "opoi", "", ""): 1,
+        ("traces", "opoi", "completed", ""): 1,
+        ("cases", "", "complete", ""): 1,
+        ("live training examples", "opoi", "hinted: train", "correct"): 1,
+        ("rejections", "arm é", "join: id/id_conflict", ""): 1,
+        ("rejections", "arm é", "join: late/too_late", "approve"): 1,
+        ("dead letters", "", "join: truncated", ""): 1,
+        ("dead letters", "", "sink: truncated", ""): 1,
     }
     assert ask(store, "funnel", agent="nobody") == []
 
@@ -253,7 +277,14 @@ class TestCommand:
 
     def test_json(self) -> None:
         rows = json.loads(self.run("funnel", "--json", "--param", "days=1").stdout)
-        assert rows[0] == {"step": 1, "item": "decisions", "arm": "", "kind": "", "records": 3}
+        assert rows[0] == {
+            "step": 1,
+            "item": "decisions",
+            "arm": "",
+            "kind": "",
+            "verdict": "",
+            "records": 3,
+        }
 
     def test_csv(self) -> None:
         rows = list(csv.DictReader(io.StringIO(self.run("pending", "--csv").stdout)))
