@@ -2,14 +2,14 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from streams.cli.errors import UserError
-from streams.cli.output import AsJson, echo_json
+from streams.cli.output import AsJson, echo_json, own_command
 from streams.local import stack
 from streams.local.home import Home
 from streams.local.progress import Progress, progress
@@ -54,15 +54,17 @@ def demo(
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What can go away while the demo runs, as one line."""
+    """What can go away or refuse while the demo runs, as one line."""
     from agent.local.production import PlatformAway
     from agent.ports import ModelError
-    from sinks.clickhouse import ClickHouseAway
+    from schemas.errors import SchemaError
+    from sinks.clickhouse import ClickHouseAway, StatementRefused
     from streams.kafka_clients import DeliveryFailed
 
+    expected = (PlatformAway, ModelError, SchemaError, ClickHouseAway, StatementRefused, DeliveryFailed)
     try:
         yield
-    except (PlatformAway, ModelError, ClickHouseAway, DeliveryFailed) as error:
+    except expected as error:
         raise UserError(f"the demo cannot go on: {error}; see `opoi status`", exit_code=LOST) from error
 
 
@@ -131,9 +133,17 @@ def _print(result: dict[str, Any]) -> None:
     typer.echo(
         f"{result['decisions']} decisions and {result['verdicts']} verdicts in {result['seconds']} s. "
         "The model and the world are toys: the figures describe nothing else.\n"
-        "The stack goes on running. Next:\n"
-        "  opoi sql funnel          the funnel again\n"
-        "  opoi sql rejections      what was refused, and why\n"
-        "  opoi status              what runs, where, and what it uses\n"
-        "  opoi down                stop; data stays"
+        "The stack goes on running. Next:"
     )
+    for command, about in _next_commands(result["example"]):
+        typer.echo(f"  {command}  # {about}")
+
+
+def _next_commands(example: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:
+    opoi = own_command()
+    yield f"{opoi} sql funnel", "the funnel again"
+    yield f"{opoi} sql rejections", "what was refused, and why"
+    if example is not None and example["replay_id"] is not None:
+        yield f"{opoi} replay show {example['replay_id']}", "the replay behind the decision above"
+    yield f"{opoi} status", "what runs, where, and what it uses"
+    yield f"{opoi} down", "stop; data stays"

@@ -3,9 +3,13 @@
 import base64
 import dataclasses
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -40,6 +44,20 @@ def echo_json(found: Any) -> None:
 def echo_line(line: str) -> None:
     """Print one line of progress to stderr."""
     typer.echo(line, err=True)
+
+
+def own_command() -> str:
+    """This command as it can be typed here: `opoi` where PATH leads to this one, else its path."""
+    script = Path(sys.executable).with_name("opoi")
+    if not script.exists():
+        return f"{shlex.quote(sys.executable)} -m streams.cli.main"
+    found = shutil.which("opoi")
+    if found is not None and script.samefile(found):
+        return "opoi"
+    here = Path.cwd()
+    # a bare name would be looked for on PATH again
+    below = here in script.parent.parents
+    return shlex.quote(str(script.relative_to(here) if below else script))
 
 
 @contextmanager

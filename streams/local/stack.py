@@ -82,17 +82,29 @@ def reset(home: Home, progress: Progress) -> None:
 
 
 def set_up(settings: Settings, progress: Progress) -> None:
-    """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing."""
+    """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing.
+
+    Raises `UserError` where broker, registry or ClickHouse is away or refuses.
+    """
     from schemas.errors import SchemaError
     from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
     from sinks.migrate import MigrationRefused
+    from streams.kafka_clients import DeliveryFailed
 
+    expected = (
+        SchemaError,
+        BatchRefused,
+        ClickHouseAway,
+        StatementRefused,
+        MigrationRefused,
+        DeliveryFailed,
+    )
     for title, step in set_up_steps(settings, progress.working):
         progress.working(title)
         begun = time.monotonic()
         try:
             step()
-        except (SchemaError, BatchRefused, ClickHouseAway, StatementRefused, MigrationRefused) as error:
+        except expected as error:
             raise UserError(f"{title}: {error}", exit_code=1) from error
         progress.line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
 
