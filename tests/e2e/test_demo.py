@@ -10,14 +10,19 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from schemas.record import Record
+from schemas.records import AgentDecision, ExpertVerdict, ReplayRequest
+from schemas.registry import make_codec
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
-from streams.kafka_clients import make_admin
+from streams.demo.feed import POISON
+from streams.kafka_clients import make_admin, make_consumer
 from streams.local.home import Home
 from streams.local.supervise import Supervisor
 from streams.settings import Settings, load_settings
@@ -26,6 +31,9 @@ from tests.running_stack import environment, free_base
 pytestmark = [pytest.mark.stack, pytest.mark.faults, pytest.mark.timeout(900)]
 
 DECISIONS = 40
+AnyRecord = TypeVar("AnyRecord", bound=Record)
+Log = dict[str, dict[tuple[int, int], bytes | None]]
+"""Values by partition and offset, by topic."""
 WORKERS = ("join", "trigger", "replay", "sanitize", "sink", "ticker")
 
 
@@ -84,6 +92,7 @@ def result(folder: Path) -> dict[str, Any]:
         for name in (*WORKERS, "kafka"):
             time.sleep(2)
             kill(folder, name)
+        assert running.poll() is None, "the demo ended before the last process was killed"
         out, _ = running.communicate(timeout=600)
     if running.returncode:
         pytest.fail(
@@ -97,6 +106,27 @@ def result(folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def settings(folder: Path) -> Settings:
     return load_settings(folder)
+
+
+@pytest.fixture(scope="module")
+def log(result: dict[str, Any], settings: Settings) -> Log:
+    """Everything that the broker holds of the topics that are landed."""
+    assert result["complete"]
+    names = {settings.kafka.physical(name): name for name in tables()}
+    consumer = make_consumer(settings.kafka, "what-the-broker-holds")
+    described = consumer.list_topics(timeout=30).topics
+    places = [TopicPartition(name, one, 0) for name in names for one in described[name].partitions]
+    ends = [consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
+    consumer.assign(places)
+    found: Log = {name: {} for name in tables()}
+    until = time.monotonic() + 60
+    while any(max(at.offset, 0) < end for at, end in zip(consumer.position(places), ends, strict=True)):
+        assert time.monotonic() < until, "the broker's log was not read to its end"
+        for message in consumer.consume(500, 0.2):
+            assert message.error() is None, message.error()
+            found[names[message.topic()]][message.partition(), message.offset()] = message.value()
+    consumer.close()
+    return found
 
 
 def count(settings: Settings, sql: str) -> int:
@@ -113,29 +143,74 @@ def test_everything_is_accounted_for(result: dict[str, Any]) -> None:
         assert sum(stage["outcomes"].values()) == stage["inputs"], stage
 
 
-def test_every_way_through_was_taken(result: dict[str, Any], settings: Settings) -> None:
-    rows = "SELECT count() FROM training_examples WHERE arm = 'opoi' AND source "
-    assert count(settings, rows + "= 'own_trace'") > 0, "approved"
-    assert count(settings, rows + "IN ('unhinted', 'hinted')") > 0, "corrected, replayed"
-    corrected = "SELECT count() FROM rejections WHERE stage = 'sanitize' AND arm = 'opoi'"
-    assert count(settings, corrected) > 0, "corrected, refused"
-    dead = "SELECT count() FROM dead_letters WHERE stage = 'join' AND error_type = 'not_framed'"
-    assert count(settings, dead) == result["poison"] > 0
-
-
-def test_nothing_is_doubled(result: dict[str, Any], settings: Settings) -> None:
-    for name in tables():
-        table = tables()[name].name
-        doubled = count(
-            settings,
-            f"SELECT count() - uniqExact(_topic_id, _partition, _offset) FROM {table} FINAL",
+def test_every_way_through_was_taken(result: dict[str, Any]) -> None:
+    def records(item: str, kind: str, verdict: str = "", arm: str = "opoi") -> int:
+        """What the demo's own funnel counts; `kind` is how it begins."""
+        return sum(
+            row["records"]
+            for row in result["funnel"]
+            if (row["item"], row["arm"], row["verdict"]) == (item, arm, verdict)
+            and row["kind"].startswith(kind)
         )
-        assert doubled == 0, table
-    sent = ("agent_decisions", "decision_id"), ("traces", "replay_id")
-    for view, identity in sent:
-        assert count(settings, f"SELECT count() - uniqExact({identity}) FROM {view}") == 0
-    assert count(settings, "SELECT count() - uniqExact(decision_id, arm) FROM training_examples") == 0
-    assert count(settings, "SELECT count() FROM agent_decisions") == result["decisions"]
+
+    examples = "live training examples"
+    assert records(examples, "own_trace: ", "approve") > 0, result["funnel"]
+    replayed = [records(examples, source, "correct") for source in ("unhinted: ", "hinted: ")]
+    assert sum(replayed) > 0, result["funnel"]
+    assert records("rejections", "sanitize: ", "correct") > 0, result["funnel"]
+    assert records("dead letters", "join: not_framed", arm="") == result["poison"] > 0
+
+
+def test_every_record_of_the_broker_is_one_row(log: Log, settings: Settings) -> None:
+    server = ClickHouse(settings.clickhouse)
+    for name, table in tables().items():
+        rows = server.query(f"SELECT _partition, _offset FROM {table.name} FINAL").result_rows
+        unread = server.query(
+            "SELECT partition, offset FROM dead_letters WHERE stage = 'sink' AND topic = {topic:String}",
+            {"topic": name},
+        ).result_rows
+        assert sorted([*rows, *unread]) == sorted(log[name]), name
+
+
+def test_nothing_is_doubled(result: dict[str, Any], log: Log, settings: Settings) -> None:
+    codec = make_codec(settings)
+
+    def sent(topic: str, kind: type[AnyRecord]) -> list[AnyRecord]:
+        values = [value for value in log[topic].values() if value != POISON]
+        found = [codec.decode(topic, value) for value in values]
+        return [record for record in found if isinstance(record, kind)]
+
+    def rows(columns: str, view: str) -> list[Any]:
+        server = ClickHouse(settings.clickhouse)
+        return sorted(server.query(f"SELECT {columns} FROM {view}").result_rows)
+
+    decisions = sorted((one.decision_id,) for one in sent("agent.decisions", AgentDecision))
+    assert len(decisions) == len(set(decisions)) == result["decisions"]
+    assert rows("decision_id", "agent_decisions") == decisions
+    verdicts = sorted((one.verdict_id, one.revision) for one in sent("expert.verdicts", ExpertVerdict))
+    assert len(verdicts) == len(set(verdicts)) == result["verdicts"]
+    assert rows("verdict_id, revision", "expert_verdicts") == verdicts
+    # the expert's last word on each decision, where it stands
+    last = {
+        one.verdict_id: one
+        for one in sorted(sent("expert.verdicts", ExpertVerdict), key=lambda one: one.revision)
+    }
+    standing = {(one.verdict_id, one.revision) for one in last.values() if one.kind != "retract"}
+    for view in ("reviews", "cases"):
+        found = rows("verdict_id, revision", view)
+        assert len(found) == len(set(found)), view
+        assert standing <= set(found) <= set(verdicts), view
+    requests = sent("opoi.replay-requests", ReplayRequest)
+    asked = {(one.replay_id,) for one in requests}
+    assert rows("replay_id", "replay_requests") == sorted(asked)
+    run = rows("replay_id", "traces")
+    assert len(run) == len(set(run))
+    # a newer verdict calls off what was asked for the one before
+    needed = {(one.replay_id,) for one in requests if (one.verdict_id, one.revision) in standing}
+    assert needed <= set(run) <= asked
+    examples = rows("decision_id, arm, verdict_id, revision", "training_examples")
+    assert len(examples) == len({(decision, arm) for decision, arm, _, _ in examples})
+    assert {(verdict, number) for _, _, verdict, number in examples} <= standing
 
 
 def test_no_row_carries_an_oracle(result: dict[str, Any], settings: Settings) -> None:
