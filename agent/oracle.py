@@ -54,6 +54,18 @@ def render(
     return "\n".join((f"[note {nonce}]", *lines, f"[end of note {nonce}]"))
 
 
+def nonce_of(oracle: str) -> str | None:
+    """The nonce that delimits a rendered oracle; None where nothing does."""
+    found = re.match(r"\[note (\S+)\]\n", oracle)
+    return found[1] if found else None
+
+
+def lines_of(oracle: str) -> tuple[str, ...]:
+    """What an oracle says, line by line, without what delimits it."""
+    lines = oracle.splitlines()
+    return tuple(lines[1:-1] if nonce_of(oracle) else lines)
+
+
 def renderer(spec: AgentSpec, secret: bytes) -> Callable[[ExpertVerdict, int, str], str]:
     """`render` for one agent: verdict, strength and replay_id to the text. It raises NoOracle."""
     return lambda verdict, strength, replay_id: render(spec, verdict, strength, nonce(secret, replay_id))

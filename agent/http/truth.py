@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from agent.decision import Decision, InvalidDecision
 from agent.guards import check_decision
 from agent.http.contract import OraclePart, RunRequest, RunTrace
+from agent.http.oracle_search import repeated_oracle
 from agent.http.tools_endpoint import Exchange
 from agent.spec import AgentSpec
 from schemas.identity import canonical, canonical_json, json_object
@@ -57,8 +58,8 @@ def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], 
             f"asked for decision {request.decision.decision_id!r}, got run {trace.run_id!r} "
             f"of decision {trace.decision_id!r}",
         )
-    question = _checked_question(request, trace)
-    ledger = _Ledger(list(exchanges), spec, {run.name for run in trace.sub_agent_runs})
+    question = _checked_question(request, trace, exchanges)
+    ledger = _Ledger(list(exchanges), spec, _that_ran(trace.sub_agent_runs))
     turns = (question, *ledger.answered(trace.turns)[1:])
     runs = tuple(run.model_copy(update={"turns": ledger.answered(run.turns)}) for run in trace.sub_agent_runs)
     ledger.check_all_told()
@@ -81,21 +82,20 @@ def with_oracle_part(question: Turn, oracle: OraclePart | None) -> Turn:
     return question.model_copy(update={"parts": parts})
 
 
-def _checked_question(request: RunRequest, trace: RunTrace) -> Turn:
+def _that_ran(runs: Sequence[SubAgentRun]) -> set[str]:
+    """The sub-agents of which a model has said something."""
+    return {run.name for run in runs if any(turn.role == "model" for turn in run.turns)}
+
+
+def _checked_question(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange]) -> Turn:
     """The first turn: the question with the oracle where asked for; the oracle is nowhere else."""
     if not trace.turns:
         raise Breach("no_turns", "the trace has no turns")
     others = [*trace.turns[1:], *(turn for run in trace.sub_agent_runs for turn in run.turns)]
     if any(part.is_oracle for turn in others for part in turn.parts):
         raise Breach("oracle_misplaced", "a part after the first turn is marked as the oracle")
-    if request.oracle is not None and any(
-        request.oracle.text in text
-        for turn in others
-        for part in turn.parts
-        for text in (part.text, part.arguments_json, part.response_json, part.error)
-        if text
-    ):
-        raise Breach("oracle_misplaced", "the oracle's text stands in a later turn too")
+    if repeated := repeated_oracle(request, others, exchanges):
+        raise Breach("oracle_misplaced", f"{repeated} stands in a later turn too")
     wanted = with_oracle_part(request.decision.question, request.oracle)
     if _seen(trace.turns[0]) == _seen(wanted):
         return wanted
@@ -154,20 +154,20 @@ class _Ledger:
     def _true(self, call: Part, claimed: Part) -> Part:
         seen = self._taken(call)
         if seen is None:
+            own = claimed.model_copy(update=_UNSEEN | {"effect": self._spec.effect(call.tool or "")})
             # an error that the agent made up itself told its model nothing of the world
-            own_error = claimed.response_json is None and claimed.error is not None
-            if own_error:
-                return claimed.model_copy(update={"answered_by": "error"})
+            if _is_own_error(claimed):
+                return own.model_copy(update={"answered_by": "error"})
             if self._is_of_sub_agent(call.tool or ""):
                 if not _is_json(claimed.response_json):
                     raise Breach("contract", f"the answer of the sub-agent {call.tool!r} is no JSON")
-                return claimed
+                return own
             raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
         response = seen.response
-        if claimed.response_json is None and claimed.error is not None:
-            return response.model_copy(
-                update={"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
-            )
+        if _is_own_error(claimed) and claimed.error != response.error:
+            # the call was made, but its model was told the agent's own words: no recording has said them
+            told = {"response_json": None, "error": claimed.error, "answered_by": "error", "fetched_at": None}
+            return response.model_copy(update=told | {"call_id": claimed.call_id})
         if not _same_json(claimed.response_json, response.response_json) or (
             (claimed.error or None) != response.error
         ):
@@ -177,10 +177,9 @@ class _Ledger:
         return response.model_copy(update={"call_id": claimed.call_id})
 
     def _is_of_sub_agent(self, tool: str) -> bool:
-        """Whether a sub-agent whose run is in the trace answers the tool, and not a platform."""
+        """Whether the spec has a sub-agent answer the tool, and that one's run is in the trace."""
         known = self._spec.tools.get(tool)
-        name = tool if known is None else getattr(known, "sub_agent", None)
-        return name in self._sub_agents
+        return known is not None and known.sub_agent in self._sub_agents
 
     def _taken(self, call: Part) -> Exchange | None:
         wanted = _request(call)
@@ -190,6 +189,14 @@ class _Ledger:
         if found is not None:
             self._left.remove(found)
         return found
+
+
+# what only opoi can say of an answer
+_UNSEEN = {"answered_by": None, "request_hash": None, "fetched_at": None}
+
+
+def _is_own_error(claimed: Part) -> bool:
+    return claimed.response_json is None and claimed.error is not None
 
 
 # of JSON text that an agent made up: no JSON, numbers that it cannot carry, nested beyond reason

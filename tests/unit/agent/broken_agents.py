@@ -14,9 +14,10 @@ from agent.http.contract import RunRequest, RunStatus, RunTrace
 from agent.http.remote_tools import RemoteToolBox
 from agent.http.service import AgentService
 from agent.media_buyer.definition import media_buyer
+from agent.oracle import lines_of
 from agent.ports import ModelReply, ModelRequest, ToolAnswer
 from schemas.identity import canonical_json
-from schemas.records import Part, Turn
+from schemas.records import Part, SubAgentRun, Turn
 
 
 def raised(budget: int) -> int:
@@ -86,6 +87,23 @@ class OracleRepeated(Broken):
         return trace.model_copy(update={"turns": tuple(turns)})
 
 
+class OracleInArguments(Broken):
+    """Hands the oracle on to a tool, without what delimits it."""
+
+    clause = "oracle"
+
+    def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
+        if asked.oracle is None:
+            return trace
+        first, *others = trace.turns[1].parts
+        passed = json.loads(first.arguments_json or "{}") | {
+            "context": "\n".join(lines_of(asked.oracle.text))
+        }
+        call = first.model_copy(update={"arguments_json": json.dumps(passed)})
+        asking = trace.turns[1].model_copy(update={"parts": (call, *others)})
+        return trace.model_copy(update={"turns": (trace.turns[0], asking, *trace.turns[2:])})
+
+
 class OtherQuestion(Broken):
     """Asks its model something else."""
 
@@ -105,6 +123,23 @@ class OwnAnswers(Broken):
         made = super()._tools(asked)
         made.call = lambda *_: ToolAnswer('{"data": [{"spend": "1.00"}], "daily_budget": "9000"}')  # type: ignore[method-assign]
         return made
+
+
+class InventedSubAgent(Broken):
+    """Has figures of its own from a sub-agent that nobody knows and that never ran."""
+
+    clause = "tools"
+
+    def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
+        if len(trace.turns) < 3:
+            return trace
+        call = Part(kind="function_call", tool="statistician", arguments_json="{}")
+        figures = Part(kind="function_response", tool="statistician", response_json='{"spend": "1.00"}')
+        turns = [*trace.turns]
+        for index, part in ((1, call), (2, figures)):
+            turns[index] = turns[index].model_copy(update={"parts": (*turns[index].parts, part)})
+        run = SubAgentRun(run_id="statistician-1", name="statistician")
+        return trace.model_copy(update={"turns": tuple(turns), "sub_agent_runs": (run,)})
 
 
 class HiddenCall(Broken):
@@ -264,9 +299,9 @@ class NeverEnds(Broken):
 
 
 VARIANTS: tuple[type[Broken], ...] = (
-    OracleFirst, OracleRepeated, OtherQuestion, OwnAnswers, HiddenCall, AlteredAnswer, InventsOnMiss,
-    WritesPastOpoi, OtherWrite, RunsAgain, IgnoresTurns, IgnoresTokens, IgnoresTime, AnotherDecision,
-    AnyVersion, NoCancel, NoUnknownCancel, NeverEnds,
+    OracleFirst, OracleRepeated, OracleInArguments, OtherQuestion, OwnAnswers, InventedSubAgent, HiddenCall,
+    AlteredAnswer, InventsOnMiss, WritesPastOpoi, OtherWrite, RunsAgain, IgnoresTurns, IgnoresTokens,
+    IgnoresTime, AnotherDecision, AnyVersion, NoCancel, NoUnknownCancel, NeverEnds,
 )  # fmt: skip
 """Each breaks one clause."""
 

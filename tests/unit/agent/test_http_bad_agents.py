@@ -89,19 +89,20 @@ class BabblingAnalyst(Broken):
     """A sub-agent answers, and not in JSON."""
 
     def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
-        told: dict[str, Any] = {"tool": "analyst", "call_id": "s"}
+        told: dict[str, Any] = {"tool": "ask_performance_analyst", "call_id": "s"}
         call = Part(kind="function_call", arguments_json="{}", **told)
         answer = Part(kind="function_response", response_json="Well, ...", **told)
         question, *rest = trace.turns
         talk = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(answer,)))
-        run = SubAgentRun(run_id="s1", name="analyst")
+        said = Turn(role="model", parts=(Part(kind="text", text="Well, ..."),))
+        run = SubAgentRun(run_id="s1", name="performance_analyst", turns=(said,))
         return trace.model_copy(update={"turns": (question, *talk, *rest), "sub_agent_runs": (run,)})
 
 
 def test_a_sub_agents_answer_is_json(decision: AgentDecision) -> None:
     with at(BabblingAnalyst()) as url:
         trace = replay_at(url, decision)
-    assert trace.reason == "contract: the answer of the sub-agent 'analyst' is no JSON"
+    assert trace.reason == "contract: the answer of the sub-agent 'ask_performance_analyst' is no JSON"
 
 
 class PaidInYen(Broken):

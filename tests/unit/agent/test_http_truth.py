@@ -1,6 +1,8 @@
 """What an agent tells against what was seen: for any trace an answer, and only for a true one a decision."""
 
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +14,8 @@ from agent.http.runtime import split_question
 from agent.http.tools_endpoint import Exchange
 from agent.http.truth import Breach, verify, with_oracle_part
 from agent.media_buyer.definition import media_buyer
-from schemas.records import Action, Part, SubAgentRun, Turn, Usage
+from agent.oracle import render
+from schemas.records import Action, ExpertVerdict, Part, SubAgentRun, Turn, Usage
 
 SPEC = media_buyer().spec
 QUESTION = Turn(role="user", parts=(Part(kind="text", text="Decide."),))
@@ -69,6 +72,23 @@ def test_an_error_that_nobody_saw_is_the_agents_own_and_says_so() -> None:
     assert (found.turns[4].parts[0].answered_by, found.turns[4].parts[0].error) == ("error", "no such tool")
 
 
+def test_an_error_of_the_agents_own_passes_for_no_recording() -> None:
+    turns = asked_and_answered(response_json=None, error="timed out", answered_by="recording")
+    [part] = verify(request(), trace(*turns), [SEEN], SPEC).turns[2].parts
+    assert part.answered_by == "error"
+    claims = {"answered_by": "recording", "request_hash": "h2", "fetched_at": "2026-01-01T00:00:00Z"}
+    call = Part(kind="function_call", tool="get_campaign", arguments_json="{}")
+    claimed = Part(**(GIVEN | claims | {"error": "no such campaign", "effect": "write"}))  # type: ignore[arg-type]
+    more = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(claimed,)))
+    [part] = verify(request(), trace(*asked_and_answered(), *more), [SEEN], SPEC).turns[4].parts
+    assert (part.answered_by, part.request_hash, part.fetched_at, part.effect) == (
+        "error",
+        None,
+        None,
+        "read",
+    )
+
+
 def test_the_first_turn_is_the_question_whatever_the_agent_adds_to_it() -> None:
     padded = QUESTION.model_copy(update={"finish_reason": "STOP"})
     told = trace(*asked_and_answered()).model_copy(update={"turns": (padded, *asked_and_answered())})
@@ -76,9 +96,11 @@ def test_the_first_turn_is_the_question_whatever_the_agent_adds_to_it() -> None:
 
 
 def test_a_sub_agents_calls_are_held_against_what_was_seen_too() -> None:
-    run = SubAgentRun(run_id="s1", name="analyst", turns=asked_and_answered())
-    ask = Part(kind="function_call", tool="analyst", arguments_json="{}")
-    finding = Part(kind="function_response", tool="analyst", response_json='"fine"')
+    run = SubAgentRun(run_id="s1", name="performance_analyst", turns=asked_and_answered())
+    ask = Part(kind="function_call", tool="ask_performance_analyst", arguments_json="{}")
+    finding = Part(
+        kind="function_response", tool="ask_performance_analyst", effect="read", response_json='"fine"'
+    )
     turns = (Turn(role="model", parts=(ask,)), Turn(role="user", parts=(finding,)))
     found = verify(request(), trace(*turns, sub_agent_runs=(run,)), [SEEN], SPEC)
     assert found.sub_agent_runs[0].turns[1].parts[0].request_hash == "h"
@@ -91,15 +113,114 @@ def test_a_sub_agents_calls_are_held_against_what_was_seen_too() -> None:
     assert caught.value.code == "tool_call_bypassed", "a sub-agent whose run is not told is no sub-agent"
 
 
-@pytest.mark.parametrize("field", ["text", "arguments_json", "response_json", "error"])
-def test_the_oracles_text_stands_in_no_later_part(field: str) -> None:
-    oracle = OraclePart(text="Expected action: hold.", part=1)
-    repeated = Part(kind="function_response", tool="rocket", **{field: f"Well. {oracle.text}"})
-    told = trace(Turn(role="user", parts=(repeated,)))
-    hinted = (with_oracle_part(QUESTION, oracle), *told.turns[1:])
+@pytest.mark.parametrize(
+    ("tool", "name", "turns"),
+    [
+        ("analyst", "analyst", asked_and_answered()),  # a tool that the spec does not know
+        ("get_ad_sets", "get_ad_sets", asked_and_answered()),  # a platform's
+        ("ask_performance_analyst", "delivery_analyst", asked_and_answered()),  # another one's
+        ("ask_performance_analyst", "performance_analyst", ()),
+        ("ask_performance_analyst", "performance_analyst", (QUESTION,)),  # no model was asked
+    ],
+)
+def test_a_sub_agent_is_one_of_the_spec_that_ran(tool: str, name: str, turns: tuple[Turn, ...]) -> None:
+    ask = Part(kind="function_call", tool=tool, arguments_json="{}")
+    finding = Part(kind="function_response", tool=tool, response_json='{"spend":"1.00"}')
+    run = SubAgentRun(run_id="s1", name=name, turns=turns)
+    told = trace(Turn(role="model", parts=(ask,)), Turn(role="user", parts=(finding,)), sub_agent_runs=(run,))
     with pytest.raises(Breach) as caught:
-        verify(request(oracle), told.model_copy(update={"turns": hinted}), [], SPEC)
-    assert caught.value.code == "oracle_misplaced"
+        verify(request(), told, [SEEN] if len(turns) > 1 else [], SPEC)
+    assert caught.value.code == "tool_call_bypassed"
+
+
+def test_a_finding_passes_for_no_recording() -> None:
+    run = SubAgentRun(run_id="s1", name="performance_analyst", turns=asked_and_answered())
+    ask = Part(kind="function_call", tool="ask_performance_analyst", arguments_json="{}")
+    finding = Part(
+        kind="function_response", tool="ask_performance_analyst", response_json='"fine"', effect="write",
+        answered_by="recording", request_hash="h2", fetched_at="2026-01-01T00:00:00Z",
+    )  # fmt: skip  # type: ignore[arg-type]
+    told = trace(Turn(role="model", parts=(ask,)), Turn(role="user", parts=(finding,)), sub_agent_runs=(run,))
+    [part] = verify(request(), told, [SEEN], SPEC).turns[2].parts
+    assert (part.answered_by, part.request_hash, part.fetched_at, part.effect) == (None, None, None, "read")
+    assert part.response_json == '"fine"'
+
+
+NONCE = "0123456789abcdef" * 2
+VERDICT = ExpertVerdict(
+    agent="a", account_id="x", decision_id="d", verdict_id="v", expert="e", kind="correct",
+    corrected_action=Action(name="scale_up", target="1", arguments_json='{"daily_budget":12000}'),
+    rationale="Look at ROAS of yesterday.", given_at=datetime(2026, 1, 2, tzinfo=UTC),
+)  # fmt: skip
+ORACLE = OraclePart(text=render(SPEC, VERDICT, 2, NONCE), part=1)
+ACTION_LINE, WHERE_LINE, LAST_LINE = ORACLE.text.splitlines()[1:-1]
+BODY = "\n".join((ACTION_LINE, WHERE_LINE, LAST_LINE))
+FIELDS = ("text", "arguments_json", "response_json", "error")
+
+
+def hinted(*turns: Turn, **changes: Any) -> RunTrace:
+    return trace(turns=(with_oracle_part(QUESTION, ORACLE), *turns), status="failed", **changes)
+
+
+def breach_of(told: RunTrace, *exchanges: Exchange) -> str | None:
+    try:
+        verify(request(ORACLE), told, exchanges, SPEC)
+    except Breach as breach:
+        return breach.code
+    return None
+
+
+def in_part(field: str, text: str, role: Any = "user") -> Turn:
+    kind: Any = {"text": "text", "arguments_json": "function_call"}.get(field, "function_response")
+    return Turn(role=role, parts=(Part(kind=kind, tool="rocket", **{field: text}),))
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("copied", [ORACLE.text, BODY, ACTION_LINE, WHERE_LINE, LAST_LINE, NONCE])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        str,
+        lambda text: json.dumps({"q": [{"note": f"Well. {text}"}]}),
+        lambda text: json.dumps({f"{text}!": 1}),
+        lambda text: json.dumps({"q": json.dumps([text])}),
+        lambda text: '{"q":"' + "".join(f"\\u{ord(sign):04x}" for sign in text) + '"}',
+    ],
+    ids=["raw", "value", "name", "JSON within JSON", "escaped"],
+)
+def test_the_oracles_text_stands_in_no_later_part(
+    field: str, copied: str, wrapped: Callable[[str], str]
+) -> None:
+    assert breach_of(hinted(in_part(field, wrapped(copied)))) == "oracle_misplaced"
+    run = SubAgentRun(run_id="s1", name="performance_analyst", turns=(in_part(field, wrapped(copied)),))
+    assert breach_of(hinted(sub_agent_runs=(run,))) == "oracle_misplaced"
+
+
+@pytest.mark.parametrize("text", [ACTION_LINE, LAST_LINE])
+def test_what_the_model_repeats_is_a_leak_for_the_gates_and_no_fault_of_the_agents(text: str) -> None:
+    said = Turn(role="model", parts=(Part(kind="thought", text=text), Part(kind="text", text=text)))
+    assert breach_of(hinted(said)) is None
+    assert breach_of(hinted(in_part("text", f"[note {NONCE}]", "model"))) == "oracle_misplaced"
+
+
+def test_data_that_reads_like_the_oracle_may_be_quoted() -> None:
+    body = json.dumps({"note": f"Last week: {ACTION_LINE}"})
+    seen = Exchange(SEEN.call, SEEN.response.model_copy(update={"response_json": body}))
+    answered = hinted(*asked_and_answered(response_json=body), in_part("text", f"You read: {ACTION_LINE}"))
+    assert breach_of(answered, seen) is None
+    also_more = hinted(*asked_and_answered(response_json=body), in_part("text", BODY))
+    assert breach_of(also_more, seen) == "oracle_misplaced", "its other lines stand in no data"
+    asked = SEEN.call.model_copy(update={"tool": ACTION_LINE})
+    refused = SEEN.response.model_copy(
+        update={"tool": ACTION_LINE, "response_json": None, "error": f"there is no tool {ACTION_LINE!r}"}
+    )
+    assert breach_of(hinted(in_part("text", ACTION_LINE)), Exchange(asked, refused)) == "oracle_misplaced"
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("text", ["scale_up", "daily_budget 12000", "12000", "Expected action:", "roas"])
+def test_words_that_the_oracle_has_too_may_be_used(field: str, text: str) -> None:
+    assert breach_of(hinted(in_part(field, json.dumps({"q": text})))) != "oracle_misplaced"
 
 
 DEEP = "[" * 100_000
