@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from agent.ports import ToolAnswer, ToolError, ToolMiss
 from agent.sealed import sealed
 from agent.spec import AgentSpec
-from agent.superset import derive
+from agent.superset import derive, is_same
+from agent.tools.arguments import check_declared
 from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json, json_object, json_value
 from schemas.records import AgentDecision, AnsweredBy, Effect, IntendedWrite, Part, SubAgentRun, Turn
@@ -49,13 +50,26 @@ class Step(Protocol):
 class SameRequest:
     """The recorded answer to the same canonical request."""
 
+    spec: AgentSpec
     recorded: Sequence[Recorded]
     answered_by: AnsweredBy = "recording"
 
+    def holds(self, request_hash: str) -> bool:
+        """Whether the very request was made."""
+        return any(one.request_hash == request_hash for one in self.recorded)
+
     def answer(self, tool: str, arguments: Mapping[str, Any], request_hash: str) -> ToolAnswer | None:
-        """The first recorded answer with this hash; a failure counts only where the tool never answered."""
+        """The first recorded answer with this hash, or to the same days by another name; a failure counts
+        only where the tool never answered."""
         same = [one for one in self.recorded if one.request_hash == request_hash]
-        for one in same:
+        known = self.spec.tools[tool]
+        wanted = known.normalise(arguments)
+        renamed = (
+            one
+            for one in self.recorded
+            if one.tool == tool and is_same(known, wanted, known.normalise(one.arguments), one.day)
+        )
+        for one in (*same, *renamed):
             if one.body is not None:
                 return ToolAnswer(one.body, self.answered_by)
         if same:
@@ -78,7 +92,11 @@ class Superset:
         for one in self.recorded:
             if one.tool != tool or one.body is None:
                 continue
-            found = derive(known, wanted, known.normalise(one.arguments), json.loads(one.body), one.day)
+            try:
+                body = json.loads(one.body)
+            except (ValueError, RecursionError):
+                continue  # another one may hold it
+            found = derive(known, wanted, known.normalise(one.arguments), body, one.day)
             if found is not None:
                 return ToolAnswer(json.dumps(found, ensure_ascii=False), self.answered_by)
         return None
@@ -181,9 +199,9 @@ def as_of_steps(spec: AgentSpec, decision: AgentDecision) -> tuple[Step, ...]:
     """How a replay of `decision` answers reads: recording, superset, snapshot. Raises BrokenRecord."""
     recorded, snapshot = recorded_calls(decision), snapshot_calls(decision)
     return (
-        SameRequest(recorded),
+        SameRequest(spec, recorded),
         Superset(spec, recorded),
-        SameRequest(snapshot, "snapshot"),
+        SameRequest(spec, snapshot, "snapshot"),
         Superset(spec, snapshot, "snapshot"),
     )
 
@@ -214,7 +232,8 @@ class AsOfToolBox:
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         """Answer as of the decision; nothing on the way may open a connection.
 
-        Raises ToolMiss where nothing recorded can answer.
+        What production refuses is refused in its words, but for a request that was really made: it has the
+        answer that it had. Raises ToolError, and ToolMiss where nothing recorded can answer.
         """
         with sealed(f"{tool} in a replay"):
             return self._answer(tool, arguments)
@@ -222,11 +241,18 @@ class AsOfToolBox:
     def _answer(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         known = self.spec.tools[tool]
         if known.simulated is not None:
+            self._check(tool, arguments)
             self._intended.append(IntendedWrite(tool=tool, arguments_json=canonical_json(dict(arguments))))
             return ToolAnswer(canonical_json(dict(known.simulated)), "simulated")
         request_hash = self.request_hash(tool, arguments)
+        if not any(isinstance(step, SameRequest) and step.holds(request_hash) for step in self.steps):
+            self._check(tool, arguments)
         for step in self.steps:
             found = step.answer(tool, arguments, request_hash)
             if found is not None:
                 return found
         raise ToolMiss(f"{tool} has no answer to these arguments for the time of this decision")
+
+    def _check(self, tool: str, arguments: Mapping[str, Any]) -> None:
+        of_sub_agents = (one for own in self.spec.sub_agents.values() for one in own.declarations)
+        check_declared((*self.declarations, *of_sub_agents), tool, arguments)

@@ -38,6 +38,23 @@ def derive(
         return None
 
 
+def is_same(tool: ToolSpec, wanted: Mapping[str, Any], recorded: Mapping[str, Any], today: date) -> bool:
+    """Whether both name the same days, differently, and ask the same else; False for a tool with rows, whose
+    answers are derived. `today` as for `derive`."""
+    if tool.rows is not None or tool.dates is None:
+        return False
+    try:
+        one, other = (_resolved(tool.dates, arguments, today) for arguments in (wanted, recorded))
+    except Incomputable:
+        return False
+    return one == other
+
+
+def _resolved(dates: Presets, arguments: Mapping[str, Any], today: date) -> object:
+    named = {dates.argument, dates.range, dates.increment}
+    return _days(dates, arguments, today), _is_daily(dates, arguments), _without(arguments, named)
+
+
 def _rows(
     rows: Rows,
     dates: Presets,
@@ -137,7 +154,7 @@ def _told_apart_by(rows: Rows, wanted: Mapping[str, Any], recorded: Mapping[str,
     return (*rows.keys, *([rows.levels[str(asked)]] if asked in rows.levels else ()))
 
 
-def _without(row: Row, names: Iterable[str]) -> Row:
+def _without(row: Row, names: Iterable[str | None]) -> Row:
     return {name: value for name, value in row.items() if name not in names}
 
 

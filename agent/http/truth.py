@@ -166,8 +166,10 @@ class _Ledger:
         response = seen.response
         if _is_own_error(claimed) and claimed.error != response.error:
             # the call was made, but its model was told the agent's own words: no recording has said them
-            told = {"response_json": None, "error": claimed.error, "answered_by": "error", "fetched_at": None}
-            return response.model_copy(update=told | {"call_id": claimed.call_id})
+            told = {"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
+            if response.effect != "write":  # what was written stays so, whatever its model was told
+                told |= {"answered_by": "error", "fetched_at": None}
+            return response.model_copy(update=told)
         if not _same_json(claimed.response_json, response.response_json) or (
             (claimed.error or None) != response.error
         ):

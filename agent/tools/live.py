@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from agent.ports import ToolAnswer, ToolError
 from agent.spec import AgentSpec
+from agent.tools.arguments import checked
 from schemas.identity import request_hash
 from schemas.records import Effect, IntendedWrite
 
@@ -61,10 +62,6 @@ class LiveToolBox:
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
         """Answer from the live platform. Raises ToolError."""
-        try:
-            checked = self.tools[tool].arguments.model_validate(dict(arguments))
-        except ValidationError as error:
-            faults = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
-            raise ToolError(f"{tool} cannot be called like this: {faults}") from error
-        answer = self.tools[tool].function(checked)
+        known = self.tools[tool]
+        answer = known.function(checked(tool, known.arguments, arguments))
         return ToolAnswer(json.dumps(answer, ensure_ascii=False), "live", self.now())

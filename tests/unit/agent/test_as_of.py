@@ -2,20 +2,25 @@
 
 import json
 import socket
+from dataclasses import replace
 from datetime import date
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.as_of import AsOfToolBox, as_of_steps, recorded_calls
+from agent.as_of import AsOfToolBox, Recorded, SameRequest, Superset, as_of_steps, recorded_calls
 from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says, text
 from agent.media_buyer.definition import media_buyer
+from agent.media_buyer.tools import live_tools
 from agent.ports import GenerationConfig, ToolError, ToolMiss
 from agent.recorder import Setting, record, take_snapshot
 from agent.run import AgentDefinition, Limits
 from agent.runtime import Runtime
+from agent.settings import AdsSettings
+from agent.spec import AgentSpec
 from agent.superset import derive
+from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json
 from schemas.records import IntendedWrite, Turn
 from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, CAMPAIGN_NODE, DECIDED_AT, WEEK, reads
@@ -303,6 +308,12 @@ def test_a_replay_sees_what_was_read_before_the_write_and_nothing_else(steps):
         assert len(kept) == len(before)
 
 
+WRITES = {
+    "set_daily_budget": {"campaign_id": CAMPAIGN, "daily_budget": 1},
+    "set_status": {"campaign_id": CAMPAIGN, "status": "PAUSED"},
+}
+
+
 @pytest.mark.parametrize("tool", [name for name, known in SPEC.tools.items() if known.effect == "write"])
 def test_no_write_tool_reaches_a_socket(decision, monkeypatch, tool):
     def forbidden(*_, **__):
@@ -311,10 +322,122 @@ def test_no_write_tool_reaches_a_socket(decision, monkeypatch, tool):
     monkeypatch.setattr(socket.socket, "connect", forbidden)
     monkeypatch.setattr(socket.socket, "connect_ex", forbidden)
     tools = box(decision)
-    arguments = {"campaign_id": CAMPAIGN, "daily_budget": 1, "anything": "else"}
+    arguments = WRITES[tool]
     answer = tools.call(tool, arguments)
     assert (json.loads(answer.body), answer.answered_by) == ({"success": True}, "simulated")
     assert tools.intended_writes == (IntendedWrite(tool=tool, arguments_json=canonical_json(arguments)),)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "fault"),
+    [
+        ("get_campaign", {}, "campaign_id: Field required"),
+        ("get_campaign", {"campaign_id": CAMPAIGN, "days": 3}, "days: Extra inputs are not permitted"),
+        ("get_campaign", {"campaign_id": 7}, "campaign_id: Input should be a valid string"),
+        ("get_insights", ask(fields=None), "fields: Field required"),
+        ("get_insights", ask(time_increment=7), "time_increment: Input should be 1"),
+        (
+            "get_insights",
+            ask(date_preset=None, time_range={"since": "2026-03-01"}),
+            "time_range.until: Field",
+        ),
+        (
+            "get_insights",
+            ask(action_attribution_windows=["2d"]),
+            "action_attribution_windows.0: Input should",
+        ),
+        ("get_ads", {"campaign_id": CAMPAIGN, "limit": 1}, "limit: Extra inputs"),  # a sub-agent's tool
+        ("set_status", {"campaign_id": CAMPAIGN, "status": "GONE"}, "status: Input should be 'ACTIVE' or"),
+        ("set_daily_budget", {"campaign_id": CAMPAIGN, "daily_budget": "5"}, "daily_budget: Input should be"),
+    ],
+)
+def test_what_production_refuses_a_replay_refuses_in_its_words(decision, tool, arguments, fault):
+    tools = box(decision)
+    with pytest.raises(ToolError) as refused:
+        tools.call(tool, arguments)
+    assert refused.value.answered_by == "error", "it is no miss"
+    assert str(refused.value).startswith(f"{tool} cannot be called like this: {fault}")
+    assert tools.intended_writes == ()
+    nowhere = AdsSettings(graph_url="http://127.0.0.1:1")
+    with live_tools(media_buyer(), nowhere, lambda: DECIDED_AT) as live, pytest.raises(ToolError) as theirs:
+        live.call(tool, arguments)
+    assert str(refused.value) == str(theirs.value)
+
+
+def test_what_was_recorded_is_answered_though_it_could_not_be_asked_today(decision):
+    narrow = [{"name": "get_insights", "parameters": {"type": "object", "properties": {}}}]
+    tools = AsOfToolBox(SPEC, narrow, as_of_steps(SPEC, decision))
+    assert tools.call("get_insights", ASK_WEEK).answered_by == "recording"
+    with pytest.raises(ToolError, match="cannot be called like this"):
+        tools.call("get_insights", ask(date_preset="yesterday"))
+    of_snapshot = AsOfToolBox(SPEC, narrow, [SameRequest(SPEC, recorded_calls(decision), "snapshot")])
+    assert of_snapshot.call("get_insights", ASK_WEEK).answered_by == "snapshot"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        None,
+        {},
+        {"properties": []},
+        {"properties": {"campaign_id": {}}},
+        {"properties": {"campaign_id": {"type": ["string", "null"], "enum": [{}]}}},
+        {"properties": {"campaign_id": {"type": "ID"}}},
+        {"properties": {"campaign_id": {"anyOf": [{"type": "string"}]}}, "required": ["campaign_id"]},
+        {"properties": {"campaign_id": {"type": "string", "minLength": 1}, "_more": {"type": "object"}}},
+        {"properties": {}, "additionalProperties": True},
+    ],
+)
+def test_a_declaration_that_says_less_refuses_less(decision, parameters):
+    declared = [{"name": "get_campaign", "parameters": parameters}]
+    tools = AsOfToolBox(SPEC, declared, as_of_steps(SPEC, decision)[2:])
+    with pytest.raises(ToolMiss):
+        tools.call("get_campaign", {"campaign_id": "another"})
+
+
+def test_a_recorded_body_that_is_no_json_is_passed_over(decision):
+    first, *others = recorded_calls(decision)
+    step = Superset(SPEC, [replace(first, body="[" * 100_000), replace(first, body="<html>"), first, *others])
+    wanted = ask(date_preset="yesterday", time_increment=None)
+    assert json.loads(step.answer("get_insights", wanted, "").body)["data"] == [WEEK["data"][-1]]
+
+
+DATED = AgentSpec.of(
+    {
+        "name": "a",
+        "version": "1",
+        "segment": "s",
+        "actions": {},
+        "tools": {
+            "get_report": {
+                "effect": "read",
+                "dates": {"argument": "preset", "range": "range", "increment": "step",
+                          "days": {"yesterday": [1, 1], "last_3d": [3, 1]}},
+            }
+        },
+    }
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "same"),
+    [
+        ({"range": {"since": "2026-03-07", "until": "2026-03-09"}}, True),
+        ({"preset": "last_3d", "step": "all_days"}, True),
+        ({"preset": "last_3d", "step": 1}, False),
+        ({"preset": "last_3d", "step": "monthly"}, False),
+        ({"range": {"since": "2026-03-08", "until": "2026-03-09"}}, False),
+        ({"preset": "yesterday"}, False),
+        ({"preset": "ever"}, False),
+        ({"preset": "last_3d", "city": "Rome"}, False),
+    ],
+)
+def test_the_same_days_by_another_name_are_the_recording_where_there_are_no_rows(wanted, same):
+    asked = {"preset": "last_3d"}
+    known = Recorded("get_report", asked, canonical_request_hash(DATED, "get_report", asked), '"fine"', TODAY)
+    step = SameRequest(DATED, [known])
+    found = step.answer("get_report", wanted, canonical_request_hash(DATED, "get_report", wanted))
+    assert (found and (found.body, found.answered_by)) == (('"fine"', "recording") if same else None)
 
 
 def test_a_tool_that_the_agent_does_not_declare_does_not_exist(decision):

@@ -72,6 +72,16 @@ def test_an_error_that_nobody_saw_is_the_agents_own_and_says_so() -> None:
     assert (found.turns[4].parts[0].answered_by, found.turns[4].parts[0].error) == ("error", "no such tool")
 
 
+def test_a_write_stays_one_whatever_its_model_was_told() -> None:
+    wrote = {"tool": "set_status", "effect": "write", "answered_by": "live", "response_json": "{}"}
+    seen = Exchange(Part(**ASKED | {"tool": "set_status"}), Part(**GIVEN | wrote))
+    call = seen.call.model_copy(update={"call_id": "c"})
+    told = seen.response.model_copy(update={"response_json": None, "error": "timed out"})
+    turns = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(told,)))
+    [part] = verify(request(), trace(*turns, status="failed"), [seen], SPEC).turns[2].parts
+    assert (part.effect, part.answered_by, part.error) == ("write", "live", "timed out")
+
+
 def test_an_error_of_the_agents_own_passes_for_no_recording() -> None:
     turns = asked_and_answered(response_json=None, error="timed out", answered_by="recording")
     [part] = verify(request(), trace(*turns), [SEEN], SPEC).turns[2].parts
