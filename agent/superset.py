@@ -1,7 +1,7 @@
 """Answers computed from a recorded answer that contains them: fewer fields, fewer days, sums over days.
 
 Pure, and knows no platform: the AgentSpec says which fields add up and which are quotients. What cannot be
-computed exactly (reach, frequency) is not answered.
+computed exactly (reach, frequency over several days) is not answered.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -73,12 +73,12 @@ def _rows(
     wants = _Wanted(rows, names, fields, _windows(rows, wanted, recorded), recorded_fields)
     by_day = _is_daily(dates, wanted)
     if not _is_daily(dates, recorded):
-        if by_day or asked != have:
+        if asked != have or (by_day and asked[0] != asked[1]):
             raise Incomputable
         return [wants.project(row) for row in found]
     inside = [row for row in found if asked[1] <= (today - _date(row, rows)).days <= asked[0]]
-    if by_day:
-        return [wants.project(row) for row in inside]
+    if by_day or asked[0] == asked[1]:
+        return [wants.project(row) for row in inside]  # one day's row is the day, whatever does not add up
     first, last = (today - timedelta(days=days) for days in asked)
     bounds = {rows.date: first.isoformat(), rows.date_end: last.isoformat()}
     groups: dict[tuple[str, ...], list[Row]] = {}

@@ -463,6 +463,7 @@ def test_the_snapshot_answers_every_tool_as_the_platform_did(tools, order):
     campaign, account = order["campaign_id"], order["account_id"]
     ad_set = json.loads(tools.call("get_ad_sets", {"campaign_id": campaign}).body)["data"][0]["id"]
     ratios = ["spend", "clicks", "actions", "ctr", "cpc", "cpm", "purchase_roas", "cost_per_action_type"]
+    worn = ["spend", "impressions", "clicks", "actions", "purchase_roas", "frequency", "ctr"]
     span = {"since": "2026-02-20", "until": "2026-03-01"}
     week = {"date_preset": "last_7d", "fields": ratios}
     calls = [
@@ -473,6 +474,12 @@ def test_the_snapshot_answers_every_tool_as_the_platform_did(tools, order):
         ("get_insights", {"entity_id": ad_set, **week}),
         ("get_insights", {"entity_id": account, "date_preset": "yesterday", "fields": ratios}),
         ("get_insights", {"entity_id": campaign, "date_preset": "last_7d", "fields": ["reach", "frequency"]}),
+        ("get_insights", {"entity_id": campaign, "level": "ad", "date_preset": "last_7d", "fields": worn}),
+        ("get_insights", {"entity_id": campaign, "level": "ad", "date_preset": "yesterday", "fields": worn}),
+        (
+            "get_insights",
+            {"entity_id": account, "date_preset": "yesterday", "fields": ["reach", "frequency"]},
+        ),
         (
             "get_insights",
             {
@@ -515,7 +522,7 @@ def test_the_snapshot_answers_every_tool_as_the_platform_did(tools, order):
 def test_what_does_not_add_up_is_a_miss(tools, order):
     box = snapshot_of(tools, order)
     for arguments in (
-        {"date_preset": "last_7d", "level": "ad", "fields": ["reach"]},
+        {"date_preset": "last_3d", "level": "ad", "fields": ["reach"]},
         {"time_range": {"since": "2026-03-01", "until": "2026-03-05"}, "fields": ["frequency"]},
         {"date_preset": "last_7d", "level": "adset", "action_attribution_windows": ["1d_view"],
          "fields": ["actions"]},

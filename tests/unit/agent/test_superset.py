@@ -121,6 +121,35 @@ def test_the_campaigns_of_an_account_are_told_apart(wanted: dict[str, Any]) -> N
     assert in_order(found) == in_order(platform(wanted) or {})
 
 
+YESTERDAY = {"date_start": "2026-03-09", "date_stop": "2026-03-09"}
+
+
+@pytest.mark.parametrize(
+    "days", [{"date_preset": "yesterday"}, {"time_range": {"since": "2026-03-09", "until": "2026-03-09"}}]
+)
+@pytest.mark.parametrize("recorded_by_day", [True, False])
+@pytest.mark.parametrize("by_day", [True, False])
+def test_one_days_row_is_the_day_whatever_does_not_add_up(
+    days: dict[str, Any], recorded_by_day: bool, by_day: bool
+) -> None:
+    fields = ["reach", "frequency", "ctr"]
+    row = {"reach": "90", "frequency": "1.5", "ctr": "2.5", "cpp": "7", **YESTERDAY}
+    earlier = row | {"date_start": "2026-03-08", "date_stop": "2026-03-08"}
+    recorded = week(
+        date_preset="last_7d" if recorded_by_day else "yesterday",
+        time_increment=1 if recorded_by_day else None,
+        fields=[*fields, "cpp"],
+    )
+    wanted = week(**{"date_preset": None, "time_increment": 1 if by_day else None, "fields": fields} | days)
+    body = {"data": [earlier, row] if recorded_by_day else [row]}
+    found = derive(INSIGHTS, wanted, recorded, body, TODAY)
+    assert found == {"data": [{name: row[name] for name in (*fields, *YESTERDAY)}]}
+    longer = wanted | {"date_preset": "last_3d"}
+    longer.pop("time_range", None)
+    if not by_day:
+        assert derive(INSIGHTS, longer, recorded, body, TODAY) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
