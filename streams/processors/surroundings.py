@@ -84,6 +84,10 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
     def spend_of(decision: AgentDecision) -> float:
         return texts.spec(decision.spec_id).spend_of(decision.action)
 
+    def is_remote(decision: AgentDecision) -> bool:
+        spec = texts.spec(decision.spec_id)
+        return spec.endpoint is not None or spec.name in settings.replay.endpoints
+
     return Ports(
         decode=codec.decode,
         render_oracle=render_oracle,
@@ -91,4 +95,5 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
         common_of=common_of,
         actions_of=actions_of,
         spend_of=spend_of,
+        is_remote=is_remote,
     )

@@ -67,13 +67,15 @@ def first_runs(
     return [*runs, Run("corrector_sft", 0, 0)] if corrected and split != "test" else runs
 
 
-def follow_ups(rules: ControlRules, requests: tuple[CaseRequest, ...]) -> list[Run]:
+def follow_ups(rules: ControlRules, requests: tuple[CaseRequest, ...], *, can_redecide: bool) -> list[Run]:
     """What a control case runs once its first runs are in: the hinted hit decides anew without its oracle,
-    and judges look at it and at an un-hinted run. Empty where they were asked for, or there is no hit."""
+    where its agent `can_redecide`, and judges look at it and at an un-hinted run. Empty where they were asked
+    for, or there is no hit."""
     hit = first_hit(requests, "opoi")
-    if hit is None or any(one.arm == "redecision" for one in requests):
+    if hit is None or any(one.arm in ("redecision", "judge") for one in requests):
         return []
-    again = [Run("redecision", hit.strength, sample) for sample in range(rules.runs)]
+    samples = range(rules.runs if can_redecide else 0)
+    again = [Run("redecision", hit.strength, sample) for sample in samples]
     judged = [hit.strength] + [0] * (first_completed(requests, "unhinted") is not None)
     return again + [
         Run("judge", strength, judge) for strength in judged for judge in range(len(rules.judges))

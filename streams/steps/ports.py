@@ -20,6 +20,8 @@ ActionsOf = Callable[[AgentDecision], frozenset[str]]
 
 SpendOf = Callable[[AgentDecision], float]
 """The money that a decision moves, in minor units, by its AgentSpec; 0 where it moves none."""
+IsRemote = Callable[[AgentDecision], bool]
+"""Whether a decision's agent is served over HTTP, where a run always begins with the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Ports:
     common_of: CommonOf
     actions_of: ActionsOf
     spend_of: SpendOf
+    is_remote: IsRemote
 
     def decision(self, value: bytes) -> AgentDecision:
         """An embedded decision."""

@@ -27,8 +27,12 @@ class TriggerRules:
     """How long a closed case keeps its bytes, so that a repeated input repeats its outputs."""
 
 
-def following(state: CaseState, split: Split | None, rules: TriggerRules) -> list[Run] | str:
+def following(
+    state: CaseState, split: Split | None, rules: TriggerRules, *, can_redecide: bool
+) -> list[Run] | str:
     """What a case asks for next, once all its runs are in, or its stop reason.
+
+    `can_redecide`: the agent can go on from what a hinted run read.
 
     Stop reasons: `version_skew`, `unhinted_hit`, `opoi_hit`, `test_split`, `budget_day`, `budget_attempts`,
     `budget_tokens`, `budget_seconds`, `budget_cost`, `tries_used_up`.
@@ -39,8 +43,10 @@ def following(state: CaseState, split: Split | None, rules: TriggerRules) -> lis
     over = used_up(rules.case_budget, spent_on(requests))
     if any((one.reason or "").startswith(DAY_BUDGET) for one in requests):
         over = "budget_day"
-    if state.control_sample and over is None and (runs := follow_ups(rules.controls, requests)):
-        return runs
+    if state.control_sample and over is None:
+        runs = follow_ups(rules.controls, requests, can_redecide=can_redecide)
+        if runs:
+            return runs
     for arm in ("unhinted", "opoi"):
         if first_hit(requests, arm) is not None:
             return f"{arm}_hit"

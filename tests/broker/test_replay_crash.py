@@ -60,6 +60,7 @@ class Pipeline:
             common_of=common,
             actions_of=actions,
             spend_of=lambda _: 0.0,
+            is_remote=lambda _: False,
         )
         self._trigger = Trigger(
             TriggerRules(Budget(max_turns=8, max_output_tokens=1000, max_seconds=60)), ports

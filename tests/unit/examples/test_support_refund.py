@@ -90,6 +90,7 @@ class Pipeline:
             common_of=lambda _: common,
             actions_of=lambda _: frozenset(spec.actions),
             spend_of=lambda decision: spec.spend_of(decision.action),
+            is_remote=lambda _: True,
         )
         self.traces: list[AgentTrace] = []
         self.cases: list[Case] = []

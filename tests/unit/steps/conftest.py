@@ -43,4 +43,5 @@ def ports() -> Ports:
         common_of=common,
         actions_of=actions,
         spend_of=lambda decision: json.loads(decision.action.arguments_json).get("daily_budget", 0),
+        is_remote=lambda _: False,
     )

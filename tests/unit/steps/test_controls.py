@@ -1,5 +1,6 @@
 """The control sample: who is in it, what runs there, and which action is the wrong one."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -121,6 +122,18 @@ def test_a_hit_is_decided_anew_without_its_oracle_and_judged(ports: Ports) -> No
     assert [arm.hits for arm in case.arms] == [0, 3, 0, 3, 3, 0]
     kept = {arm.arm for arm in case.arms if any(one.trace for one in arm.tries)}
     assert kept == {"unhinted", "opoi", "corrector_sft"}
+
+
+@pytest.mark.parametrize("judges", [(), ("judge-a",)])
+def test_an_agent_over_http_does_not_decide_anew(ports: Ports, judges: tuple[str, ...]) -> None:
+    table = Controlled(replace(ports, is_remote=lambda _: True), judges=judges)
+    outputs = table.first_runs(hinted=UP, wrong=action())
+    asked = [(one.arm, one.strength) for one in of_type(outputs, ReplayRequest)]
+    assert asked == [("judge", strength) for strength in (1, 0) for _ in judges]
+    for _, strength in asked:
+        outputs = table.answer("judge", strength, 0, Action(name="pass"))
+    [case] = of_type(outputs, Case)
+    assert (case.control_sample, case.stop_reason) == (True, "opoi_hit")
 
 
 def test_an_unhinted_hit_does_not_end_a_control_case_early(table: Controlled) -> None:
