@@ -142,7 +142,18 @@ def _of_entity(
     found = [row for row in table if any(row.get(name) == entity for name in holding)]
     if not found:
         raise Incomputable  # not below what was recorded, or without delivery: the recording does not say
+    if _may_be_a_share(rows, str(level), recorded.get(str(tool.entity)), table):
+        raise Incomputable
     return found
+
+
+def _may_be_a_share(rows: Rows, level: str, entity: object, table: Sequence[Row]) -> bool:
+    """Whether the recorded entity may lie below the level of its rows, of which it then has a share alone."""
+    levels = list(rows.levels)
+    if level == levels[-1] or len({row.get(rows.levels[level]) for row in table}) > 1:
+        return False
+    holding = [rows.levels[one] for one in levels[: levels.index(level) + 1]]
+    return not any(row.get(name) == entity for row in table for name in holding)
 
 
 def _told_apart_by(rows: Rows, wanted: Mapping[str, Any], recorded: Mapping[str, Any]) -> tuple[str, ...]:

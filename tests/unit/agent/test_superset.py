@@ -121,6 +121,15 @@ def test_the_campaigns_of_an_account_are_told_apart(wanted: dict[str, Any]) -> N
     assert in_order(found) == in_order(platform(wanted) or {})
 
 
+@pytest.mark.parametrize("wanted", [week(entity_id="10"), week(entity_id="10", level="campaign")])
+def test_an_ad_sets_share_is_not_its_campaign(wanted: dict[str, Any]) -> None:
+    share = week(entity_id="11", level="campaign")
+    assert derive(INSIGHTS, wanted, share, platform(share), TODAY) is None
+    ad_sets = week(entity_id="10", level="adset")
+    found = derive(INSIGHTS, week(entity_id="11"), ad_sets, platform(ad_sets), TODAY)
+    assert found == platform(week(entity_id="11"))
+
+
 YESTERDAY = {"date_start": "2026-03-09", "date_stop": "2026-03-09"}
 
 
