@@ -7,15 +7,9 @@ how many of the runs ended without a miss. Exit code 3 below the target.
 
 import argparse
 import itertools
-import socket
-import subprocess
-import sys
-import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from random import Random
 
@@ -23,50 +17,19 @@ from agent.local.ads.serving import served
 from agent.local.ads.world import World
 from agent.local.expert import review
 from agent.local.production import Production
-from agent.media_buyer.definition import artifacts, media_buyer
+from agent.media_buyer.definition import media_buyer
 from agent.model import GeminiModel
 from agent.oracle import nonce, render
 from agent.ports import Model
 from agent.replay import execute
 from agent.settings import AdsSettings, ModelSettings
+from bench.reference_agent import MODEL_NAME, Contents, model_server
 from schemas.records import AgentDecision, AgentTrace, Budget, ExpertVerdict, Part
-from streams.local.processes import listening
 from tests.builders import replay_request
 
 TARGET = 0.85
 SEED = 20260101
 NOT_RECORDED = ("superset", "snapshot", "miss")
-CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), datetime.now(UTC))}
-
-
-class Contents:
-    """The media buyer's artifacts."""
-
-    @staticmethod
-    def content(artifact_id: str) -> bytes | None:
-        """See `agent.replay.Artifacts`."""
-        return CONTENTS.get(artifact_id)
-
-
-@contextmanager
-def local_model() -> Iterator[Model]:
-    """The local model, served by a process of its own."""
-    with socket.socket() as found, tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-        found.close()
-        process = subprocess.Popen(
-            [sys.executable, "-m", "agent.local.model", "--port", str(port), "--home", home]
-        )
-        try:
-            ready = listening(port)
-            while not ready():
-                assert process.poll() is None, "the local model ended"
-                time.sleep(0.2)
-            yield GeminiModel(ModelSettings(base_url=f"http://127.0.0.1:{port}"))
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def corrections(production: Production) -> Iterator[tuple[AgentDecision, ExpertVerdict]]:
@@ -121,8 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--corrections", type=int, default=300)
     given = parser.parse_args()
-    with local_model() as model, served(World.make(SEED)) as url:
-        production = Production(model, "opoi-local", AdsSettings(graph_url=url))
+    with model_server() as server, served(World.make(SEED)) as url:
+        model = GeminiModel(ModelSettings(base_url=server.url))
+        production = Production(model, MODEL_NAME, AdsSettings(graph_url=url))
         found = list(itertools.islice(corrections(production), given.corrections))
         with ThreadPoolExecutor(4) as pool:
             traces = list(pool.map(lambda one: hinted(model, *one), found))

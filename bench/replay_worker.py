@@ -1,43 +1,42 @@
-"""Replays a minute by concurrency, on a real broker, with a model that answers after a second.
+"""Replays a minute by concurrency: the real worker, runtime and client, and a model that takes a second.
 
-    python bench/replay_worker.py [--seconds 20] [--concurrency 1 8 32]
-
-Requests embed a decision of 200 kB, traces have 100 kB. What is measured runs from the first request taken to
-the last offset committed.
+`python -m bench.replay_worker [--rounds 12] [--concurrency 1 8 32]`. Decisions of the media buyer, recorded
+on the local ads platform, are asked again on a real broker, `rounds` of them in each slot; the local model
+waits a second before it computes each answer. What is measured runs from the first request taken to the last
+offset committed. The last columns say whose computing a replay costs; at the ideal, only waiting takes time.
+Exit code 3 where a replay did not complete, or 8 at once are not 6 times as fast as one.
 """
 
 import argparse
-import random
+import json
 import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import structlog
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
-from rich.console import Console
-from rich.table import Table
 
+from agent.local.ads.serving import served
+from agent.local.ads.world import World
+from agent.local.production import Production
+from agent.model import GeminiModel
+from agent.replay import execute
+from agent.settings import AdsSettings, ModelSettings
+from bench.reference_agent import MODEL_NAME, Contents, ModelServer, model_server
 from schemas.catalog import topic as topic_spec
 from schemas.catalog import topics
 from schemas.codec import Codec
-from schemas.identity import decision_key, deterministic_id
+from schemas.identity import canonical_json, decision_key, deterministic_id
 from schemas.memory import MemoryStore
-from schemas.records import (
-    Action,
-    AgentDecision,
-    AgentTrace,
-    Budget,
-    Part,
-    ReplayRequest,
-    TargetAgent,
-    Turn,
-    Usage,
-)
+from schemas.records import AgentDecision, AgentTrace, Budget, ReplayRequest
 from schemas.settings import KafkaSettings
+from streams.cli.output import table
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
 from streams.processors.keeper import Folders
@@ -48,122 +47,149 @@ from streams.workers.bulletins import Bulletins
 from streams.workers.guards import Guards
 from streams.workers.replay_worker import ReplayWorker
 from streams.workers.requests import REQUESTS, STAGE
+from tests.builders import replay_request
 
 MODEL_SECONDS = 1.0
-DECISION_BYTES, TRACE_BYTES = 200_000, 100_000
+SCALED, SCALING = 8, 6.0
+# without dice, so that every run of a decision takes as many calls of the model
+TARGET = {"model": MODEL_NAME, "generation_config_json": canonical_json({"temperature": 0.0})}
+DECISIONS = 6
+SEED = 20260101
 PARTITIONS = 8
+HEAD = (
+    *("at once", "completed", "model calls each", "replays/min", "of the ideal", "against the first"),
+    *("worker ms each", "model ms each"),
+)
 CODEC = Codec(MemoryStore.whole())
-NOW = datetime.now(UTC)
 
 
-def text(size: int, seed: int) -> tuple[Turn, ...]:
-    """A conversation of about `size` bytes that does not compress away."""
-    content = "".join(random.Random(seed).choices("abcdefghijklmnopqrstuvwxyz    ", k=size))
-    return (Turn(role="user", parts=(Part(kind="text", text=content),)),)
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one concurrency came to."""
 
+    concurrency: int
+    replays: int
+    completed: int
+    calls: int
+    seconds: float
+    worker_seconds: float
+    """Processor seconds of the worker, the runtime and the model's client."""
+    model_seconds: float
+    """Processor seconds of the model's server."""
 
-def requests(count: int) -> Iterator[ReplayRequest]:
-    """Requests about decisions of their own."""
-    action = Action(name="hold")
-    for number in range(count):
-        decision = AgentDecision(
-            agent="bench",
-            account_id="a",
-            decision_id=f"d{number}",
-            agent_version="1",
-            account_time_zone="UTC",
-            currency="EUR",
-            segment="all",
-            decided_at=NOW,
-            prompt_id="p",
-            toolset_id="t",
-            spec_id="s",
-            model="m",
-            input_json="{}",
-            turns=text(DECISION_BYTES, number),
-            action=action,
-            rationale="",
-            usage=Usage(),
-        )
-        yield ReplayRequest(
-            agent=decision.agent,
-            account_id=decision.account_id,
-            decision_id=decision.decision_id,
-            verdict_id="v",
-            revision=1,
-            replay_id=deterministic_id("bench", number),
-            arm="unhinted",
-            strength=0,
-            sample=0,
-            target=TargetAgent(agent_version="1", prompt_id="p", toolset_id="t", spec_id="s", model="m"),
-            decision=CODEC.encode("agent.decisions", decision),
-            budget=Budget(max_turns=1, max_output_tokens=1, max_seconds=60),
-            requested_at=NOW,
-            deadline_at=NOW + timedelta(hours=1),
+    @property
+    def rate(self) -> float:
+        """Replays a minute."""
+        return 60 * self.replays / self.seconds
+
+    @property
+    def ideal(self) -> float:
+        """Replays a minute, if nothing took time but the model's waiting."""
+        return 60 * self.concurrency * self.replays / (self.calls * MODEL_SECONDS)
+
+    def row(self, first: "Measured") -> tuple[str, ...]:
+        """As a row of the table."""
+        return (
+            str(self.concurrency),
+            f"{self.completed} of {self.replays}",
+            f"{self.calls / self.replays:.1f}",
+            f"{self.rate:.0f}",
+            f"{self.rate / self.ideal:.0%}",
+            f"{self.rate / first.rate:.1f}x",
+            f"{self.worker_seconds / self.replays * 1000:.0f}",
+            f"{self.model_seconds / self.replays * 1000:.0f}",
         )
 
 
 class Agent:
-    """Answers after a second; knows when it began and how often it ended."""
+    """The real runtime on the local model; knows when it began and what came of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, url: str) -> None:
         self.began: float | None = None
-        self.ended = 0
-        self._turns = text(TRACE_BYTES, -1)
+        self.traces: list[AgentTrace] = []
+        self._model = GeminiModel(ModelSettings(base_url=url))
         self._lock = threading.Lock()
 
     def __call__(self, request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
         with self._lock:
             self.began = self.began or time.monotonic()
-        time.sleep(MODEL_SECONDS)
+        trace = execute(request, decision, Contents(), self._model)
         with self._lock:
-            self.ended += 1
-        shared = {name: getattr(request, name) for name in AgentTrace.model_fields if hasattr(request, name)}
-        return AgentTrace(
-            **shared | {"caused_by": (), "turns": self._turns},
-            status="completed",
-            action=decision.action,
-            rationale="",
-            usage=Usage(model_calls=1),
-            started_at=NOW,
-            finished_at=NOW,
+            self.traces.append(trace)
+        return trace
+
+
+def recorded(server: ModelServer) -> list[AgentDecision]:
+    """Decisions that the media buyer takes on the local ads platform."""
+    with served(World.make(SEED)) as url:
+        model = GeminiModel(ModelSettings(base_url=server.url))
+        return list(Production(model, MODEL_NAME, AdsSettings(graph_url=url)).decide(DECISIONS, SEED))
+
+
+def answer_after(server: ModelServer, seconds: float) -> None:
+    """Let the model wait before each answer."""
+    body = json.dumps({"latencySeconds": seconds}).encode()
+    urlopen(Request(f"{server.url}/local/faults", body), timeout=10).close()
+
+
+def requests(decisions: Sequence[AgentDecision], count: int) -> Iterator[ReplayRequest]:
+    """Un-hinted runs of the decisions in turn, each as a decision of its own."""
+    now = datetime.now(UTC)
+    for number in range(count):
+        chosen = decisions[number % len(decisions)]
+        decision = chosen.model_copy(update={"decision_id": f"{chosen.decision_id}-{number}"})
+        target = replay_request(decision).target.model_copy(update=TARGET)
+        yield replay_request(
+            decision,
+            replay_id=deterministic_id("bench", number),
+            target=target,
+            decision=CODEC.encode("agent.decisions", decision),
+            budget=Budget(max_turns=24, max_output_tokens=20_000, max_seconds=300),
+            requested_at=now,
+            deadline_at=now + timedelta(hours=1),
         )
 
 
-def measure(broker: Broker, folder: Path, protocol: str, concurrency: int, seconds: float) -> float:
-    """Replays a minute."""
-    count = max(8, round(concurrency * seconds / MODEL_SECONDS))
+def measure(
+    broker: Broker, folder: Path, server: ModelServer, asked: Sequence[ReplayRequest], concurrency: int
+) -> Measured:
+    """Run all that is asked, on topics of its own."""
     names = [name for name, spec in topics().items() if STAGE in (*spec.producers, *spec.consumers)]
-    prefix = f"{protocol}-{concurrency}"
-    kafka = KafkaSettings.model_validate(
-        {
-            "bootstrap_servers": broker.bootstrap,
-            "group_protocol": protocol,
-            "topic_names": {name: f"{prefix}.{name}" for name in names},
-        }
+    kafka = KafkaSettings(
+        bootstrap_servers=broker.bootstrap, topic_names={name: f"{concurrency}.{name}" for name in names}
     )
     admin = AdminClient({"bootstrap.servers": broker.bootstrap})
     wanted = [NewTopic(kafka.physical(name), topic_spec(name).partitions or PARTITIONS, 1) for name in names]
     for future in admin.create_topics(wanted).values():
         future.result(30)
     producer = CheckedProducer(kafka)
-    for request in requests(count):
+    for request in asked:
         key = decision_key(request.agent, request.decision_id)
         producer.send(REQUESTS, key, CODEC.encode(REQUESTS, request))
     producer.flush()
-    agent = Agent()
+    agent = Agent(server.url)
     bulletins = Bulletins(kafka, CODEC, STAGE, Allowance())
-    guards = Guards.in_folders(Folders(folder, STAGE, prefix), WorkerSettings())
+    guards = Guards.in_folders(Folders(folder, STAGE, str(concurrency)), WorkerSettings())
     worker = ReplayWorker(kafka, CODEC, agent, bulletins, guards, Bounds(concurrency))
     thread = threading.Thread(target=worker.run)
+    used = time.process_time(), server.processor_seconds()
     thread.start()
-    while agent.ended < count:
+    while len(agent.traces) < len(asked):
+        assert thread.is_alive(), "the worker ended"
         time.sleep(0.02)
     # its end waits for what is still to be written, and commits
     worker.stop()
     thread.join()
     assert agent.began is not None
-    return 60 * count / (time.monotonic() - agent.began)
+    return Measured(
+        concurrency,
+        len(asked),
+        sum(one.status == "completed" for one in agent.traces),
+        sum(one.attempts for one in agent.traces),
+        time.monotonic() - agent.began,
+        time.process_time() - used[0],
+        server.processor_seconds() - used[1],
+    )
 
 
 def free_ports() -> tuple[int, int]:
@@ -175,28 +201,29 @@ def free_ports() -> tuple[int, int]:
 
 
 def main() -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--seconds", type=float, default=20, help="length of each measurement")
-    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument("--protocol", nargs="+", default=["consumer"], choices=["consumer", "classic"])
+    parser.add_argument("--rounds", type=int, default=12, help="replays one after another in each slot")
+    parser.add_argument("--concurrency", type=int, nargs="+", default=[1, SCALED, 32])
     chosen = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("error"))
-    table = Table("protocol", "concurrency", "replays/min", "of the ideal", "against the first")
-    with tempfile.TemporaryDirectory(prefix="opoi-bench-") as name:
+    with tempfile.TemporaryDirectory(prefix="opoi-bench-") as name, model_server() as server:
         folder = Path(name)
+        decisions = recorded(server)
+        answer_after(server, MODEL_SECONDS)
         with Broker(folder, *free_ports()) as broker:
-            for protocol in chosen.protocol:
-                rates = [
-                    measure(broker, folder, protocol, concurrency, chosen.seconds)
-                    for concurrency in chosen.concurrency
-                ]
-                for concurrency, rate in zip(chosen.concurrency, rates, strict=True):
-                    ideal = rate * MODEL_SECONDS / 60 / concurrency
-                    against = f"{rate / rates[0]:.1f}x"
-                    table.add_row(protocol, str(concurrency), f"{rate:.0f}", f"{ideal:.0%}", against)
-    Console().print(table)
+            found = []
+            for each in chosen.concurrency:
+                asked = list(requests(decisions, each * chosen.rounds))
+                found.append(measure(broker, folder, server, asked, each))
+    print(table(HEAD, [one.row(found[0]) for one in found]))
+    rates = {one.concurrency: one.rate for one in found}
+    whole = all(one.completed == one.replays for one in found)
+    scaling = rates[SCALED] / rates[1] if {1, SCALED} <= rates.keys() else SCALING
+    print(f"from 1 to {SCALED} at once: {scaling:.1f}x (at least {SCALING:g}x)")
+    raise SystemExit(0 if whole and scaling >= SCALING else 3)
 
 
 if __name__ == "__main__":
