@@ -157,6 +157,7 @@ class World:
             "starts": str(self.starts_file),
             "away": str(self.away),
             "registry_away": str(self.registry_away),
+            "model_url": None,
             "fast_seconds": 0.2,
             "slow_seconds": 3.0,
             "drain_seconds": 10.0,

@@ -2,7 +2,7 @@
 
 The decision's id says what the run does: `fast`, `slow`, `bug`, `crash`, `large`; while the file `away` is
 there, every run finds the model away, while `registry_away` is, the registry is. Each run that begins is a
-line in the file of starts.
+line in the file of starts. With the `model_url` of a server the agent is no script: it is the worker's own.
 """
 
 import json
@@ -21,7 +21,7 @@ from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.processors.keeper import Folders, keep
 from streams.settings import Settings
-from streams.workers.replay_process import work_until_stopped
+from streams.workers.replay_process import agent_of, work_until_stopped
 from tests import builders
 
 HAZE = random.Random(1).randbytes(9 * 512 * 1024).hex()
@@ -53,6 +53,7 @@ def main(config: dict[str, Any]) -> int:
         kafka=config["kafka"],
         replay={key: config[key] for key in ("concurrency", "attempts_per_day")},
         worker={"name": config["name"]},
+        model={"base_url": config["model_url"]},
     )
     folders = Folders(settings.home, "replay", settings.worker.name)
     starts, away = Path(config["starts"]), Path(config["away"])
@@ -75,7 +76,8 @@ def main(config: dict[str, Any]) -> int:
 
     def work() -> None:
         codec = Codec(Fickle(Path(config["registry_away"])))
-        work_until_stopped(settings, folders, codec, execute, config["drain_seconds"])
+        runs = agent_of(settings, codec) if config["model_url"] else execute
+        work_until_stopped(settings, folders, codec, runs, config["drain_seconds"])
 
     if config["kept"]:
         return keep(folders, work, config["drain_seconds"] + 7)

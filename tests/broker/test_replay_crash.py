@@ -1,6 +1,7 @@
 """Kill -9 in the middle of 20 replays: what is bought twice, which trace counts, what an example is made of.
 
-The trigger and the sanitizer are their pure steps here, over what stands in the topics; the worker is real.
+The trigger and the sanitizer are their pure steps here, over what stands in the topics; the worker is real,
+with its runtime and google-genai, and what it buys is counted at the model's server.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ from schemas.records import (
     Review,
     TrainingExample,
 )
+from streams.artifacts import publish
 from streams.local.kafka import Broker
 from streams.steps.contract import Coordinates, Event
 from streams.steps.ports import Ports
@@ -28,6 +30,7 @@ from streams.steps.rules import TriggerRules
 from streams.steps.sanitize import Sanitize
 from streams.steps.trigger import REVIEWS, TRACES, Trigger
 from tests import builders
+from tests.broker.model_server import ARTIFACTS, IDS, ModelServer, model_server
 from tests.broker.replay_kit import World, own_broker, wait_for
 from tests.unit.steps.conftest import actions, common, match, render
 
@@ -46,6 +49,12 @@ def _world(broker: Broker, folder: Path) -> Iterator[World]:
     made = World(broker, folder)
     yield made
     made.end()
+
+
+@pytest.fixture
+def model() -> Iterator[ModelServer]:
+    with model_server(0.75) as server:
+        yield server
 
 
 class Pipeline:
@@ -108,7 +117,7 @@ def reviews(world: World) -> list[bytes]:
     """Corrections that the worker's runs reach without an oracle."""
     found = []
     for number in range(DECISIONS):
-        decision = builders.decision(f"slow-{number}", builders.action("scale_up"))
+        decision = builders.decision(f"d-{number}", builders.action("scale_up"), **IDS)
         given = builders.verdict(decision.decision_id, "correct", corrected_action=builders.action())
         review = Review(
             agent=decision.agent,
@@ -126,7 +135,10 @@ def reviews(world: World) -> list[bytes]:
     return found
 
 
-def test_after_kill_9_the_trace_with_the_lower_offset_counts_also_in_a_table_made_anew(world: World) -> None:
+def test_after_kill_9_the_trace_with_the_lower_offset_counts_also_in_a_table_made_anew(
+    world: World, model: ModelServer
+) -> None:
+    publish(world.kafka, world.codec, ARTIFACTS)
     given = reviews(world)
     pipeline = Pipeline(world)
     for number, value in enumerate(given):
@@ -135,15 +147,19 @@ def test_after_kill_9_the_trace_with_the_lower_offset_counts_also_in_a_table_mad
     asked = world.ask(one.model_copy(update={"deadline_at": later}) for one in pipeline.requests)
     assert len(asked) == 3 * DECISIONS
 
-    first = world.worker(concurrency=CONCURRENCY, slow_seconds=1.5)
+    first = world.worker(concurrency=CONCURRENCY, model_url=model.url)
     # a worker dies with runs in flight, and with some whose traces stand but are not committed
-    wait_for(lambda: len(world.traced()) >= CONCURRENCY and len(world.starts()) > CONCURRENCY, every=0.05)
+    wait_for(lambda: len(world.traced()) >= CONCURRENCY and len(model.begun) > CONCURRENCY, every=0.05)
     first.kill()
-    second = world.worker(concurrency=CONCURRENCY, slow_seconds=0.5)
+    model.seconds = 0.25
+    second = world.worker(concurrency=CONCURRENCY, model_url=model.url)
     wait_for(lambda: world.traced().keys() >= set(asked))
     assert second.stop() == 0
+    assert {(one.status, one.usage.model_calls, one.misses) for one in world.traces()} == {
+        ("completed", 2, 0)
+    }
 
-    bought = Counter(world.starts())
+    bought = Counter(model.bought(asked))
     assert set(bought) == set(asked)
     assert max(bought.values()) == 2
     assert sum(bought.values()) - len(bought) <= CONCURRENCY
