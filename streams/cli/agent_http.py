@@ -65,6 +65,7 @@ def check(
 ) -> None:
     """Prove that an agent over HTTP keeps the contract; exit code 3 where it does not.
 
+    The last line names what the runs could not show; writes past opoi show with --canary-port alone.
     A token that the agent asks for is taken from OPOI_REPLAY__ENDPOINTS, where that names the agent and URL.
     Example usage: opoi agent check http://127.0.0.1:18210 --spec my_agent/spec.yaml
     """
@@ -108,6 +109,9 @@ def check(
     if broken:
         echo_line(f"{url} breaks the contract: {', '.join(broken)}")
         raise typer.Exit(BREACH)
+    hidden = [one.clause for one in findings if one.outcome == "not shown"]
+    if hidden:
+        echo_line(f"{url} passed but for what was not shown: {', '.join(hidden)}")
 
 
 def _address(url: str) -> str:

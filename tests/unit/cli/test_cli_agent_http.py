@@ -50,6 +50,13 @@ def test_an_agent_that_keeps_the_contract_passes_with_a_table(url: str) -> None:
     assert {row.split()[1] for row in rows} == {"kept"}, out
 
 
+def test_what_was_not_shown_did_not_pass(url: str) -> None:
+    code, out, errors = opoi("check", url, "--spec", SPEC, "--seconds", "5")
+    assert code == 0
+    assert out.splitlines()[-1].split()[:3] == ["canary", "not", "shown"]
+    assert errors == f"{url} passed but for what was not shown: canary\n"
+
+
 def test_a_breach_is_named_and_exits_with_3(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An agent that says that it refused while it paid."""
     honest = policy.decide
