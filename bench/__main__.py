@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "faust_rebalance": ("faust_rebalance",),
     "faust_rebalance unguarded": ("faust_rebalance", "--unsafe", "guard,commits,fetch", *LOSING),
     "as_of_answers": ("as_of_answers",),
+    "demo": ("demo",),
 }
 """Section of the page, and the module with its arguments; the quick ones first."""
 
