@@ -1,4 +1,4 @@
-"""What producers may send: transactions, and every compression."""
+"""What producers may send: transactions."""
 
 from collections.abc import Callable
 
@@ -56,26 +56,3 @@ def test_aborted_records_are_not_read_and_markers_are_no_hole(make_bed: MakeBed)
     report = bed.report()
     assert (report.fed, report.lost, report.unpaired, report.dead) == (160, [], 0, 0)
     assert report.disposed == 160, "what was aborted was never said"
-
-
-@pytest.mark.parametrize("compression", ["gzip", "snappy", "lz4", "zstd"])
-def test_every_compression_is_read(make_bed: MakeBed, compression: str) -> None:
-    bed = make_bed(partitions=2)
-    producer = Producer(
-        {
-            "bootstrap.servers": bed.bootstrap,
-            "partitioner": "murmur2_random",
-            "compression.type": compression,
-            "linger.ms": 50,
-            "log_level": 0,
-        }
-    )
-    for number in range(50):
-        produce(bed, producer, LEFT, number, counts=True)
-    producer.flush(30)
-    worker = Worker(bed, "1")
-    with running(worker):
-        assert wait_until_drained(bed, [worker], 120), worker.log.read_text()[-3000:]
-        worker.stop()
-    assert worker.exits == []
-    assert bed.report().lost == []
