@@ -28,7 +28,16 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "faust_recovery": ("faust_recovery",),
     "faust_recovery as shipped": ("faust_recovery", "--plain", *LOSING),
     "faust_rebalance": ("faust_rebalance",),
-    "faust_rebalance unguarded": ("faust_rebalance", "--unsafe", "guard,commits,fetch", *LOSING),
+    "faust_rebalance unrepaired": (
+        "faust_rebalance",
+        "--seeds",
+        "21",
+        "22",
+        "23",
+        "--unsafe",
+        "all",
+        *LOSING,
+    ),
     "as_of_answers": ("as_of_answers",),
     "demo": ("demo",),
 }

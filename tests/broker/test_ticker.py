@@ -62,14 +62,14 @@ def running(kafka: KafkaSettings) -> Iterator[KafkaSettings]:
         thread.join(30)
 
 
-def read(kafka: KafkaSettings, topic: str, partition: int) -> list[Any]:
+def read(kafka: KafkaSettings, topic: str, partition: int, patience: float = 60) -> list[Any]:
     consumer = Consumer(
         {"bootstrap.servers": kafka.bootstrap_servers, "group.id": "reader", "fetch.wait.max.ms": 20}
     )
     place = TopicPartition(kafka.physical(topic), partition, 0)
     found = []
     try:
-        _, end = consumer.get_watermark_offsets(place, timeout=60)
+        _, end = consumer.get_watermark_offsets(place, timeout=patience)
         consumer.assign([place])
         while max(consumer.position([place])[0].offset, 0) < end:
             found += consumer.consume(500, 0.2)
@@ -155,7 +155,7 @@ def test_it_goes_on_when_the_broker_comes_back(running: KafkaSettings, broker: B
     broker.kill()
     time.sleep(2)
     with pytest.raises(KafkaException):
-        read(running, "opoi.ticks.join", 0)
+        read(running, "opoi.ticks.join", 0, patience=1)
     came_back = time.time()
     broker.start()
     wait_for(lambda: ticks(running, "opoi.ticks.join", 0)[-1].at.timestamp() > came_back)
