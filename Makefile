@@ -6,8 +6,8 @@ PYTHON ?= $(or $(shell for each in python3 python3.13 python3.12 python3.11; do 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# one more than there are cores, since tests wait much; fewer where others compute too
-PROCESSES ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+# each may run a whole stack, so no more than there are cores; one more is no faster
+PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 
 # a stack is many processes, and tests start hundreds: each would compile every module anew
 unexport PYTHONDONTWRITEBYTECODE
