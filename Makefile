@@ -6,7 +6,7 @@ PYTHON ?= $(or $(shell for each in python3 python3.13 python3.12 python3.11; do 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# each may run a whole stack, so no more than there are cores; one more is no faster
+# each may run a whole stack, so no more than there are cores; one more is faster where nobody else computes
 PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
 
 # a stack is many processes, and tests start hundreds: each would compile every module anew
