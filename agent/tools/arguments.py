@@ -77,6 +77,7 @@ def _type(schema: object) -> Any:
     if kind == "object":
         return _object(schema) if isinstance(schema.get("properties"), Mapping) else dict[str, Any]
     if kind == "array":
+        # a type that is known at run time only
         return Annotated[list[_type(schema.get("items"))], Field(**bounds)]  # type: ignore[misc]
     if isinstance(kind, str) and kind in _PLAIN:
         return Annotated[_PLAIN[kind], Field(**bounds)]

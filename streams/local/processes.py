@@ -12,7 +12,7 @@ from pathlib import Path
 from streams.local import kafka
 from streams.local.home import Home
 from streams.local.java import JAVA_OPTIONS
-from streams.settings import Settings
+from streams.settings import LocalSettings, Settings
 
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
 """What the workers stand on."""
@@ -83,18 +83,23 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
         if _exists(f"agent.local.{name}"):
             command = (sys.executable, "-m", f"agent.local.{name}", "--port", str(port))
             processes.append(Process(name, command, listening(port), priority=20))
-    for index, stage in enumerate(WORKERS):
+    for stage, port in metrics_ports(local).items():
         processes.append(
             Process(
                 name=stage,
                 command=(sys.executable, "-m", "streams.cli.main", "worker", stage),
-                ready=listening(local.metrics_port + index),
+                ready=listening(port),
                 priority=30,
                 stop_seconds=30,
-                environment={"OPOI_METRICS__PORT": str(local.metrics_port + index)},
+                environment={"OPOI_METRICS__PORT": str(port)},
             )
         )
     return tuple(processes)
+
+
+def metrics_ports(local: LocalSettings) -> dict[str, int]:
+    """Where each worker's metrics are."""
+    return {stage: local.metrics_port + number for number, stage in enumerate(WORKERS)}
 
 
 def _exists(package: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from streams.cli.errors import UserError
 from streams.local.home import Home
 from streams.local.ports import PORTS
-from streams.local.processes import WORKERS
+from streams.local.processes import metrics_ports
 from streams.local.supervise import Supervisor, recent_exits
 from streams.settings import Settings
 
@@ -48,8 +48,8 @@ def status(home: Home, settings: Settings) -> Status:
     supervisor = Supervisor(home)
     ports = {name.removesuffix("_port"): getattr(settings.local, name) for name in PORTS}
     running = home.folder.is_dir() and supervisor.is_alive()
-    metrics = {stage: settings.local.metrics_port + number for number, stage in enumerate(WORKERS)}
-    processes = list(_processes(supervisor, ports | metrics, recent_exits(home))) if running else []
+    listening = ports | metrics_ports(settings.local)
+    processes = list(_processes(supervisor, listening, recent_exits(home))) if running else []
     own = _memory(supervisor.pid(), children=False) if running else 0
     return Status(
         home=str(home.folder),

@@ -192,12 +192,15 @@ class Trigger:
         if any(one.status is None for one in state.requests):
             return self._answer(state, event, own, "pending", "awaiting_traces")
         assert review.decision is not None
-        decision = self._ports.decision(review.decision)
-        can_redecide = state.control_sample and not self._ports.is_remote(decision)
+        # decoded for a few cases only: most close here
+        can_redecide = state.control_sample and not self._ports.is_remote(
+            self._ports.decision(review.decision)
+        )
         found = following(state, review.split, self._rules, can_redecide=can_redecide)
         if isinstance(found, str):
             key = decision_key(review.agent, review.decision_id)
             return self._close(state, key, "complete", found, event.timestamp, own)
+        decision = self._ports.decision(review.decision)
         return self._ask(state.model_copy(update={"phase": "hinted"}), event, own, review, decision, found)
 
     # requests and cases

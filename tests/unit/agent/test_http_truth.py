@@ -88,7 +88,7 @@ def test_an_error_of_the_agents_own_passes_for_no_recording() -> None:
     assert part.answered_by == "error"
     claims = {"answered_by": "recording", "request_hash": "h2", "fetched_at": "2026-01-01T00:00:00Z"}
     call = Part(kind="function_call", tool="get_campaign", arguments_json="{}")
-    claimed = Part(**(GIVEN | claims | {"error": "no such campaign", "effect": "write"}))  # type: ignore[arg-type]
+    claimed = Part(**(GIVEN | claims | {"error": "no such campaign", "effect": "write"}))
     more = (Turn(role="model", parts=(call,)), Turn(role="user", parts=(claimed,)))
     [part] = verify(request(), trace(*asked_and_answered(), *more), [SEEN], SPEC).turns[4].parts
     assert (part.answered_by, part.request_hash, part.fetched_at, part.effect) == (
@@ -149,7 +149,7 @@ def test_a_finding_passes_for_no_recording() -> None:
     finding = Part(
         kind="function_response", tool="ask_performance_analyst", response_json='"fine"', effect="write",
         answered_by="recording", request_hash="h2", fetched_at="2026-01-01T00:00:00Z",
-    )  # fmt: skip  # type: ignore[arg-type]
+    )  # fmt: skip
     told = trace(Turn(role="model", parts=(ask,)), Turn(role="user", parts=(finding,)), sub_agent_runs=(run,))
     [part] = verify(request(), told, [SEEN], SPEC).turns[2].parts
     assert (part.answered_by, part.request_hash, part.fetched_at, part.effect) == (None, None, None, "read")
