@@ -1,7 +1,6 @@
 """The one-machine stack as a user meets it: by its command and its ports."""
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,7 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 from streams.local import leftovers
 from streams.local.home import Home
 from streams.settings import Settings, load_settings
-from tests.running_stack import RunningStack, environment, free_base
+from tests.running_stack import RunningStack, environment, free_base, free_port
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -229,9 +228,7 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(stack: RunningStack,
 
 
 def test_the_reference_agent_on_the_local_model_keeps_its_contract(stack: RunningStack) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     platform = {"OPOI_ADS__GRAPH_URL": f"http://127.0.0.1:{port}"}
     command = [sys.executable, "-m", "streams.cli.main", "agent", "serve", "media_buyer", "--port", "0"]
     variables = {**stack.env, **platform}

@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +10,7 @@ import pytest
 
 from bench.faust_harness import Bed
 from streams.local.kafka import Broker
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+from tests.running_stack import free_port
 
 
 @pytest.fixture(scope="session")

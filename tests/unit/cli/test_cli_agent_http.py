@@ -14,6 +14,7 @@ from examples.support_refund.production import FOLDER
 from streams.cli.errors import UserError
 from streams.cli.main import app
 from tests.refund_agent import served
+from tests.running_stack import free_port
 
 SPEC = str(FOLDER / "spec.yaml")
 
@@ -31,13 +32,6 @@ def opoi(*words: str) -> tuple[int, str, str]:
     if isinstance(result.exception, UserError):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_an_agent_that_keeps_the_contract_passes_with_a_table(url: str) -> None:
