@@ -1,6 +1,5 @@
 """The reference agent for benchmarks: its artifacts, and the local model in a process of its own."""
 
-import socket
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,8 @@ from datetime import UTC, datetime
 import psutil
 
 from agent.media_buyer.definition import artifacts, media_buyer
-from streams.local.processes import listening
+from streams.local.ports import free_port
+from streams.local.probes import listening
 
 MODEL_NAME = "opoi-local"
 CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), datetime.now(UTC))}
@@ -44,10 +44,8 @@ class ModelServer:
 @contextmanager
 def model_server() -> Iterator[ModelServer]:
     """The local model, ready to answer."""
-    with socket.socket() as found, tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-        found.close()
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
         process = subprocess.Popen(
             [sys.executable, "-m", "agent.local.model", "--port", str(port), "--home", home]
         )

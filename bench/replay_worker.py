@@ -9,7 +9,6 @@ Exit code 3 where a replay did not complete, or 8 at once are not 6 times as fas
 
 import argparse
 import json
-import socket
 import tempfile
 import threading
 import time
@@ -39,6 +38,7 @@ from schemas.settings import KafkaSettings
 from streams.cli.output import table
 from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
+from streams.local.ports import free_port
 from streams.processors.keeper import Folders
 from streams.processors.settings import WorkerSettings
 from streams.steps.budgets import Allowance
@@ -192,14 +192,6 @@ def measure(
     )
 
 
-def free_ports() -> tuple[int, int]:
-    """Two ports that nobody listens on."""
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], other.getsockname()[1]
-
-
 def main() -> None:
     """Prints the table."""
     parser = argparse.ArgumentParser(
@@ -213,7 +205,7 @@ def main() -> None:
         folder = Path(name)
         decisions = recorded(server)
         answer_after(server, MODEL_SECONDS)
-        with Broker(folder, *free_ports()) as broker:
+        with Broker(folder, free_port(), free_port()) as broker:
             found = []
             for each in chosen.concurrency:
                 asked = list(requests(decisions, each * chosen.rounds))

@@ -2,7 +2,6 @@
 
 import os
 import random
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,14 +30,6 @@ class RunningStack:
 def environment(folder: Path) -> dict[str, str]:
     """An environment in which `opoi` means the stack at `folder`."""
     return {**os.environ, "OPOI_HOME": str(folder)}
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 def free_base() -> int:

@@ -13,7 +13,8 @@ from streams.local import kafka, ports
 from streams.local.artifacts import KAFKA, REGISTRY, cache_folder
 from streams.local.home import LEAST_FREE, MEBIBYTE, Home
 from streams.local.java import find_java, java_version
-from streams.local.processes import BASE, WORKERS, answers_http
+from streams.local.probes import answers_http
+from streams.local.processes import BASE, WORKERS
 from streams.local.supervise import EXIT_MINUTES, State, Supervisor, last_line, recent_exits
 from streams.settings import Settings
 

@@ -7,14 +7,17 @@ import socket
 import subprocess
 import time
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from schemas.settings import KafkaSettings
 from streams.cli.errors import UserError
+from streams.local import start_cache
 from streams.local.artifacts import KAFKA, cache_folder, fetch
 from streams.local.java import JAVA_OPTIONS, find_java
+from streams.local.ports import free_port
 from streams.local.progress import Progress, Silent
 
 MEBIBYTE = 1024 * 1024
@@ -71,10 +74,11 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
     return "".join(f"{name}={value}\n" for name, value in properties.items())
 
 
-def start_command(java: Path, jars: Path, properties: Path) -> list[str]:
+def start_command(java: Path, jars: Path, properties: Path, options: Sequence[str] = ()) -> list[str]:
     """The command that runs the broker in the foreground; its log goes to stderr."""
     return [
         str(java),
+        *options,
         "-Xms64m",
         "-Xmx512m",
         *JAVA_OPTIONS,
@@ -93,10 +97,12 @@ def start_command(java: Path, jars: Path, properties: Path) -> list[str]:
     ]
 
 
-def format_command(java: Path, jars: Path, properties: Path, cluster_id: str) -> list[str]:
+def format_command(
+    java: Path, jars: Path, properties: Path, cluster_id: str, options: Sequence[str] = ()
+) -> list[str]:
     """The command that prepares an empty data folder; needed once, see `is_formatted`."""
     return [
-        *(str(java), *JAVA_OPTIONS, "-cp", f"{jars}/*"),
+        *(str(java), *options, *JAVA_OPTIONS, "-cp", f"{jars}/*"),
         *("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
     ]
 
@@ -114,8 +120,12 @@ def new_cluster_id() -> str:
     return made.rstrip(b"=").decode()
 
 
-def prepare(folder: Path, java: Path, jars: Path, port: int, controller_port: int) -> list[str]:
+def prepare(
+    folder: Path, java: Path, jars: Path, port: int, controller_port: int, options: Sequence[str] = ()
+) -> list[str]:
     """Write the properties into `folder`, format its data folder once; the command that starts the broker.
+
+    `options` go to Java.
 
     Raises `UserError` where the folder cannot be formatted.
     """
@@ -124,12 +134,23 @@ def prepare(folder: Path, java: Path, jars: Path, port: int, controller_port: in
     properties = folder / "server.properties"
     properties.write_text(server_properties(data, port, controller_port))
     if not is_formatted(data):
-        command = format_command(java, jars, properties, new_cluster_id())
+        command = format_command(java, jars, properties, new_cluster_id(), options)
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise UserError(f"Kafka cannot prepare {data}: {' '.join(reason)}", exit_code=1)
-    return start_command(java, jars, properties)
+    return start_command(java, jars, properties, options)
+
+
+def quick_start(java: Path, jars: Path, cache: Path, progress: Progress) -> tuple[str, ...]:
+    """Options of Java with which the broker starts quickly."""
+
+    def trial(folder: Path) -> start_cache.Trial:
+        port = free_port()
+        command = prepare(folder, java, jars, port, free_port())
+        return start_cache.Trial(command, lambda: answers(f"127.0.0.1:{port}"))
+
+    return start_cache.options(KAFKA.title, jars, java, cache, trial, progress)
 
 
 def answers(bootstrap: str) -> bool:
@@ -174,8 +195,11 @@ class Broker:
         self.folder = folder
         self.bootstrap = f"127.0.0.1:{port}"
         self.log = folder / "kafka.log"
-        jars = fetch(KAFKA, cache_folder(cache), progress or Silent())
-        self._command = prepare(folder, find_java(java), jars, port, controller_port)
+        progress = progress or Silent()
+        runtime = find_java(java)
+        jars = fetch(KAFKA, cache_folder(cache), progress)
+        options = quick_start(runtime, jars, cache_folder(cache), progress)
+        self._command = prepare(folder, runtime, jars, port, controller_port, options)
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, timeout: float = 60) -> None:

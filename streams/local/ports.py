@@ -84,6 +84,14 @@ def in_use(port: int) -> bool:
     return False
 
 
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
 def holder(port: int) -> str:
     """Who listens on `port`, in words."""
     import psutil

@@ -1,17 +1,14 @@
 """The processes of a one-machine stack: one table."""
 
-import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
-from streams.local import kafka
+from streams.local import kafka, registry
 from streams.local.home import Home
-from streams.local.java import JAVA_OPTIONS
+from streams.local.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
@@ -43,11 +40,13 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What was fetched: the Java runtime, Kafka's jars, the unpacked registry."""
+    """What was fetched: the Java runtime, Kafka's jars, the unpacked registry; Java's options for each."""
 
     java: Path
     kafka: Path
     registry: Path
+    kafka_options: tuple[str, ...] = ()
+    registry_options: tuple[str, ...] = ()
 
 
 def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ...]:
@@ -57,7 +56,12 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
         Process(
             name="kafka",
             command=tuple(
-                kafka.start_command(runtime.java, runtime.kafka, home.part("kafka") / "server.properties")
+                kafka.start_command(
+                    runtime.java,
+                    runtime.kafka,
+                    home.part("kafka") / "server.properties",
+                    runtime.kafka_options,
+                )
             ),
             ready=lambda: kafka.answers(f"127.0.0.1:{local.kafka_port}"),
             priority=10,
@@ -65,8 +69,14 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
         ),
         Process(
             name="registry",
-            command=registry_command(runtime, home.part("registry"), local.registry_port),
-            ready=lambda: answers_http(f"http://127.0.0.1:{local.registry_port}/apis/ccompat/v7/subjects"),
+            command=registry.command(
+                runtime.java,
+                runtime.registry,
+                home.part("registry"),
+                local.registry_port,
+                runtime.registry_options,
+            ),
+            ready=lambda: registry.answers(local.registry_port),
             priority=10,
         ),
         Process(
@@ -104,45 +114,3 @@ def metrics_ports(local: LocalSettings) -> dict[str, int]:
 
 def _exists(package: str) -> bool:
     return find_spec(package) is not None and find_spec(f"{package}.__main__") is not None
-
-
-def registry_command(runtime: Runtime, data: Path, port: int) -> tuple[str, ...]:
-    """The command that runs the schema registry in the foreground, its state in one H2 file."""
-    return (
-        str(runtime.java),
-        "-Xms64m",
-        "-Xmx384m",
-        *JAVA_OPTIONS,
-        "-Dquarkus.http.host=127.0.0.1",
-        f"-Dquarkus.http.port={port}",
-        "-Dquarkus.banner.enabled=false",
-        # it would listen on 0.0.0.0:9000
-        "-Dquarkus.management.host-enabled=false",
-        "-Dquarkus.otel.sdk.disabled=true",
-        "-Dapicurio.storage.kind=sql",
-        f"-Dapicurio.datasource.url=jdbc:h2:file:{data}/registry",
-        "-jar",
-        str(runtime.registry / "quarkus-run.jar"),
-    )
-
-
-def answers_http(url: str) -> bool:
-    """Whether a GET of `url` succeeds now."""
-    try:
-        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2).close()
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def listening(port: int) -> Callable[[], bool]:
-    """A probe: whether `port` of 127.0.0.1 takes connections now."""
-
-    def probe() -> bool:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            return False
-        return True
-
-    return probe

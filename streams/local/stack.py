@@ -4,12 +4,13 @@ import fcntl
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from streams.cli.errors import UserError
-from streams.local import kafka, leftovers, ports
+from streams.local import kafka, leftovers, ports, registry
 from streams.local.artifacts import KAFKA, REGISTRY, cache_folder, fetch
 from streams.local.home import Home
 from streams.local.java import find_java
@@ -149,11 +150,19 @@ def _new_settings(home: Home, progress: Progress, port_base: int | None) -> Sett
 def _runtime(settings: Settings, progress: Progress) -> Runtime:
     java = find_java(settings.java)
     cache = cache_folder(settings.cache)
-    return Runtime(
-        java=java,
-        kafka=fetch(KAFKA, cache, progress, settings.maven_url),
-        registry=fetch(REGISTRY, cache, progress, settings.maven_url),
-    )
+    with ThreadPoolExecutor() as side:
+        # the one is prepared while the other is fetched
+        kafka_jars = fetch(KAFKA, cache, progress, settings.maven_url)
+        kafka_options = side.submit(kafka.quick_start, java, kafka_jars, cache, progress)
+        registry_jars = fetch(REGISTRY, cache, progress, settings.maven_url)
+        registry_options = side.submit(registry.quick_start, java, registry_jars, cache, progress)
+        return Runtime(
+            java=java,
+            kafka=kafka_jars,
+            registry=registry_jars,
+            kafka_options=kafka_options.result(),
+            registry_options=registry_options.result(),
+        )
 
 
 def _supervise(
@@ -194,7 +203,12 @@ def _bring_up(
     if "kafka" not in running:
         local = settings.local
         kafka.prepare(
-            home.part("kafka"), runtime.java, runtime.kafka, local.kafka_port, local.controller_port
+            home.part("kafka"),
+            runtime.java,
+            runtime.kafka,
+            local.kafka_port,
+            local.controller_port,
+            runtime.kafka_options,
         )
         supervisor.start_process("kafka")
     _wait(home, supervisor, base, progress, deaths=1)

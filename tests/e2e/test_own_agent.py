@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sinks.clickhouse import ClickHouse
+from streams.local.ports import free_port
 from streams.settings import load_settings
 from tests.running_stack import environment, free_base
 
@@ -88,10 +89,7 @@ def wait_for(condition: Any, seconds: float = PATIENCE_SECONDS) -> None:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
     """A stack whose workers know where the agent is served."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    made = Shell(tmp_path_factory.mktemp("own") / "home", port)
+    made = Shell(tmp_path_factory.mktemp("own") / "home", free_port())
     made.run(f"opoi up --port-base {free_base()}")
     yield made
     made.end()

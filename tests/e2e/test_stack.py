@@ -17,8 +17,9 @@ from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
 from streams.local import leftovers
 from streams.local.home import Home
+from streams.local.ports import free_port
 from streams.settings import Settings, load_settings
-from tests.running_stack import RunningStack, environment, free_base, free_port
+from tests.running_stack import RunningStack, environment, free_base
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

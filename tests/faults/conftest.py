@@ -10,7 +10,7 @@ import pytest
 
 from bench.faust_harness import Bed
 from streams.local.kafka import Broker
-from tests.running_stack import free_port
+from streams.local.ports import free_port
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from examples.support_refund import policy
 from examples.support_refund.production import FOLDER
 from streams.cli.errors import UserError
 from streams.cli.main import app
+from streams.local.ports import free_port
 from tests.refund_agent import served
-from tests.running_stack import free_port
 
 SPEC = str(FOLDER / "spec.yaml")
 
