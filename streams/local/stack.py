@@ -14,7 +14,7 @@ from streams.local import kafka, leftovers, ports, registry
 from streams.local.artifacts import KAFKA, REGISTRY, cache_folder, fetch
 from streams.local.home import Home
 from streams.local.java import find_java
-from streams.local.processes import Process, Runtime, table
+from streams.local.processes import BASE, WORKERS, Process, Runtime, table
 from streams.local.progress import Progress
 from streams.local.supervise import Supervisor, config, tail
 from streams.settings import Settings, load_settings
@@ -272,12 +272,27 @@ def _stop(home: Home, supervisor: Supervisor, progress: Progress) -> bool:
     ran = supervisor.is_alive()
     if ran:
         pid = supervisor.pid()
+        for names in (WORKERS, BASE):
+            _stop_side_by_side(supervisor, names, progress)
         supervisor.shut_down()
         _wait_for_end(pid, progress)
     lines = leftovers.end(home.folder)
     for line in lines:
         progress.line(line)
     return ran or bool(lines)
+
+
+def _stop_side_by_side(supervisor: Supervisor, names: tuple[str, ...], progress: Progress) -> None:
+    """Stops processes at the same time; the supervisor's own shutdown takes them one after the other."""
+    for name in _running(supervisor) & {*names}:
+        supervisor.stop_process(name, wait=False)
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline:
+        left = [state.name for state in supervisor.states() if state.name in names and state.pid is not None]
+        if not left:
+            return
+        progress.working(f"stopping {', '.join(left)}")
+        time.sleep(0.1)
 
 
 def _wait_for_end(pid: int, progress: Progress) -> None:

@@ -179,9 +179,9 @@ class Supervisor:
         """Start one process where it does not run; does not wait."""
         self._call("startProcess", name, False, accept=ALREADY_STARTED)
 
-    def stop_process(self, name: str) -> None:
-        """Stop one process and wait for its end."""
-        self._call("stopProcess", name, True, accept=NOT_RUNNING, timeout=120)
+    def stop_process(self, name: str, *, wait: bool = True) -> None:
+        """Stop one process, and with `wait` wait for its end."""
+        self._call("stopProcess", name, wait, accept=NOT_RUNNING, timeout=120)
 
     def reload(self) -> list[str]:
         """Take over a changed configuration: what changed or went is stopped and named, the rest runs on."""
