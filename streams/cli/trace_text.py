@@ -105,14 +105,15 @@ def _action(trace: Row) -> str:
 
 def _tools(trace: Row) -> str:
     conversations = [trace["turns"], *(run["turns"] for run in trace["sub_agent_runs"])]
+    analysts = {run["name"] for run in trace["sub_agent_runs"]}
     answered = Counter(
-        part["answered_by"] or "unknown"
+        part["answered_by"] or ("sub-agent" if part["tool"] in analysts else "unknown")
         for turns in conversations
         for turn in turns
         for part in turn["parts"]
         if part["kind"] == "function_response"
     )
-    by = [f"{answered[name]} {name}" for name in (*ANSWERS, "unknown") if answered[name]]
+    by = [f"{answered[name]} {name}" for name in (*ANSWERS, "sub-agent", "unknown") if answered[name]]
     said = f"{answered.total()} answers: {', '.join(by)}" if by else "no answers"
     return f"{said}; {trace['misses']} misses in all"
 

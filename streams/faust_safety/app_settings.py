@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from streams.faust_safety.tables import PromptTableManager
+
 MIB = 1024 * 1024
 
 SESSION_SECONDS = 10.0
@@ -28,6 +30,8 @@ def app_options(folder: Path, instance: str | None) -> dict[str, Any]:
         "web_enabled": False,
         "datadir": str(folder),
         "store": "rocksdb://",
+        # each start, and so each recovery from a crash, is a second shorter
+        "TableManager": PromptTableManager,
         "processing_guarantee": "at_least_once",
         # with a single standby Faust keeps a second copy by reading the changelog all day
         "table_standby_replicas": 0,

@@ -28,6 +28,7 @@ def trace(**changes: Any) -> dict[str, Any]:
     call = part("function_call", tool="read", arguments_json="{}")
     analysed = [turn("user", part("text", text="?"))]
     answers.append(part("function_response", tool="read", error="no answer", answered_by="miss"))
+    answers.append(part("function_response", tool="analyst", response_json="{}", answered_by=None))
     row: dict[str, Any] = {
         "replay_id": "r1", "decision_id": "d1", "agent": "a", "account_id": "acc", "verdict_id": "v1",
         "revision": 1, "arm": "opoi", "strength": 2, "sample": 0, "target_agent_version": "1",
@@ -72,7 +73,7 @@ def test_everything_that_a_reader_asks_for_is_there() -> None:
         'action    refuse O1 {"amount":5}',
         "because   It was seen.",
         "would     pay {} (simulated)",
-        "4 answers: 1 recording, 1 superset, 1 snapshot, 1 miss; 1 misses in all",
+        "5 answers: 1 recording, 1 superset, 1 snapshot, 1 miss, 1 sub-agent; 1 misses in all",
         "2 model calls in 3 attempts, 900 tokens in, 40 tokens out; 0.001500 USD",
         "took      2.5 s, from 2026-03-01 12:00:00 UTC",
     ):
