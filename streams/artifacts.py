@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterable
 
 import structlog
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.codec import Codec
 from schemas.errors import RegistryAway, SchemaError, Undecodable
@@ -106,22 +106,31 @@ class ArtifactStore:
                     ) from error
             return self._found.get(artifact_id)
 
+    def _partitions(self, consumer: Consumer, topic: str) -> list[int]:
+        """The topic's partitions; a broker that nothing can connect to is away sooner than a slow one."""
+        give_up = time.monotonic() + self._patience
+        while True:
+            try:
+                described = consumer.list_topics(topic, timeout=BROKER_SECONDS).topics[topic]
+            except KafkaException as error:
+                if error.args[0].code() == KafkaError._TRANSPORT or time.monotonic() > give_up:
+                    raise
+                continue
+            if described.error is not None:
+                raise KafkaException(described.error)
+            return list(described.partitions)
+
     def _read_to_end(self) -> None:
         topic = self._settings.physical(TOPIC)
         if self._consumer is None:
             # the group is never joined nor committed to: partitions are assigned by hand
             self._consumer = make_consumer(self._settings, f"opoi-artifacts-{id(self)}", **_BY_HAND)
         consumer = self._consumer
-        described = consumer.list_topics(topic, timeout=self._patience).topics[topic]
-        if described.error is not None:
-            raise KafkaException(described.error)
         ends = {}
-        for partition in described.partitions:
-            low, high = consumer.get_watermark_offsets(
-                TopicPartition(topic, partition), timeout=self._patience
-            )
-            ends[partition] = high
-            self._next[partition] = max(low, self._next.get(partition, 0))
+        for one in self._partitions(consumer, topic):
+            low, high = consumer.get_watermark_offsets(TopicPartition(topic, one), timeout=self._patience)
+            ends[one] = high
+            self._next[one] = max(low, self._next.get(one, 0))
         behind = {partition for partition, end in ends.items() if self._next[partition] < end}
         if not behind:
             return
