@@ -46,6 +46,8 @@ class Feed:
         self._commits = Commits(consumer)
         self._newly: list[TopicPartition] = []
         self._uncommitted: dict[Source, int] = {}
+        self._went: set[Source] = set()
+        """Partitions that went elsewhere during this poll."""
         self._held = False
         self._said: dict[str, float] = {}
 
@@ -56,6 +58,8 @@ class Feed:
 
         def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
             self._newly += partitions
+            # one that is back is read from its commit again; landing twice is harmless
+            self._went -= _sources(partitions)
             _tell("partitions assigned", partitions)
 
         def revoked(_: Consumer, partitions: list[TopicPartition]) -> None:
@@ -78,12 +82,15 @@ class Feed:
         if self._held:
             self._pause()  # a rebalance lets partitions go on
         found = []
+        self._went.clear()
         messages = self._consumer.consume(_TAKE, seconds)
         if self._starvation is not None:
             self._starvation.asked(messages, held=self._held)
         for message in messages:
             if (error := message.error()) is None:
-                found.append(self._arrived(message))
+                # the client may have collected it before the rebalance that took its partition away
+                if (arrived := self._arrived(message)).source not in self._went:
+                    found.append(arrived)
             elif error.code() != KafkaError._PARTITION_EOF:
                 self._failed(error)
         if self._newly:
@@ -165,6 +172,7 @@ class Feed:
 
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
         gone = _sources(partitions)
+        self._went |= gone
         self._newly = [each for each in self._newly if Source(each.topic, each.partition) not in gone]
         for source in gone:
             self._uncommitted.pop(source, None)

@@ -131,7 +131,9 @@ class Sink:
 
     def _receive(self, seconds: float) -> None:
         self._beat()
-        self._inbox.extend(self._feed.receive(seconds))
+        # a rebalance in the middle of this puts another inbox in place
+        came = self._feed.receive(seconds)
+        self._inbox.extend(came)
         if self._failure is not None:
             raise self._failure
 

@@ -39,10 +39,13 @@ def arrived(
     return Arrived(topic, Source(topic, partition), offset, MILLISECONDS, b"k", value, tuple(headers))
 
 
-class FakeFeed:
-    """Gives what is in `polls`, one entry a poll; a callable entry is called instead. Then stops the sink."""
+Poll = Sequence[Arrived] | Callable[[], Sequence[Arrived] | None]
 
-    def __init__(self, polls: Sequence[Sequence[Arrived] | Callable[[], None]], happened: list[str]) -> None:
+
+class FakeFeed:
+    """Gives what is in `polls`, one entry a poll, or what it answers when called. Then stops the sink."""
+
+    def __init__(self, polls: Sequence[Poll], happened: list[str]) -> None:
         self.polls = deque(polls)
         self.happened = happened
         self.committed: dict[Source, int] = {}
@@ -61,10 +64,7 @@ class FakeFeed:
             self.stop()
             return []
         found = self.polls.popleft()
-        if callable(found):
-            found()
-            return []
-        return list(found)
+        return list((found() if callable(found) else found) or ())
 
     def hold(self, held: bool) -> None:
         self.held = held
@@ -124,6 +124,8 @@ class FakeConsumer:
 
     def __init__(self) -> None:
         self.polls: deque[list[Any]] = deque()
+        self.during: Callable[[], None] = lambda: None
+        """What happens in the middle of the next poll."""
         self.paused: list[list[TopicPartition]] = []
         self.resumed = 0
         self.commits: list[dict[tuple[str, int], int]] = []
@@ -135,6 +137,8 @@ class FakeConsumer:
         self.topics, self.on_assign, self.on_revoke, self.on_lost = topics, on_assign, on_revoke, on_lost
 
     def consume(self, number: int, seconds: float) -> list[Any]:
+        during, self.during = self.during, lambda: None
+        during()
         return self.polls.popleft() if self.polls else []
 
     def assignment(self) -> list[TopicPartition]:

@@ -117,6 +117,19 @@ def test_new_partitions_are_told_after_the_poll(consumer: FakeConsumer) -> None:
     assert [(each.topic, each.partition) for each in told] == [FIRST]
 
 
+def test_what_was_collected_before_its_partition_went_is_left_to_the_next_owner(
+    consumer: FakeConsumer,
+) -> None:
+    feed = make(consumer)
+    at = TopicPartition("physical.verdicts", 1)
+    for went, callback in ((True, consumer.on_revoke), (True, consumer.on_lost), (False, consumer.on_assign)):
+        consumer.during = lambda callback=callback: callback(consumer, [at])  # type: ignore[misc]
+        consumer.polls.append([FakeMessage()])
+        assert feed.receive(0) == [] if went else feed.receive(0)
+    consumer.polls.append([FakeMessage()])
+    assert feed.receive(0)
+
+
 def test_an_error_that_passes_is_no_end(consumer: FakeConsumer) -> None:
     feed = make(consumer)
     consumer.polls.append([FakeMessage(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART)), FakeMessage()])

@@ -238,6 +238,16 @@ class TestRebalance:
         assert feed.committed == {FIRST: 1, SECOND: 9}
         assert world.store.column(VERDICTS, "_offset") == [0, 7, 8]
 
+    @pytest.mark.parametrize("how", ["revoke", "lose"])
+    def test_what_comes_with_the_poll_in_which_others_go_is_landed(self, world: World, how: str) -> None:
+        def going() -> list[Arrived]:
+            getattr(world.feed, how)(frozenset({FIRST}))
+            return [verdict(8, partition=1), verdict(9, partition=1)]
+
+        feed = world.run([[verdict(7, partition=1)], going, [verdict(10, partition=1)]])
+        assert world.store.column(VERDICTS, "_offset") == [7, 8, 9, 10]
+        assert feed.committed == {SECOND: 11}
+
     def test_while_clickhouse_is_away_they_are_given_back_uncommitted(self, world: World) -> None:
         world.store.away.extend([ClickHouseAway("gone")] * 2)
         feed = world.run(
