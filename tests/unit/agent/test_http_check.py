@@ -3,7 +3,8 @@
 import inspect
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 
 import pytest
@@ -46,9 +47,18 @@ def test_the_reference_agent_keeps_every_clause_within_30_seconds() -> None:
     assert time.monotonic() - begun < 30
 
 
+@pytest.fixture(scope="module")
+def checked() -> Iterator[Mapping[type[Broken], Future[dict[str, Finding]]]]:
+    """The checks of all broken agents, some side by side: they mostly wait for what takes too long."""
+    with ThreadPoolExecutor(3) as pool:
+        yield {variant: pool.submit(findings, variant) for variant in VARIANTS}
+
+
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.__name__)
-def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
-    found = findings(variant)
+def test_a_broken_agent_is_told_by_its_clause(
+    variant: type[Broken], checked: Mapping[type[Broken], Future[dict[str, Finding]]]
+) -> None:
+    found = checked[variant].result()
     broken = [name for name, one in found.items() if one.outcome == "broken"]
     assert variant.clause in broken, found
     # what follows from it may be broken too; an agent that gives no trace at all breaks `runs` first
@@ -59,8 +69,10 @@ def test_a_broken_agent_is_told_by_its_clause(variant: type[Broken]) -> None:
     ("variant", "outcome"),
     [(AnotherDecision, "not shown"), (OtherQuestion, "not shown"), (OtherWrite, "kept")],
 )
-def test_nothing_is_said_of_what_an_earlier_breach_hides(variant: type[Broken], outcome: str) -> None:
-    found = findings(variant)
+def test_nothing_is_said_of_what_an_earlier_breach_hides(
+    variant: type[Broken], outcome: str, checked: Mapping[type[Broken], Future[dict[str, Finding]]]
+) -> None:
+    found = checked[variant].result()
     later = ("tools", "misses", "max_turns")
     assert {found[name].outcome for name in later} == {outcome}, found
     assert found["writes"].outcome != "kept"
