@@ -6,8 +6,8 @@ PYTHON ?= $(or $(shell for each in python3 python3.13 python3.12 python3.11; do 
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# each may run a whole stack, so no more than there are cores; one more is faster where nobody else computes
-PROCESSES ?= $(shell getconf _NPROCESSORS_ONLN)
+# one more than there are cores: tests of crashes mostly wait
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 # a stack is many processes, and tests start hundreds: each would compile every module anew
 unexport PYTHONDONTWRITEBYTECODE
@@ -33,7 +33,7 @@ demo: setup ## Start everything and show the whole way with simulated traffic
 	@$(BIN)/opoi demo
 
 test: setup ## Every test that needs neither root nor a browser
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
 
 check: setup ## Lint, types, import contracts, generated files
 	@$(BIN)/ruff check .

@@ -11,11 +11,14 @@ KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
 """Variables of the user that only say where downloads are."""
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that asks for the stack is marked `stack`."""
+    """Tests that ask for the stack share one in parallel runs, too; of others a file stays together."""
     for item in items:
-        if "stack" in getattr(item, "fixturenames", ()):
+        needs_stack = "stack" in getattr(item, "fixturenames", ())
+        if needs_stack:
             item.add_marker(pytest.mark.stack)
+        item.add_marker(pytest.mark.xdist_group("stack" if needs_stack else item.nodeid.partition("::")[0]))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from sinks import metrics
 from streams.kafka_clients import as_bytes, header_pairs
 from streams.workers.batch import Arrived
 from streams.workers.commits import Commits
+from streams.workers.leaving import leave
 from streams.workers.offsets import Source
 from streams.workers.starvation import Starvation
 
@@ -133,7 +134,7 @@ class Feed:
         """Leaves the group."""
         if self._starvation is not None:
             self._starvation.stop()
-        self._consumer.close()
+        leave(self._consumer)
 
     def _resume(self, partitions: Sequence[TopicPartition]) -> None:
         try:

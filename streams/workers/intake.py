@@ -15,6 +15,7 @@ from streams.processors.intake import Arrival, from_milliseconds
 from streams.steps.contract import Coordinates
 from streams.workers import starvation
 from streams.workers.commits import Commits
+from streams.workers.leaving import leave
 from streams.workers.offsets import Offsets, PartitionOffsets, Position, Source
 from streams.workers.starvation import Starvation
 
@@ -148,7 +149,7 @@ class Intake:
     def close(self) -> None:
         """Leaves the group; `release` is called for what was held."""
         self._starvation.stop()
-        self._consumer.close()
+        leave(self._consumer)
 
     def _assignment(self) -> set[Source]:
         return {Source(each.topic, each.partition) for each in self._consumer.assignment()}

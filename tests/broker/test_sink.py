@@ -222,4 +222,5 @@ def test_workers_that_are_killed_lose_nothing_and_double_nothing(pipe: Pipe) -> 
         withdrawn = topic == "opoi.training-examples" and getattr(examples(topic)[0], "state", "") != "live"
         assert seen == (0 if withdrawn else good[topic]), view
     for name in ("1", "2"):
-        assert pipe.end(name, signal.SIGTERM) == 0
+        # after all that librdkafka may hang in leaving the group: then the worker ends by itself
+        assert pipe.end(name, signal.SIGTERM) in (0, ExitCode.WATCHDOG), pipe.said()
