@@ -33,7 +33,7 @@ demo: setup ## Start everything and show the whole way with simulated traffic
 	@$(BIN)/opoi demo
 
 test: setup ## Every test that needs neither root nor a browser
-	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadgroup --no-loadscope-reorder --max-worker-restart 0
+	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 check: setup ## Lint, types, import contracts, generated files
 	@$(BIN)/ruff check .

@@ -2,8 +2,10 @@
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 from tests.running_stack import RunningStack, running_stack
 
@@ -11,14 +13,38 @@ KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
 """Variables of the user that only say where downloads are."""
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+SHARING = {
+    "tests/broker/test_artifact_store.py",
+    "tests/broker/test_deploy.py",
+    "tests/broker/test_interop.py",
+    "tests/broker/test_sink.py",
+    "tests/e2e/test_stack.py",
+}
+"""Files whose tests need the stack: one process of a parallel run takes them all, as each starts its own."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that ask for the stack share one in parallel runs, too; of others a file stays together."""
+    """A test that asks for the stack is marked `stack`; its file must be among those that share one."""
     for item in items:
-        needs_stack = "stack" in getattr(item, "fixturenames", ())
-        if needs_stack:
+        if "stack" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.stack)
-        item.add_marker(pytest.mark.xdist_group("stack" if needs_stack else item.nodeid.partition("::")[0]))
+            if (file := item.nodeid.partition("::")[0]) not in SHARING:
+                raise pytest.UsageError(
+                    f"{file} uses the fixture stack: add it to SHARING in tests/conftest.py"
+                )
+
+
+class _Together(LoadFileScheduling):
+    """A file stays in one process, those that share the stack stay in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "stack" if file in SHARING else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Together:
+    """How a parallel run shares its tests out."""
+    return _Together(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
