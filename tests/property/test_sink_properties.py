@@ -121,10 +121,10 @@ def test_nothing_is_committed_that_was_not_landed(script: list[Poll], rows: int,
             raise registry_away.pop()
         return plain(message)
 
-    broker = Broker(list(script), away)
+    broker: Any = Broker(list(script), away)
     with tempfile.TemporaryDirectory() as folder, patch.object(batch_sink, "_FIRST_WAIT", 0.0):
         sink = Sink(
-            feed=broker,  # type: ignore[arg-type]
+            feed=broker,
             entry_of=entry_of,
             store=store,
             letters=letters,

@@ -10,20 +10,7 @@ from streams.cli.errors import UserError
 from streams.local import artifacts
 from streams.local.artifacts import KAFKA, Artifact, cache_folder, digest, fetch
 from streams.local.java import find_java, java_version
-
-
-class Said:
-    """Progress that keeps what it was told."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def line(self, text: str) -> None:
-        """Keep it."""
-        self.lines.append(text)
-
-    def working(self, text: str) -> None:
-        """Nothing."""
+from tests.unit.local.said import Said
 
 
 def jars(tmp_path: Path, artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from streams.local.start_cache import Trial, options
+from tests.unit.local.said import Said
 
 RUNTIME = """#!/bin/sh
 case "$1" in
@@ -20,17 +21,11 @@ touch "$2"
 while :; do sleep 0.02; done"""
 
 
-class Lines:
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-
-    def line(self, text: str) -> None:
-        self.said.append(text)
+class Lines(Said):
+    """What was said of a trial run, which has nothing to say in between."""
 
     def working(self, text: str) -> None:
-        raise AssertionError("a trial run has nothing to say in between")
+        raise AssertionError(text)
 
 
 class Machine:
@@ -46,7 +41,7 @@ class Machine:
         self.java.write_text(RUNTIME.format(version=version, body=body))
         self.java.chmod(0o755)
         self.trials: list[Path] = []
-        self.lines = Lines()
+        self.said = Lines()
 
     def options(self) -> tuple[str, ...]:
         def trial(scratch: Path) -> Trial:
@@ -54,7 +49,7 @@ class Machine:
             answers = scratch / "answers"
             return Trial([str(self.java), str(answers)], answers.exists)
 
-        return options("Server 1.0", self.jars, self.java, self.cache, trial, self.lines)
+        return options("Server 1.0", self.jars, self.java, self.cache, trial, self.said)
 
     def caches(self) -> list[Path]:
         return sorted((self.cache / "start-caches").glob("*.aot"))
@@ -69,7 +64,7 @@ def test_it_is_recorded_once_and_used_from_then_on(tmp_path: Path) -> None:
     [made] = machine.caches()
     assert first[0] == f"-XX:AOTCache={made}"
     assert made.read_text() == "recorded\n"
-    assert machine.lines.said == [
+    assert machine.said.lines == [
         "Server 1.0: a trial run for quick starts (once)",
         "Server 1.0: trial run done in 0 s",
     ]
@@ -101,7 +96,7 @@ def test_an_older_runtime_starts_without(tmp_path: Path) -> None:
     machine = Machine(tmp_path, version="24.0.1")
     assert machine.options() == ()
     assert machine.trials == []
-    assert machine.lines.said == []
+    assert machine.said.lines == []
 
 
 @pytest.mark.parametrize(
@@ -116,7 +111,7 @@ def test_what_cannot_be_recorded_is_said_and_the_server_starts_all_the_same(
 ) -> None:
     machine = Machine(tmp_path, body=body)
     assert machine.options() == ()
-    assert machine.lines.said[-1] == f"Server 1.0 will start slowly, no start cache was made: {why}"
+    assert machine.said.lines[-1] == f"Server 1.0 will start slowly, no start cache was made: {why}"
     assert machine.caches() == []
 
 
@@ -124,11 +119,11 @@ def test_a_folder_that_takes_no_cache_is_said(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
     (machine.cache / "start-caches").write_text("in the way")
     assert machine.options() == ()
-    assert "start-caches" in machine.lines.said[-1]
+    assert "start-caches" in machine.said.lines[-1]
 
 
 def test_a_server_that_does_not_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("streams.local.start_cache.TRIAL_SECONDS", 0.3)
     machine = Machine(tmp_path, body="trap '' TERM; while :; do sleep 0.02; done")
     assert machine.options() == ()
-    assert machine.lines.said[-1].endswith("its trial run did not end within 0.3 s")
+    assert machine.said.lines[-1].endswith("its trial run did not end within 0.3 s")

@@ -1,5 +1,6 @@
 """The consumer's side of the sink: commits that fail, pauses, errors."""
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -123,9 +124,9 @@ def test_what_was_collected_before_its_partition_went_is_left_to_the_next_owner(
     feed = make(consumer)
     at = TopicPartition("physical.verdicts", 1)
     for went, callback in ((True, consumer.on_revoke), (True, consumer.on_lost), (False, consumer.on_assign)):
-        consumer.during = lambda callback=callback: callback(consumer, [at])  # type: ignore[misc]
+        consumer.during = partial(callback, consumer, [at])
         consumer.polls.append([FakeMessage()])
-        assert feed.receive(0) == [] if went else feed.receive(0)
+        assert len(feed.receive(0)) == (0 if went else 1)
     consumer.polls.append([FakeMessage()])
     assert feed.receive(0)
 
