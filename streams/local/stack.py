@@ -3,7 +3,7 @@
 import fcntl
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from streams.local.home import Home
 from streams.local.java import find_java
 from streams.local.processes import BASE, WORKERS, Process, Runtime, table
 from streams.local.progress import Progress
+from streams.local.set_up import set_up
 from streams.local.supervise import Supervisor, config, tail
 from streams.settings import Settings, load_settings
 
@@ -80,52 +81,6 @@ def reset(home: Home, progress: Progress) -> None:
         raise UserError(f"{home.folder} holds no stack: nothing was deleted; OPOI_HOME names the folder")
     down(home, progress)
     home.delete()
-
-
-def set_up(settings: Settings, progress: Progress) -> None:
-    """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing.
-
-    Raises `UserError` where broker, registry or ClickHouse is away or refuses.
-    """
-    from schemas.errors import SchemaError
-    from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
-    from sinks.migrate import MigrationRefused
-    from streams.kafka_clients import DeliveryFailed
-
-    expected = (
-        SchemaError,
-        BatchRefused,
-        ClickHouseAway,
-        StatementRefused,
-        MigrationRefused,
-        DeliveryFailed,
-    )
-    for title, step in set_up_steps(settings, progress.working):
-        progress.working(title)
-        begun = time.monotonic()
-        try:
-            step()
-        except expected as error:
-            raise UserError(f"{title}: {error}", exit_code=1) from error
-        progress.line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
-
-
-def set_up_steps(
-    settings: Settings, report: Callable[[str], None]
-) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The steps of `set_up` with their titles, imported when they run."""
-    from schemas.deploy import apply_schemas, apply_topics
-
-    yield "topics", lambda: apply_topics(settings, report)
-    yield "schemas", lambda: apply_schemas(settings, report)
-
-    from sinks import migrate
-
-    yield "tables", lambda: migrate.up(settings.clickhouse)
-
-    from streams.registration import register_media_buyer
-
-    yield "reference agent", lambda: register_media_buyer(settings)
 
 
 def _running_settings(home: Home, port_base: int | None) -> Settings:
