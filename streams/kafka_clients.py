@@ -1,5 +1,6 @@
 """Kafka clients as every part of opoi makes them; nobody else configures one."""
 
+import logging
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -19,16 +20,23 @@ from schemas.settings import KafkaSettings
 
 BROKER_SECONDS = 10.0
 """How long the broker has for an answer about its logs."""
+CLIENT_LOG = logging.getLogger("librdkafka")
 
 
 class DeliveryFailed(Exception):
     """The broker refused a record, or did not acknowledge it in time."""
 
 
+def _client_config(settings: KafkaSettings) -> dict[str, Any]:
+    # with every broker away, a client of librdkafka 2.10 and later forgets how often it tried: its default is
+    # twenty tries and log lines a second for as long as that lasts
+    return {**settings.client_config(), "reconnect.backoff.ms": 1_000}
+
+
 def producer_config(settings: KafkaSettings) -> dict[str, Any]:
     """Idempotent, acknowledged by all, and partitioned as Java and Faust do (murmur2)."""
     return {
-        **settings.client_config(),
+        **_client_config(settings),
         "enable.idempotence": True,
         "acks": "all",
         "partitioner": "murmur2_random",
@@ -41,7 +49,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
 def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
     """Commits are the caller's; a group without offsets starts at the beginning."""
     config: dict[str, Any] = {
-        **settings.client_config(),
+        **_client_config(settings),
         "group.id": group,
         "group.protocol": settings.group_protocol,
         "enable.auto.commit": False,
@@ -59,13 +67,13 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
 
 def make_consumer(settings: KafkaSettings, group: str, **overrides: Any) -> Consumer:
     """A consumer of the group `group`; `overrides` are librdkafka properties."""
-    return Consumer({**consumer_config(settings, group), **overrides})
+    # it speaks when it is polled, and consumers always are
+    return Consumer({**consumer_config(settings, group), **overrides}, logger=CLIENT_LOG)
 
 
 def make_admin(settings: KafkaSettings) -> AdminClient:
     """An admin client."""
-    config: dict[str, str | int | float | bool] = {**settings.client_config()}
-    return AdminClient(config)
+    return AdminClient(_client_config(settings))
 
 
 class LogOffsets:

@@ -15,6 +15,7 @@ LIBRARIES = {
     "mode": logging.INFO,
     # its errors reach us as exceptions, which are told once and in words
     "clickhouse_connect": logging.CRITICAL,
+    "urllib3": logging.ERROR,
 }
 """The least level that is written of each; of all others warnings, for the rest is nobody's news."""
 
