@@ -18,8 +18,8 @@ from streams.workers import cancellations, day_spending
 from streams.workers.cancellations import Cancelled
 from streams.workers.controls import Controls
 from streams.workers.day_spending import Spendings
-from streams.workers.flights import seconds_left
-from streams.workers.requests import Asked, answer, cancelled, given_up, past_deadline
+from streams.workers.flights import Asked, seconds_left
+from streams.workers.replies import answer, cancelled, given_up, past_deadline
 from streams.workers.whole_topic import WholeTopic
 
 log = structlog.get_logger(__name__)

@@ -13,10 +13,17 @@ from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.workers import metrics
 from streams.workers.intake import Ticket
 from streams.workers.outage import Outage
-from streams.workers.requests import Asked
 
 # waited for; anything else that a run raises is our own fault
 AWAY = (ModelAway, QuotaExceeded, RegistryAway, NotRegistered, BrokerAway)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A decoded request and the decision that it embeds."""
+
+    request: ReplayRequest
+    decision: AgentDecision
 
 
 class Execute(Protocol):

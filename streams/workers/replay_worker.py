@@ -38,17 +38,18 @@ from streams.workers.lookout import Lookout
 from streams.workers.offsets import Source
 from streams.workers.outage import Outage
 from streams.workers.publisher import WAIT_FOR_EVER, Publisher
-from streams.workers.replies import Replies, at_fault, named, read_or_bury
-from streams.workers.requests import (
-    REQUESTS,
-    RETRY,
-    STAGE,
+from streams.workers.replies import (
+    Replies,
     answer,
+    at_fault,
     cancelled,
+    named,
     past_deadline,
+    read_or_bury,
     traced,
     without_turns,
 )
+from streams.workers.requests import REQUESTS, RETRY, STAGE
 
 POLL_SECONDS = 0.02
 

@@ -8,11 +8,19 @@ import pytest
 from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.workers.flights import CalledOff, Execute, Flight, Landing, PastDeadline, Unwanted, take_off
+from streams.workers.flights import (
+    Asked,
+    CalledOff,
+    Execute,
+    Flight,
+    Landing,
+    PastDeadline,
+    Unwanted,
+    take_off,
+)
 from streams.workers.intake import Ticket
 from streams.workers.offsets import PartitionOffsets, Source
 from streams.workers.outage import Outage
-from streams.workers.requests import Asked
 from tests import builders
 from tests.unit.workers.replay_samples import arrived, request
 

@@ -6,12 +6,11 @@ from typing import cast
 import pytest
 
 from streams.workers.controls import Control, Controls
-from streams.workers.flights import Flight
+from streams.workers.flights import Asked, Flight
 from streams.workers.intake import Ticket
 from streams.workers.lookout import Lookout
 from streams.workers.offsets import PartitionOffsets, Source
 from streams.workers.publisher import Publisher
-from streams.workers.requests import Asked
 from tests import builders
 from tests.unit.workers.replay_samples import arrived, request
 

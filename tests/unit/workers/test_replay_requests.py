@@ -6,17 +6,9 @@ from schemas.records import AgentTrace, Disposition, Spending
 from streams.processors.intake import Arrival
 from streams.processors.outputs import BrokenStep
 from streams.steps.contract import Poison
-from streams.workers.requests import (
-    REQUESTS,
-    RETRY,
-    Asked,
-    dead,
-    named_in,
-    past_deadline,
-    read_request,
-    traced,
-    without_turns,
-)
+from streams.workers.flights import Asked
+from streams.workers.replies import dead, past_deadline, traced, without_turns
+from streams.workers.requests import REQUESTS, RETRY, named_in, read_request
 from tests import builders
 from tests.unit.workers.replay_samples import NOW, arrived, request
 
