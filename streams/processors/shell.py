@@ -30,10 +30,10 @@ from streams.faust_safety.watchdog import Pulse
 from streams.processors.breaker import Breaker
 from streams.processors.intake import TICKS, Arrival, arrival, contract_topic
 from streams.processors.marks import Deaths, Mark
-from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec
+from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
-from streams.steps.contract import Event, Output, Poison, header
+from streams.steps.contract import Event, Output, Poison, StatelessStep, header
 
 log = structlog.get_logger(__name__)
 
@@ -57,6 +57,26 @@ class Stage(Protocol):
 
     async def tick(self, event: Event, shell: "Shell") -> None:
         """Hands what the due deadlines give to `shell.fire`."""
+
+
+class Stateless:
+    """A stage without memory."""
+
+    def __init__(self, step: StatelessStep, encoder: Encoder) -> None:
+        self.name = step.stage
+        self.sources = step.sources
+        self._step = step
+        self._encoder = encoder
+
+    async def step(self, event: Event) -> Done:
+        """See `Stage.step`."""
+        outputs = self._step.on_event(event)
+        check_disposition(outputs, self.name, event.coordinates)
+        return Done(self._encoder.encode(outputs, event.timestamp))
+
+    async def tick(self, event: Event, shell: "Shell") -> None:
+        """A stage without memory has no clock."""
+        raise BrokenStep(f"stage {self.name} has no table and no clock")
 
 
 @dataclass

@@ -25,10 +25,11 @@ from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.watchdog import Pulse
 from streams.processors import shell as shell_module
 from streams.processors.breaker import Breaker
+from streams.processors.deadlines import Clock
 from streams.processors.marks import Deaths, Mark, read_mark
 from streams.processors.outputs import OVERHEAD, Encoder
 from streams.processors.shell import Parts, Shell
-from streams.processors.stages import Clock, Keyed
+from streams.processors.stages import Keyed
 from streams.steps.common import DISPOSITIONS
 from streams.steps.contract import Coordinates, Event, Transition
 
