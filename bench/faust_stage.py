@@ -28,7 +28,7 @@ def main() -> None:
         run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name, given.plain)
         return
     from streams.processors.keeper import Folders, keep
-    from streams.processors.settings import WorkerSettings
+    from streams.settings import WorkerSettings
 
     worker = WorkerSettings(name=given.name, **json.loads(given.settings))
 

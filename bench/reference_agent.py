@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import psutil
 
 from agent.media_buyer.definition import artifacts, media_buyer
+from streams.health.probes import listening
 from streams.local.ports import free_port
-from streams.local.probes import listening
 
 MODEL_NAME = "opoi-local"
 CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), datetime.now(UTC))}

@@ -40,7 +40,7 @@ from streams.kafka_clients import CheckedProducer
 from streams.local.kafka import Broker
 from streams.local.ports import free_port
 from streams.processors.keeper import Folders
-from streams.processors.settings import WorkerSettings
+from streams.settings import WorkerSettings
 from streams.steps.budgets import Allowance
 from streams.workers.bounds import Bounds
 from streams.workers.bulletins import Bulletins

@@ -1,8 +1,5 @@
 """Puts agents on the artifacts topic."""
 
-from datetime import UTC, datetime
-
-from agent.media_buyer.definition import artifacts, media_buyer
 from schemas.records import Artifact
 from schemas.registry import make_codec
 from streams.artifacts import PATIENT_SECONDS, ArtifactStore, publish
@@ -18,8 +15,3 @@ def register(settings: Settings, wanted: tuple[Artifact, ...]) -> tuple[Artifact
     missing = tuple(artifact for artifact in wanted if artifact.artifact_id not in known)
     publish(settings.kafka, codec, missing)
     return missing
-
-
-def register_media_buyer(settings: Settings) -> None:
-    """The reference agent, so that a one-machine stack has an agent to replay."""
-    register(settings, artifacts(media_buyer(), datetime.now(UTC)))

@@ -1,6 +1,7 @@
 """`opoi agent serve` and `opoi agent check`: agents over HTTP."""
 
 from contextlib import ExitStack, closing
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from agent.run import AgentDefinition
 
 REFERENCE = "media_buyer"
+SAMPLE = "agent.local.sample"
+"""The built-in sample; by name, since it comes with the one-machine stack."""
 BREACH = 3
 MOST_OUTPUT_TOKENS = 100_000
 MOST_TURNS = 24
@@ -146,6 +149,5 @@ def _checked(spec: Path | None, settings: Settings) -> "tuple[AgentDefinition, S
 
     if spec is not None:
         return _definition(str(spec)), read_sample(spec.parent)
-    from agent.local.sample import media_buyer_sample
-
-    return _definition(REFERENCE), media_buyer_sample(settings.model.name)
+    sample: Sample = import_module(SAMPLE).media_buyer_sample(settings.model.name)
+    return _definition(REFERENCE), sample

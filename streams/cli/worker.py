@@ -36,10 +36,15 @@ def worker(
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     settings = _settings(name)
-    if stage in PLAIN:
-        importlib.import_module(PLAIN[stage]).run(settings)
-        return
-    sys.exit(_keep(stage, settings))
+    from streams.processors.keeper import AlreadyRuns
+
+    try:
+        if stage in PLAIN:
+            importlib.import_module(PLAIN[stage]).run(settings)
+            return
+        sys.exit(_keep(stage, settings))
+    except AlreadyRuns as error:
+        raise UserError(str(error)) from error
 
 
 def _settings(name: str | None) -> Settings:
@@ -50,14 +55,11 @@ def _settings(name: str | None) -> Settings:
 
 
 def _keep(stage: str, settings: Settings) -> int:
-    from streams.processors.keeper import AlreadyRuns, Folders, keep
+    from streams.processors.keeper import Folders, keep
 
     folders = Folders(settings.home, stage, settings.worker.name)
 
     def work() -> None:
         importlib.import_module(KEPT[stage]).run(settings)
 
-    try:
-        return keep(folders, work, settings.worker.stop_seconds)
-    except AlreadyRuns as error:
-        raise UserError(str(error)) from error
+    return keep(folders, work, settings.worker.stop_seconds)

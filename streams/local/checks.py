@@ -1,46 +1,29 @@
-"""What `opoi doctor` looks at: small checks, each with what to do where something is wrong."""
+"""What `opoi doctor` looks at on one machine, beside the pipeline: each check with what to do."""
 
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
-from urllib.parse import urlsplit
 
-from agent.settings import ReplaySettings
 from streams.cli.errors import UserError
-from streams.local import kafka, ports
+from streams.health.checks import PIPELINE, Finding, Pipeline, fault, ok, skipped
+from streams.local import ports
 from streams.local.artifacts import KAFKA, REGISTRY, cache_folder
 from streams.local.home import LEAST_FREE, MEBIBYTE, Home
 from streams.local.java import find_java, java_version
-from streams.local.probes import answers_http
 from streams.local.processes import BASE, WORKERS
 from streams.local.supervise import EXIT_MINUTES, State, Supervisor, last_line, recent_exits
 from streams.settings import Settings
 
-Outcome = Literal["ok", "fault", "skipped"]
 LONGEST_LINE = 300
 LOOP = 3
 """Exits in ten minutes from which on a process that is up now is a fault all the same."""
-MANY = 3
-"""Faults of one kind that are listed one by one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one check found: in words, and what to do about a fault."""
-
-    check: str
-    outcome: Outcome
-    message: str
-    remedy: str = ""
-
-
-class Scene:
-    """What the checks look at; asked once, when the first check needs it."""
+class Scene(Pipeline):
+    """What the checks of one machine look at beside the pipeline; asked once, when a check first needs it."""
 
     def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.home = Home(settings.home)
 
     @cached_property
@@ -56,26 +39,6 @@ class Scene:
         """Whether the settings lead to this machine's stack."""
         local = f"127.0.0.1:{self.settings.local.kafka_port}"
         return self.settings.kafka.bootstrap_servers == local
-
-    @cached_property
-    def broker_answers(self) -> bool:
-        """Whether the broker answers."""
-        return kafka.reachable(self.settings.kafka)
-
-
-def ok(check: str, message: str) -> Finding:
-    """All is well."""
-    return Finding(check, "ok", message)
-
-
-def skipped(check: str, why: str) -> Finding:
-    """Not looked at."""
-    return Finding(check, "skipped", why)
-
-
-def fault(check: str, message: str, remedy: str) -> Finding:
-    """Something is wrong."""
-    return Finding(check, "fault", message, remedy)
 
 
 def java(scene: Scene) -> Iterator[Finding]:
@@ -159,89 +122,14 @@ def workers(scene: Scene) -> Iterator[Finding]:
         yield from _running(scene, "workers", names)
 
 
-def broker(scene: Scene) -> Iterator[Finding]:
-    """The broker answers."""
-    where = scene.settings.kafka.bootstrap_servers
-    if scene.broker_answers:
-        yield ok("broker", f"answers at {where}")
-    else:
-        yield fault("broker", f"no answer at {where}", "run `opoi up`, or set OPOI_KAFKA__BOOTSTRAP_SERVERS")
-
-
-def topics(scene: Scene) -> Iterator[Finding]:
-    """Every topic of the catalogue is there, with its partitions and settings."""
-    from schemas.catalog import topics as catalogue
-    from schemas.deploy import topic_faults
-
-    if not scene.broker_answers:
-        yield skipped("topics", "the broker does not answer")
-        return
-    faults = [
-        fault("topics", f"{found.subject}: {found.problem}", found.remedy)
-        for found in topic_faults(scene.settings)
-    ]
-    yield from _few("topics", faults)
-    if not faults:
-        yield ok("topics", f"all {len(catalogue())} are there as the catalogue wants them")
-
-
-def registry(scene: Scene) -> Iterator[Finding]:
-    """The registry answers and has every schema."""
-    from schemas.deploy import schema_faults
-
-    found = schema_faults(scene.settings)
-    yield from _few(
-        "registry", [fault("registry", f"{one.subject}: {one.problem}", one.remedy) for one in found]
-    )
-    if not found:
-        yield ok("registry", f"has every schema, at {scene.settings.registry.url}")
-
-
-def clickhouse(scene: Scene) -> Iterator[Finding]:
-    """ClickHouse answers and has every table."""
-    from sinks.clickhouse import ClickHouseAway, StatementRefused
-    from sinks.migrate import MigrationRefused, status
-
-    where = scene.settings.clickhouse.url
-    if not answers_http(f"{where}/ping"):
-        yield fault("clickhouse", f"no answer at {where}", "run `opoi up`, or set OPOI_CLICKHOUSE__URL")
-        return
-    try:
-        steps = status(scene.settings.clickhouse)
-    except (ClickHouseAway, MigrationRefused, StatementRefused) as error:
-        yield fault("clickhouse", str(error), "see the message")
-        return
-    missing = [step for step in steps if step.applied_at is None]
-    if missing:
-        message = f"{len(missing)} of {len(steps)} migrations are missing"
-        yield fault("clickhouse", message, "run `opoi migrate up`")
-    else:
-        yield ok("clickhouse", f"all {len(steps)} migrations are applied, at {where}")
-
-
-def secret(scene: Scene) -> Iterator[Finding]:
-    """Oracles of a shared pipeline are not marked with the secret that everyone knows."""
-    default = ReplaySettings().oracle_secret
-    host = urlsplit(f"//{scene.settings.kafka.bootstrap_servers.split(',')[0]}").hostname
-    if scene.settings.replay.oracle_secret == default and host not in ("127.0.0.1", "localhost", "::1"):
-        message = "OPOI_REPLAY__ORACLE_SECRET is the built-in one, with a broker that is not on this machine"
-        yield fault("secret", message, "set it to a long random value, the same for all workers")
-    else:
-        yield ok("secret", "the oracle's secret fits the broker")
-
-
 CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     java,
     downloads,
     disk,
     taken_ports,
     processes,
-    broker,
-    topics,
-    registry,
-    clickhouse,
+    *PIPELINE,
     workers,
-    secret,
 )
 
 
@@ -268,10 +156,3 @@ def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
         again = [name for name in names if exits[name]]
         note = f"; {', '.join(again)} ended and came back in the last {EXIT_MINUTES} minutes" if again else ""
         yield ok(check, f"{', '.join(names)} run{note}")
-
-
-def _few(check: str, faults: list[Finding]) -> Iterator[Finding]:
-    """The first faults of one kind; the rest are counted."""
-    yield from faults[:MANY]
-    if len(faults) > MANY:
-        yield fault(check, f"and {len(faults) - MANY} more of this kind", faults[MANY].remedy)

@@ -14,6 +14,7 @@ from typing import Self
 
 from schemas.settings import KafkaSettings
 from streams.cli.errors import UserError
+from streams.health.probes import broker_answers
 from streams.local import start_cache
 from streams.local.artifacts import KAFKA, cache_folder, fetch
 from streams.local.java import JAVA_OPTIONS, find_java
@@ -160,20 +161,7 @@ def answers(bootstrap: str) -> bool:
         socket.create_connection((host, int(port)), timeout=1).close()
     except OSError:
         return False
-    return reachable(KafkaSettings(bootstrap_servers=bootstrap), timeout=1)
-
-
-def reachable(settings: KafkaSettings, timeout: float = 5) -> bool:
-    """Whether the broker of `settings` answers a metadata request within `timeout` seconds."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    quiet = {"log_level": 0, "socket.connection.setup.timeout.ms": 1000, "reconnect.backoff.ms": 50}
-    try:
-        AdminClient({**settings.client_config(), **quiet}).list_topics(timeout=timeout)
-    except KafkaException:
-        return False
-    return True
+    return broker_answers(KafkaSettings(bootstrap_servers=bootstrap), timeout=1)
 
 
 class Broker:

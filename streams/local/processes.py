@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
+from streams.health.probes import answers_http, listening
 from streams.local import kafka, registry
 from streams.local.home import Home
-from streams.local.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from streams.health.probes import answers_http
 from streams.local import start_cache
 from streams.local.artifacts import REGISTRY
 from streams.local.java import JAVA_OPTIONS
 from streams.local.ports import free_port
-from streams.local.probes import answers_http
 from streams.local.progress import Progress
 
 

@@ -1,17 +1,25 @@
-"""What a stack needs before its workers start: topics, schemas, tables, the reference agent."""
+"""What a pipeline needs before its workers start: topics, schemas, tables."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from streams.cli.errors import UserError
-from streams.local.progress import Progress
 from streams.settings import Settings
 
+Step = tuple[str, Callable[[], object]]
+"""A title, and what makes it so; doing it again changes nothing."""
 
-def set_up(settings: Settings, progress: Progress) -> None:
-    """What must be there before workers start: topics, schemas, tables. Doing it again changes nothing.
 
-    Raises `UserError` where broker, registry or ClickHouse is away or refuses.
+def set_up(
+    settings: Settings,
+    working: Callable[[str], None],
+    line: Callable[[str], None],
+    further: Iterable[Step] = (),
+) -> None:
+    """Makes topics, schemas and tables, then `further`. Doing it again changes nothing.
+
+    `working` is told what is being done, `line` what is done. Raises `UserError` where broker, registry or
+    ClickHouse is away or refuses.
     """
     from schemas.errors import SchemaError
     from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
@@ -26,29 +34,21 @@ def set_up(settings: Settings, progress: Progress) -> None:
         MigrationRefused,
         DeliveryFailed,
     )
-    for title, step in set_up_steps(settings, progress.working):
-        progress.working(title)
+    for title, step in (*set_up_steps(settings, working), *further):
+        working(title)
         begun = time.monotonic()
         try:
             step()
         except expected as error:
             raise UserError(f"{title}: {error}", exit_code=1) from error
-        progress.line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
+        line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
 
 
-def set_up_steps(
-    settings: Settings, report: Callable[[str], None]
-) -> Iterator[tuple[str, Callable[[], object]]]:
-    """The steps of `set_up` with their titles, imported when they run."""
+def set_up_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:
+    """The steps of `set_up` with their titles."""
     from schemas.deploy import apply_schemas, apply_topics
+    from sinks import migrate
 
     yield "topics", lambda: apply_topics(settings, report)
     yield "schemas", lambda: apply_schemas(settings, report)
-
-    from sinks import migrate
-
     yield "tables", lambda: migrate.up(settings.clickhouse)
-
-    from streams.registration import register_media_buyer
-
-    yield "reference agent", lambda: register_media_buyer(settings)

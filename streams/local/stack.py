@@ -16,6 +16,7 @@ from streams.local.home import Home
 from streams.local.java import find_java
 from streams.local.processes import BASE, WORKERS, Process, Runtime, table
 from streams.local.progress import Progress
+from streams.local.reference_agent import register_media_buyer
 from streams.local.set_up import set_up
 from streams.local.supervise import Supervisor, config, tail
 from streams.settings import Settings, load_settings
@@ -167,7 +168,12 @@ def _bring_up(
         )
         supervisor.start_process("kafka")
     _wait(home, supervisor, base, progress, deaths=1)
-    set_up(settings, progress)
+    set_up(
+        settings,
+        progress.working,
+        progress.line,
+        [("reference agent", lambda: register_media_buyer(settings))],
+    )
 
 
 def _start_workers(

@@ -5,9 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from streams.steps.contract import Coordinates, Headers, Poison, header
+from streams.steps.topic_names import RETRY
 
-RETRY = "opoi.retry."
-TICKS = "opoi.ticks."
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

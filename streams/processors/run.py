@@ -29,15 +29,14 @@ from streams.faust_safety.witness import BrokerWitness
 from streams.processors.app import Application, build, changelog_of, group_of
 from streams.processors.breaker import Breaker
 from streams.processors.deadlines import Clock
-from streams.processors.intake import RETRY, TICKS
 from streams.processors.keeper import Folders, exits
 from streams.processors.marks import Deaths, Mark
 from streams.processors.outputs import Encoder, RecordCodec
-from streams.processors.settings import WorkerSettings
 from streams.processors.shell import Parts, Shell, Stage, Stateless
 from streams.processors.stages import Keyed
-from streams.settings import LogSettings
+from streams.settings import LogSettings, WorkerSettings
 from streams.steps.contract import KeyedStep, StatelessStep
+from streams.steps.topic_names import RETRY, TICKS
 
 State = TypeVar("State", bound=Record)
 log = structlog.get_logger(__name__)

@@ -28,12 +28,13 @@ from streams.faust_safety.ledger import Ledger, Source
 from streams.faust_safety.publishing import produce_failed, stop_on_failure
 from streams.faust_safety.watchdog import Pulse
 from streams.processors.breaker import Breaker
-from streams.processors.intake import TICKS, Arrival, arrival, contract_topic
+from streams.processors.intake import Arrival, arrival, contract_topic
 from streams.processors.marks import Deaths, Mark
 from streams.processors.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 from streams.processors.patience import Abandoned, Patience
 from streams.steps.common import DISPOSITIONS
 from streams.steps.contract import Event, Output, Poison, StatelessStep, header
+from streams.steps.topic_names import TICKS
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from streams.processors.breaker import Breaker
 from streams.processors.keeper import Folders
 from streams.processors.marks import Deaths, Mark
-from streams.processors.settings import WorkerSettings
+from streams.settings import WorkerSettings
 from streams.steps.contract import Coordinates
 from streams.workers.suspects import Suspects
 

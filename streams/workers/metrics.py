@@ -1,4 +1,4 @@
-"""Metrics of the workers that wait on models, and of the ticker; the common ones: `streams.metrics`."""
+"""Metrics of the workers that wait on models; the common ones: `streams.metrics`."""
 
 from collections.abc import Callable
 
@@ -17,8 +17,6 @@ AWAY = Gauge("opoi_replay_away", "1 while something that replays need is away.",
 UNCOMMITTED_SECONDS = Gauge(
     "opoi_replay_uncommitted_seconds", "Age of the oldest replay that was begun and is not committed."
 )
-TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
-LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
 
 
 def away(what: str) -> Callable[[bool], None]:

@@ -7,8 +7,7 @@ it again and again ends in the dead letters.
 import sys
 from typing import NoReturn
 
-from streams.cli.errors import UserError
-from streams.processors.keeper import AlreadyRuns, Folders, keep
+from streams.processors.keeper import Folders, keep
 from streams.settings import Settings
 from streams.workers.bounds import DRAIN_SECONDS
 
@@ -20,7 +19,7 @@ STOP_SECONDS = DRAIN_SECONDS + 7
 def run(settings: Settings) -> NoReturn:
     """Runs until the process is told to stop; exits with a code of `streams.exit_codes`.
 
-    Raises UserError where a worker of that name runs already.
+    Raises AlreadyRuns where a worker of that name runs already.
     """
     folders = Folders(settings.home, STAGE, settings.worker.name)
 
@@ -32,8 +31,4 @@ def run(settings: Settings) -> NoReturn:
         codec = make_codec(settings)
         work_until_stopped(settings, folders, codec, agent_of(settings, codec), DRAIN_SECONDS)
 
-    try:
-        code = keep(folders, work, STOP_SECONDS)
-    except AlreadyRuns as error:
-        raise UserError(str(error)) from error
-    sys.exit(code)
+    sys.exit(keep(folders, work, STOP_SECONDS))

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
-from prometheus_client import start_http_server
+from prometheus_client import Counter, Gauge, start_http_server
 
 from schemas.codec import Codec
 from schemas.errors import NotRegistered, RegistryAway
@@ -26,7 +26,6 @@ from streams.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
 from streams.settings import Settings
 from streams.steps.join import Join
 from streams.steps.trigger import Trigger
-from streams.workers import metrics
 from streams.workers.readiness import TopicsMissing, wait_for_topics
 
 BROKER_SECONDS = 10.0
@@ -34,6 +33,9 @@ REPLICATION = timedelta(seconds=1)
 """A record has its time before it is replicated, and counts into the end of its log only after."""
 SAY_EVERY = 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
+LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
 
 log = structlog.get_logger(__name__)
 
@@ -140,8 +142,8 @@ class Ticker:
                 clocked.ticks, None, self._codec.encode(clocked.ticks, tick), partition=partition
             )
         self._producer.flush(2 * BROKER_SECONDS)
-        metrics.TICKS.labels(clocked.stage).inc(partitions)
-        metrics.LAST_TICK.labels(clocked.stage).set(at.timestamp())
+        TICKS.labels(clocked.stage).inc(partitions)
+        LAST_TICK.labels(clocked.stage).set(at.timestamp())
 
     def _ends(self, sources: tuple[str, ...], partitions: int) -> Mapping[tuple[str, int], int]:
         """Where each source partition ends for a reader of committed records, by logical name."""

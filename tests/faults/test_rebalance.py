@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faust_rebalance import soak
+from testkit.faust.rebalance import soak
 
 pytestmark = pytest.mark.faults
 SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEEDS", "22").split(",")]

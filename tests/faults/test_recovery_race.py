@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faust_recovery import soak
+from testkit.faust.recovery import soak
 
 pytestmark = pytest.mark.faults
 SEEDS = [int(seed) for seed in os.environ.get("SOAK_SEEDS", "11").split(",")]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.faust_zombie import scene
+from testkit.faust.zombie import scene
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from pydantic import SecretStr
 
-from agent.settings import ReplaySettings
 from schemas.settings import KafkaSettings
+from streams.health.checks import Finding
 from streams.local import checks
-from streams.local.checks import CHECKS, Finding, Scene
+from streams.local.checks import CHECKS, Scene
 from streams.local.home import Home
 from streams.local.ports import PORTS
 from streams.local.supervise import State
@@ -117,26 +116,6 @@ def test_a_broker_elsewhere_needs_no_local_parts(tmp_path: Path) -> None:
     scene = Scene(Settings(home=tmp_path, kafka=KafkaSettings(bootstrap_servers="broker.example.org:9092")))
     for check in (checks.java, checks.downloads, checks.taken_ports, checks.processes):
         assert only(list(check(scene))).outcome == "skipped"
-
-
-def test_the_built_in_secret_is_for_this_machine_alone(tmp_path: Path) -> None:
-    elsewhere = KafkaSettings(bootstrap_servers="broker.example.org:9092")
-    assert only(list(checks.secret(Scene(Settings(home=tmp_path))))).outcome == "ok"
-    shared = only(list(checks.secret(Scene(Settings(home=tmp_path, kafka=elsewhere)))))
-    assert (shared.outcome, "OPOI_REPLAY__ORACLE_SECRET" in shared.message) == ("fault", True)
-    own = ReplaySettings(oracle_secret=SecretStr("a secret of our own"))
-    assert (
-        only(list(checks.secret(Scene(Settings(home=tmp_path, kafka=elsewhere, replay=own))))).outcome == "ok"
-    )
-
-
-def test_many_faults_of_a_kind_are_counted() -> None:
-    faults = [
-        Finding("topics", "fault", f"topic {number}", "run `opoi topics apply`") for number in range(30)
-    ]
-    found = list(checks._few("topics", faults))
-    assert len(found) == checks.MANY + 1
-    assert found[-1].message == "and 27 more of this kind"
 
 
 def test_every_check_has_a_name_of_its_own() -> None:

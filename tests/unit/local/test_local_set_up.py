@@ -7,7 +7,6 @@ from sinks.clickhouse import StatementRefused
 from streams.cli.errors import UserError
 from streams.kafka_clients import DeliveryFailed
 from streams.local import set_up
-from streams.local.progress import Lines
 from streams.settings import Settings
 
 
@@ -20,6 +19,6 @@ def test_a_step_that_fails_is_one_line_with_its_title(
 
     monkeypatch.setattr(set_up, "set_up_steps", lambda *given: iter([("reference agent", fails)]))
     with pytest.raises(UserError) as caught:
-        set_up.set_up(Settings(), Lines())
+        set_up.set_up(Settings(), lambda _: None, lambda _: None)
     assert caught.value.message == "reference agent: 2 records were not acknowledged within 60 s"
     assert caught.value.exit_code == 1

@@ -501,7 +501,7 @@ class TestClock:
         [said] = [one for one in logs if "left alone" in one["event"]]
         assert Path(said["file"]).exists()
         if mended == "new version":
-            monkeypatch.setattr("streams.processors.stages.version", lambda _: "99.0.0")
+            monkeypatch.setattr("streams.processors.deadlines.version", lambda _: "99.0.0")
         else:
             Path(said["file"]).unlink()
         after = Scene(tmp_path)

@@ -1,8 +1,10 @@
-"""Whether something on this machine answers now."""
+"""Whether something answers now."""
 
 import socket
 import urllib.request
 from collections.abc import Callable
+
+from schemas.settings import KafkaSettings
 
 
 def answers_http(url: str) -> bool:
@@ -25,3 +27,16 @@ def listening(port: int) -> Callable[[], bool]:
         return True
 
     return probe
+
+
+def broker_answers(settings: KafkaSettings, timeout: float = 5) -> bool:
+    """Whether the broker of `settings` answers a metadata request within `timeout` seconds."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    quiet = {"log_level": 0, "socket.connection.setup.timeout.ms": 1000, "reconnect.backoff.ms": 50}
+    try:
+        AdminClient({**settings.client_config(), **quiet}).list_topics(timeout=timeout)
+    except KafkaException:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Whether the pipeline is well: checks, backlog, probes."""

@@ -1,0 +1,1 @@
+"""Stages on Faust that are killed, frozen and rebalanced on purpose."""
