@@ -13,10 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
 
-from agent.local.ads.serving import served
-from agent.local.ads.world import World
-from agent.local.expert import review
-from agent.local.production import Production
 from agent.media_buyer.definition import media_buyer
 from agent.model import GeminiModel
 from agent.oracle import nonce, render
@@ -24,8 +20,12 @@ from agent.ports import Model
 from agent.replay import execute
 from agent.settings import AdsSettings, ModelSettings
 from bench.reference_agent import MODEL_NAME, Contents, model_server
+from local_stack.ads.serving import served
+from local_stack.ads.world import World
+from local_stack.expert import review
+from local_stack.traffic import Production
 from schemas.records import AgentDecision, AgentTrace, Budget, ExpertVerdict, Part
-from tests.builders import replay_request
+from testkit.builders import replay_request
 
 TARGET = 0.85
 SEED = 20260101

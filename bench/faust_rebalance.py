@@ -9,7 +9,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.faust_harness import own_broker
+from testkit.faust.harness import own_broker
 from testkit.faust.rebalance import soak
 from testkit.faust.recovery import HEADER
 

@@ -12,8 +12,8 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.faust_harness import Bed, own_broker
-from bench.faust_workers import Worker, running
+from testkit.faust.harness import Bed, own_broker
+from testkit.faust.workers import Worker, running
 
 TARGET = 0.8
 

@@ -20,20 +20,20 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from agent.local.model.corpus import join
-from agent.local.model.pretraining import Recipe, base_model, corpus_of
-from agent.local.model.rendering import render
-from agent.local.model.sampling import Sampling, generate, score_turns, stream_of
-from agent.local.model.tuning import DEFAULT_EPOCHS
-from agent.local.model.weights import Weights, fork
 from bench.reference_agent import MODEL_NAME, model_server
+from local_stack.model.corpus import join
+from local_stack.model.pretraining import Recipe, base_model, corpus_of
+from local_stack.model.rendering import render
+from local_stack.model.sampling import Sampling, generate, score_turns, stream_of
+from local_stack.model.tuning import DEFAULT_EPOCHS
+from local_stack.model.weights import Weights, fork
 from streams.cli.output import table
-from tests.unit.local_model.local_model_kit import SYSTEM, Talk, declarations, drawn_figures, talk
+from testkit.local_model import SYSTEM, Talk, declarations, drawn_figures, talk
 
 START = (
     "import resource, sys, time; from pathlib import Path;"
-    "from agent.local.model.startup import open_registry; open_registry(Path(sys.argv[1]));"
-    "import agent.local.model.server, uvicorn;"
+    "from local_stack.model.startup import open_registry; open_registry(Path(sys.argv[1]));"
+    "import local_stack.model.server, uvicorn;"
     "print(time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
 )
 COMPILES = "first start on a machine: compile, fit"

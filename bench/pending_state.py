@@ -26,10 +26,10 @@ from schemas.identity import decision_key
 from schemas.record import Record
 from schemas.records import AgentDecision, Part, Turn
 from schemas.registry import make_codec
-from streams.kafka_clients import CheckedProducer
-from streams.workers.backlog import backlog
-from tests.builders import decision, verdict
-from tests.running_stack import RunningStack, running_stack
+from streams.health.backlog import backlog
+from streams.runtime.kafka_clients import CheckedProducer
+from testkit.builders import decision, verdict
+from testkit.running_stack import RunningStack, running_stack
 
 DECISIONS, VERDICTS = "agent.decisions", "expert.verdicts"
 TEXTS = 500

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 import psutil
 
 from agent.media_buyer.definition import artifacts, media_buyer
+from local_stack.ports import free_port
 from streams.health.probes import listening
-from streams.local.ports import free_port
 
 MODEL_NAME = "opoi-local"
 CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), datetime.now(UTC))}
@@ -47,7 +47,7 @@ def model_server() -> Iterator[ModelServer]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
         process = subprocess.Popen(
-            [sys.executable, "-m", "agent.local.model", "--port", str(port), "--home", home]
+            [sys.executable, "-m", "local_stack.model", "--port", str(port), "--home", home]
         )
         try:
             ready = listening(port)

@@ -21,13 +21,15 @@ from urllib.request import Request, urlopen
 import structlog
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from agent.local.ads.serving import served
-from agent.local.ads.world import World
-from agent.local.production import Production
 from agent.model import GeminiModel
 from agent.replay import execute
 from agent.settings import AdsSettings, ModelSettings
 from bench.reference_agent import MODEL_NAME, Contents, ModelServer, model_server
+from local_stack.ads.serving import served
+from local_stack.ads.world import World
+from local_stack.kafka import Broker
+from local_stack.ports import free_port
+from local_stack.traffic import Production
 from schemas.catalog import topic as topic_spec
 from schemas.catalog import topics
 from schemas.codec import Codec
@@ -36,18 +38,16 @@ from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, Budget, ReplayRequest
 from schemas.settings import KafkaSettings
 from streams.cli.output import table
-from streams.kafka_clients import CheckedProducer
-from streams.local.kafka import Broker
-from streams.local.ports import free_port
-from streams.processors.keeper import Folders
+from streams.core.budgets import Allowance
+from streams.runtime.crash_guard import Guards
+from streams.runtime.kafka_clients import CheckedProducer
+from streams.runtime.model_runs.limits import Bounds
+from streams.runtime.supervisor import Folders
 from streams.settings import WorkerSettings
-from streams.steps.budgets import Allowance
-from streams.workers.bounds import Bounds
-from streams.workers.bulletins import Bulletins
-from streams.workers.guards import Guards
-from streams.workers.replay_worker import ReplayWorker
-from streams.workers.requests import REQUESTS, STAGE
-from tests.builders import replay_request
+from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.loop import ReplayWorker
+from streams.stages.replay.requests import REQUESTS, STAGE
+from testkit.builders import replay_request
 
 MODEL_SECONDS = 1.0
 SCALED, SCALING = 8, 6.0

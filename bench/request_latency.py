@@ -21,15 +21,15 @@ import psutil
 from confluent_kafka import Producer
 
 from agent.media_buyer.definition import artifacts, media_buyer
+from local_stack.home import Home
+from local_stack.supervise import Supervisor
 from schemas.identity import decision_key
 from schemas.records import ReplayRequest
 from schemas.registry import make_codec
-from streams.kafka_clients import make_consumer, producer_config
-from streams.local.home import Home
-from streams.local.supervise import Supervisor
-from streams.workers.controls import say
-from tests.builders import action, decision, verdict
-from tests.running_stack import RunningStack, running_stack
+from streams.runtime.kafka_clients import make_consumer, producer_config
+from streams.runtime.model_runs.pause import say
+from testkit.builders import action, decision, verdict
+from testkit.running_stack import RunningStack, running_stack
 
 TARGET_P99_SECONDS = 0.5
 

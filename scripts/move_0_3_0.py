@@ -34,7 +34,11 @@ def main() -> None:
         else:
             Path(new).parent.mkdir(parents=True, exist_ok=True)
             git("mv", old, new)
-    texts = [Path(each) for each in git("ls-files", *TEXTS).split() if not each.startswith(("scripts/", "CHANGELOG"))]
+    texts = [
+        Path(each)
+        for each in git("ls-files", *TEXTS).split()
+        if not each.startswith(("scripts/", "CHANGELOG"))
+    ]
     for path in texts:
         before = path.read_text()
         after = rewritten(before, names, moves)
@@ -56,7 +60,11 @@ def rewritten(text: str, names: dict[str, str], moves: dict[str, str]) -> str:
 
     def imports(match: re.Match[str]) -> str:
         indent, package, body, comment = match.groups()
-        if package in names and package + ".__init__" not in names and f"{package.replace('.', '/')}.py" in moves:
+        if (
+            package in names
+            and package + ".__init__" not in names
+            and f"{package.replace('.', '/')}.py" in moves
+        ):
             return match.group(0)  # names of a module, not modules
         kept: list[str] = []
         lines: list[str] = []
@@ -71,7 +79,9 @@ def rewritten(text: str, names: dict[str, str], moves: dict[str, str]) -> str:
             parent, _, last = new.rpartition(".")
             if last != name and not alias:
                 renamed[name] = last
-            lines.append(f"{indent}from {parent} import {last}{f' as {alias}' if alias else ''}{comment or ''}")
+            lines.append(
+                f"{indent}from {parent} import {last}{f' as {alias}' if alias else ''}{comment or ''}"
+            )
         if not lines:
             return match.group(0)
         if kept:
@@ -80,7 +90,7 @@ def rewritten(text: str, names: dict[str, str], moves: dict[str, str]) -> str:
 
     text = FROM.sub(imports, text)
     for old, new in renamed.items():
-        print(f"renamed: {old} -> {new}: {len(re.findall(rf'(?<![\w.]){old}(?=[.,)])', text))} uses")
+        print(f"renamed: {old} -> {new}")
         text = re.sub(rf"(?<![\w.\"'/-]){old}(?=\.[A-Za-z_])", new, text)
         text = re.sub(rf"(?<=setattr\(){old}(?=, )", new, text)
     for old in sorted(names, key=len, reverse=True):

@@ -8,7 +8,7 @@ from typing import Any, get_origin
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
-from streams.cli.errors import UserError
+from streams.errors import UserError
 
 PREFIX = "OPOI_"
 MASK = "**********"

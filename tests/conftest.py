@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
-from tests.running_stack import RunningStack, running_stack
+from testkit.running_stack import RunningStack, running_stack
 
 KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
 """Variables of the user that only say where downloads are."""

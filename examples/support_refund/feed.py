@@ -12,7 +12,7 @@ from examples.support_refund.production import decide, review, support_refund
 from examples.support_refund.shop import Ticket
 from schemas.identity import decision_key
 from schemas.registry import make_codec
-from streams.kafka_clients import CheckedProducer
+from streams.runtime.kafka_clients import CheckedProducer
 from streams.settings import load_settings
 
 

@@ -8,8 +8,8 @@ import typer
 
 from schemas.records import Artifact
 from streams.cli.agent_http import check, serve
-from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, one_line_errors, table
+from streams.errors import UserError
 from streams.settings import load_settings
 
 app = typer.Typer(help="Register agents, show their prompts, serve and check them.", no_args_is_help=True)
@@ -31,8 +31,8 @@ def register(
     from agent.definition import read_definition
     from agent.media_buyer.definition import artifacts
     from agent.spec import SpecError
-    from streams.kafka_clients import DeliveryFailed
-    from streams.registration import register as put
+    from streams.agents.register_agent import register as put
+    from streams.runtime.kafka_clients import DeliveryFailed
 
     try:
         wanted = artifacts(read_definition(spec.parent, spec.name), datetime.now(UTC))
@@ -99,7 +99,7 @@ def list_agents(as_json: AsJson = False) -> None:
 
 def _registered() -> list[Artifact]:
     from schemas.registry import make_codec
-    from streams.artifacts import PATIENT_SECONDS, ArtifactStore
+    from streams.agents.artifact_store import PATIENT_SECONDS, ArtifactStore
 
     settings = load_settings()
     store = ArtifactStore(settings.kafka, make_codec(settings), patience=PATIENT_SECONDS)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, echo_line, table
+from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from agent.run import AgentDefinition
 
 REFERENCE = "media_buyer"
-SAMPLE = "agent.local.sample"
+SAMPLE = "local_stack.sample"
 """The built-in sample; by name, since it comes with the one-machine stack."""
 BREACH = 3
 MOST_OUTPUT_TOKENS = 100_000

@@ -9,7 +9,7 @@ from streams.health import checks
 from streams.settings import Settings, load_settings
 
 FAULT_FOUND = 3
-ONE_MACHINE = "streams.local.checks"
+ONE_MACHINE = "local_stack.checks"
 
 
 def doctor(as_json: AsJson = False) -> None:

@@ -16,21 +16,21 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.errors import UserError
 from streams.cli.lazy import Lazy, LazyGroup
+from streams.errors import UserError
 
 STACK = "One machine"
 PIPELINE = "Pipeline"
 OTHER = "Settings"
 
 COMMANDS = {
-    "up": Lazy("streams.cli.stack:up", "Start everything on this machine.", STACK),
-    "down": Lazy("streams.cli.stack:down", "Stop everything on this machine; data stays.", STACK),
-    "status": Lazy("streams.cli.stack:status", "Show what runs, where, and what it uses.", STACK),
-    "logs": Lazy("streams.cli.stack:logs", "Show the log of one process.", STACK),
-    "reset": Lazy("streams.cli.stack:reset", "Stop, and delete all data of this stack.", STACK),
+    "up": Lazy("local_stack.cli.stack:up", "Start everything on this machine.", STACK),
+    "down": Lazy("local_stack.cli.stack:down", "Stop everything on this machine; data stays.", STACK),
+    "status": Lazy("local_stack.cli.stack:status", "Show what runs, where, and what it uses.", STACK),
+    "logs": Lazy("local_stack.cli.stack:logs", "Show the log of one process.", STACK),
+    "reset": Lazy("local_stack.cli.stack:reset", "Stop, and delete all data of this stack.", STACK),
     "doctor": Lazy("streams.cli.doctor:doctor", "Say what is wrong and what to do.", STACK),
-    "demo": Lazy("streams.cli.demo:demo", "Show the whole way with simulated traffic.", STACK),
+    "demo": Lazy("local_stack.cli.demo:demo", "Show the whole way with simulated traffic.", STACK),
     "worker": Lazy("streams.cli.worker:worker", "Run one worker of one stage.", PIPELINE),
     "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
     "schemas": Lazy("streams.cli.schemas:app", "Register, check and show the schemas of records.", PIPELINE),

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, table
+from streams.errors import UserError
 from streams.settings import load_settings
 
 app = typer.Typer(help="Make and check the tables and views in ClickHouse.", no_args_is_help=True)

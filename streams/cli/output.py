@@ -16,7 +16,7 @@ from uuid import UUID
 import typer
 
 from schemas.errors import SchemaError
-from streams.cli.errors import UserError
+from streams.errors import UserError
 
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 

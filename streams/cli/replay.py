@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from schemas.settings import KafkaSettings
-from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, one_line_errors
+from streams.errors import UserError
 from streams.settings import load_settings
 
 STAGE = "replay"
@@ -83,9 +83,9 @@ def status(as_json: AsJson = False) -> None:
 
     Example usage: opoi replay status
     """
-    from streams.workers.backlog import backlog
-    from streams.workers.controls import Controls
-    from streams.workers.requests import REQUESTS, RETRY
+    from streams.health.backlog import backlog
+    from streams.runtime.model_runs.pause import Controls
+    from streams.stages.replay.requests import REQUESTS, RETRY
 
     kafka = _kafka()
     with one_line_errors():
@@ -113,8 +113,8 @@ def status(as_json: AsJson = False) -> None:
 
 
 def _say(*, paused: bool, reason: str = "") -> None:
-    from streams.kafka_clients import DeliveryFailed
-    from streams.workers.controls import say
+    from streams.runtime.kafka_clients import DeliveryFailed
+    from streams.runtime.model_runs.pause import say
 
     kafka = _kafka()
     try:

@@ -8,8 +8,8 @@ import typer
 from schemas.catalog import plain_schema, schema, topics
 from schemas.deploy_schemas import SchemaResult, apply_schemas, check_registered, check_schemas, with_records
 from schemas.errors import CatalogError
-from streams.cli.errors import UserError
 from streams.cli.output import AsJson, echo_json, echo_line, one_line_errors, table
+from streams.errors import UserError
 from streams.settings import load_settings
 
 app = typer.Typer(help="Register, check and show the schemas of records.", no_args_is_help=True)

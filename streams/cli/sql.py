@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from sinks.named_queries import QueryFault, named_queries, named_query
-from streams.cli.errors import UserError
 from streams.cli.migrate import one_line_errors
 from streams.cli.output import AsJson, table
+from streams.errors import UserError
 from streams.settings import load_settings
 
 LONGEST = 60

@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.errors import UserError
+from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
 # stages on Faust run in a child, so that a parent outlives them and can write down how they died
 KEPT = {
-    "join": "streams.processors.join",
-    "trigger": "streams.processors.trigger",
-    "sanitize": "streams.processors.sanitize",
+    "join": "streams.stages.join.worker",
+    "trigger": "streams.stages.trigger.worker",
+    "sanitize": "streams.stages.sanitize.worker",
 }
 PLAIN = {
-    "ticker": "streams.workers.ticker",
-    "replay": "streams.workers.replay",
-    "sink": "streams.workers.sink",
+    "ticker": "streams.stages.ticker.worker",
+    "replay": "streams.stages.replay.worker",
+    "sink": "streams.stages.sink.worker",
 }
 STAGES = (*KEPT, *PLAIN)
 
@@ -36,7 +36,7 @@ def worker(
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     settings = _settings(name)
-    from streams.processors.keeper import AlreadyRuns
+    from streams.runtime.supervisor import AlreadyRuns
 
     try:
         if stage in PLAIN:
@@ -55,7 +55,7 @@ def _settings(name: str | None) -> Settings:
 
 
 def _keep(stage: str, settings: Settings) -> int:
-    from streams.processors.keeper import Folders, keep
+    from streams.runtime.supervisor import Folders, keep
 
     folders = Folders(settings.home, stage, settings.worker.name)
 

@@ -6,10 +6,10 @@ import threading
 import time
 from pathlib import Path
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT, RIGHT
-from bench.faust_workers import Worker, wait_until_drained
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT, RIGHT
 from testkit.faust.recovery import Result
+from testkit.faust.workers import Worker, wait_until_drained
 
 SPREAD = 3000
 """Halves that wait to be fed in random order."""

@@ -6,9 +6,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.faust_harness import Bed, Report
-from bench.faust_pairs import LEFT, RIGHT
-from bench.faust_workers import Worker, running, wait_until_drained
+from testkit.faust.harness import Bed, Report
+from testkit.faust.pairs import LEFT, RIGHT
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 CODES = {70: "fault", 71: "produce", 72: "guard", 73: "watchdog", 76: "expelled"}
 

@@ -3,12 +3,12 @@
 import time
 from pathlib import Path
 
-from bench.faust_harness import Bed, Report
-from bench.faust_pairs import LEFT, RIGHT
-from bench.faust_workers import Worker, running, wait_until_drained
-from streams.processors.keeper import Folders
-from streams.processors.marks import read_mark
+from streams.runtime.crash_marker import read_mark
+from streams.runtime.supervisor import Folders
+from testkit.faust.harness import Bed, Report
+from testkit.faust.pairs import LEFT, RIGHT
 from testkit.faust.rebalance import FREEZE_SECONDS
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 
 def scene(bootstrap: str, folder: Path, unsafe: str = "", halves: int = 60) -> Report:

@@ -12,7 +12,7 @@ from agent.media_buyer.definition import artifacts
 from agent.run import AgentDefinition
 from agent.runtime import turn_seed
 from agent.spec import AgentSpec
-from tests import builders
+from testkit import builders
 
 LOOK = {"name": "get_insights", "description": "Figures.", "parameters": {"type": "object", "properties": {}}}
 SPEC = b"""

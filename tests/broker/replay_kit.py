@@ -17,6 +17,8 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from local_stack.kafka import Broker
+from local_stack.ports import in_use
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec
 from schemas.identity import decision_key, deterministic_id
@@ -24,10 +26,8 @@ from schemas.memory import MemoryStore
 from schemas.record import Record
 from schemas.records import AgentTrace, Cancellation, Disposition, ReplayRequest
 from schemas.settings import KafkaSettings
-from streams.kafka_clients import CheckedProducer
-from streams.local.kafka import Broker
-from streams.local.ports import in_use
-from tests import builders
+from streams.runtime.kafka_clients import CheckedProducer
+from testkit import builders
 
 PARTITIONS = 4
 PORTS = range(25_000, 28_000)

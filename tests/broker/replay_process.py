@@ -19,10 +19,10 @@ from schemas.codec import Codec
 from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.processors.keeper import Folders, keep
+from streams.runtime.supervisor import Folders, keep
 from streams.settings import Settings
-from streams.workers.replay_process import agent_of, work_until_stopped
-from tests import builders
+from streams.stages.replay.process import agent_of, work_until_stopped
+from testkit import builders
 
 HAZE = random.Random(1).randbytes(9 * 512 * 1024).hex()
 

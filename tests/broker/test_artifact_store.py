@@ -15,10 +15,10 @@ from schemas.examples import examples
 from schemas.identity import sha256
 from schemas.records import Artifact, ArtifactKind
 from schemas.registry import ConfluentRegistry
-from streams.artifacts import TOPIC, ArtifactMissing, ArtifactsAway, ArtifactStore, publish
-from streams.kafka_clients import CheckedProducer
+from streams.agents.artifact_store import TOPIC, ArtifactMissing, ArtifactsAway, ArtifactStore, publish
+from streams.runtime.kafka_clients import CheckedProducer
+from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
-from tests.running_stack import RunningStack
 
 NOW = datetime(2026, 5, 4, 9, tzinfo=UTC)
 

@@ -29,8 +29,8 @@ from schemas.deploy import (
 )
 from schemas.errors import DeployRefused
 from streams.cli.main import run
+from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
-from tests.running_stack import RunningStack
 
 
 @pytest.fixture

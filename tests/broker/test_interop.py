@@ -29,11 +29,11 @@ from schemas.identity import decision_key
 from schemas.records import AgentDecision, ExpertVerdict
 from schemas.registry import ConfluentRegistry
 from schemas.settings import RegistrySettings
-from streams.gates.intake import unusable
-from streams.kafka_clients import CheckedProducer, make_consumer
+from streams.gates.eligibility import unusable
+from streams.runtime.kafka_clients import CheckedProducer, make_consumer
+from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
 from tests.contract.test_client_round_trip import ForeignAgent, client_agent
-from tests.running_stack import RunningStack
 
 TOPIC = "agent.decisions"
 GUIDE = Path(__file__).parents[2] / "docs" / "for-agent-teams.md"

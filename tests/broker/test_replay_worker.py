@@ -10,12 +10,12 @@ import pytest
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from typer.testing import CliRunner
 
+from local_stack.kafka import Broker
 from sinks.dead_letters import dead_letter_headers, parse_dead_letter
 from streams.cli.replay import app
-from streams.exit_codes import ExitCode
-from streams.local.kafka import Broker
-from streams.workers.backlog import backlog
-from streams.workers.controls import say
+from streams.health.backlog import backlog
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.model_runs.pause import say
 from tests.broker.replay_kit import World, own_broker, wait_for
 
 pytestmark = pytest.mark.stack

@@ -22,10 +22,10 @@ from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import parse_dead_letter
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, tables
-from streams.exit_codes import ExitCode
-from streams.kafka_clients import CheckedProducer
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.kafka_clients import CheckedProducer
+from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
-from tests.running_stack import RunningStack
 
 RECORD_TOPICS = [name for name, table in tables().items() if table.topic.record]
 # fields of identities that may hold any text
@@ -54,7 +54,7 @@ class Pipe:
         env = {**self.env, "OPOI_WORKER__NAME": name}
         with self.log.open("ab") as log:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "streams.workers.sink"], env=env, stdout=log, stderr=log
+                [sys.executable, "-m", "streams.stages.sink.worker"], env=env, stdout=log, stderr=log
             )
 
     def end(self, name: str, number: signal.Signals) -> int:

@@ -7,11 +7,11 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from local_stack.kafka import Broker
 from schemas.settings import KafkaSettings
-from streams.exit_codes import ExitCode
-from streams.kafka_clients import make_consumer
-from streams.local.kafka import Broker
-from streams.workers.starvation import CONFIG, Starvation
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.fetch_watchdog import CONFIG, Starvation
+from streams.runtime.kafka_clients import make_consumer
 from tests.broker.replay_kit import own_broker, wait_for
 
 pytestmark = pytest.mark.stack

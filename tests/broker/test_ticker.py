@@ -9,14 +9,14 @@ import pytest
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
+from local_stack.kafka import Broker
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec
 from schemas.memory import MemoryStore
 from schemas.records import Tick
 from schemas.settings import KafkaSettings
-from streams.kafka_clients import CheckedProducer
-from streams.local.kafka import Broker
-from streams.workers.ticker import CLOCKED, Ticker
+from streams.runtime.kafka_clients import CheckedProducer
+from streams.stages.ticker.worker import CLOCKED, Ticker
 from tests.broker.replay_kit import own_broker, wait_for
 
 pytestmark = pytest.mark.stack

@@ -14,9 +14,6 @@ from facebook_business.session import FacebookSession
 
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.fakes import ScriptedModel, call, decision_text, says, text
-from agent.local.ads.serving import served
-from agent.local.ads.world import World
-from agent.local.production import FIRST_DAY, PlatformAway, Production
 from agent.media_buyer.definition import media_buyer
 from agent.media_buyer.tools import live_tools
 from agent.ports import ToolError, ToolMiss
@@ -24,6 +21,9 @@ from agent.recorder import take_snapshot
 from agent.replay import execute
 from agent.settings import AdsSettings
 from agent.superset import derive
+from local_stack.ads.serving import served
+from local_stack.ads.world import World
+from local_stack.traffic import FIRST_DAY, PlatformAway, Production
 from schemas.records import AgentDecision
 from tests.unit.agent.http_kit import Known, replay_request
 

@@ -14,18 +14,14 @@ WORDS = re.compile(
 )
 FOLDERS = ("streams", "schemas", "sinks")
 KINDS = {".py", ".sql", ".avsc", ".yaml"}
-# the one-machine stack brings the reference agent along, and so do the commands that show it
+# commands and settings that name the reference agent as the example
 NOT_THE_PIPELINE = {
-    "streams/demo",
-    "streams/local",
     "streams/cli/agent.py",
     "streams/cli/agent_http.py",
-    "streams/cli/demo.py",
-    "streams/cli/stack.py",
-    "streams/registration.py",
     "streams/settings.py",
 }
 AN_EXAMPLE = "What it acts on, e.g. a campaign id"
+A_MODULE = "model_runs.daily_budget"
 
 
 def pipeline_files() -> Iterator[Path]:
@@ -39,7 +35,7 @@ def pipeline_files() -> Iterator[Path]:
 
 
 def test_the_search_finds_the_words_where_they_are() -> None:
-    assert WORDS.search((ROOT / "streams/demo/feed.py").read_text())
+    assert WORDS.search((ROOT / "local_stack/demo/feed.py").read_text())
     assert WORDS.search((ROOT / "agent/media_buyer/spec.yaml").read_text())
     assert len(list(pipeline_files())) > 150
 
@@ -50,6 +46,10 @@ def test_nothing_in_the_pipeline_knows_what_an_agent_does(folder: str) -> None:
         str(place): sorted(set(words))
         for place in pipeline_files()
         if place.parts[0] == folder
-        and (words := WORDS.findall((ROOT / place).read_text(encoding="utf-8").replace(AN_EXAMPLE, "")))
+        and (
+            words := WORDS.findall(
+                (ROOT / place).read_text(encoding="utf-8").replace(AN_EXAMPLE, "").replace(A_MODULE, "")
+            )
+        )
     }
     assert not found

@@ -13,7 +13,7 @@ from schemas.records import AgentDecision
 from sinks.named_queries import named_queries
 from streams.cli.main import COMMANDS
 from streams.cli.worker import STAGES
-from streams.exit_codes import ExitCode
+from streams.runtime.exit_codes import ExitCode
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

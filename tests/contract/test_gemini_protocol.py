@@ -21,10 +21,10 @@ from google import genai
 from google.genai import errors, types
 from google.oauth2.credentials import Credentials
 
-from agent.local.model.pretraining import base_model
-from agent.local.model.registry import Registry
-from agent.local.model.server import application
-from tests.unit.local_model.local_model_kit import Figures, declarations, question, talk
+from local_stack.model.pretraining import base_model
+from local_stack.model.registry import Registry
+from local_stack.model.server import application
+from testkit.local_model import Figures, declarations, question, talk
 
 MODEL = "opoi-local"
 PROMPT = "You are the media buyer of a performance marketing team.\n" + "- Follow the rules.\n" * 400
@@ -596,7 +596,7 @@ def test_the_command_serves_and_stops(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {**os.environ, "OPOI_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "agent.local.model", "--port", str(port)]
+    command = [sys.executable, "-m", "local_stack.model", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):

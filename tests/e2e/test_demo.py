@@ -16,17 +16,17 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import NewTopic
 
+from local_stack.demo.feed import POISON
+from local_stack.home import Home
+from local_stack.supervise import Supervisor
 from schemas.record import Record
 from schemas.records import AgentDecision, ExpertVerdict, ReplayRequest
 from schemas.registry import make_codec
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
-from streams.demo.feed import POISON
-from streams.kafka_clients import make_admin, make_consumer
-from streams.local.home import Home
-from streams.local.supervise import Supervisor
+from streams.runtime.kafka_clients import make_admin, make_consumer
 from streams.settings import Settings, load_settings
-from tests.running_stack import environment, free_base
+from testkit.running_stack import environment, free_base
 
 pytestmark = [pytest.mark.stack, pytest.mark.faults, pytest.mark.timeout(900)]
 

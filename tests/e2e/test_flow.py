@@ -18,6 +18,8 @@ from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from agent.media_buyer.definition import artifacts, media_buyer
+from local_stack.processes import WORKERS
+from local_stack.supervise import Supervisor, tail
 from schemas.catalog import plain_schema
 from schemas.codec import Codec
 from schemas.errors import RegistryAway
@@ -27,14 +29,12 @@ from schemas.records import AgentDecision
 from schemas.registry import ConfluentRegistry, make_codec
 from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.dead_letters import DeadLetter, parse_dead_letter
-from streams.exit_codes import ExitCode
-from streams.kafka_clients import as_bytes, header_pairs, make_consumer
-from streams.local.processes import WORKERS
-from streams.local.supervise import Supervisor, tail
-from streams.processors.intake import from_milliseconds
+from streams.core.message import from_milliseconds
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.kafka_clients import as_bytes, header_pairs, make_consumer
 from streams.settings import Settings
-from tests.builders import EPOCH, decision, verdict
-from tests.running_stack import RunningStack, running_stack
+from testkit.builders import EPOCH, decision, verdict
+from testkit.running_stack import RunningStack, running_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 

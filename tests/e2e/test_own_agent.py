@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from local_stack.ports import free_port
 from sinks.clickhouse import ClickHouse
-from streams.local.ports import free_port
 from streams.settings import load_settings
-from tests.running_stack import environment, free_base
+from testkit.running_stack import environment, free_base
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(900)]
 

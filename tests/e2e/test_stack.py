@@ -15,11 +15,11 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
 
-from streams.local import leftovers
-from streams.local.home import Home
-from streams.local.ports import free_port
+from local_stack import orphans
+from local_stack.home import Home
+from local_stack.ports import free_port
 from streams.settings import Settings, load_settings
-from tests.running_stack import RunningStack, environment, free_base
+from testkit.running_stack import RunningStack, environment, free_base
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -84,7 +84,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     """A folder with a path longer than a Unix socket's may be; whatever runs in it is stopped."""
     deep = tmp_path / ("long" * 25) / "home with a space"
     yield deep
-    leftovers.end(deep)
+    orphans.end(deep)
 
 
 def test_a_stack_that_was_killed_comes_back_with_all_its_data(folder: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_stack_that_was_killed_comes_back_with_all_its_data(folder: Path) -> N
     assert again.returncode == 0, again.stderr
     assert pids(folder) == before
 
-    for process in leftovers.find(folder):
+    for process in orphans.find(folder):
         process.kill()
     assert not state(folder)["running"]
     back = opoi(folder, "up", "--no-workers")
@@ -111,16 +111,16 @@ def test_a_stack_that_was_killed_comes_back_with_all_its_data(folder: Path) -> N
     assert_kept(settings)
 
     # the supervisor alone is gone: what it left is ended and started anew
-    orphans = pids(folder)
+    left = pids(folder)
     psutil.Process(int((folder / "run/supervisord.pid").read_text())).kill()
     adopted = opoi(folder, "up", "--no-workers")
     assert adopted.returncode == 0, adopted.stderr
-    assert f"process {orphans['kafka']} " in adopted.stderr
+    assert f"process {left['kafka']} " in adopted.stderr
     assert_rows_survive(settings)
 
     down = opoi(folder, "down")
     assert (down.returncode, down.stdout) == (0, f"The stack at {folder} is down.\n")
-    assert leftovers.find(folder) == []
+    assert orphans.find(folder) == []
     assert opoi(folder, "down").stdout == f"The stack at {folder} was not running.\n"
     assert "kafka" in state(folder)["disk"]
 
@@ -146,7 +146,7 @@ def test_two_stacks_run_side_by_side(stack: RunningStack, tmp_path: Path) -> Non
         assert ask(stack.settings, "EXISTS TABLE opoi.only_there") == b"0\n"
     finally:
         assert opoi(other, "down").returncode == 0
-    assert leftovers.find(other) == []
+    assert orphans.find(other) == []
     assert state(stack.home.folder)["running"]
 
 
@@ -168,7 +168,7 @@ def test_a_process_that_dies_is_back_with_its_data(stack: RunningStack) -> None:
 def test_ports_listen_on_this_machine_alone(stack: RunningStack) -> None:
     listening = [
         connection.laddr
-        for process in leftovers.find(stack.home.folder)
+        for process in orphans.find(stack.home.folder)
         for connection in process.net_connections(kind="inet")
         if connection.status == psutil.CONN_LISTEN
     ]
@@ -200,7 +200,7 @@ def test_what_does_not_come_up_is_told_by_its_log_and_nothing_is_left_running(tm
     done = opoi(folder, "up", "--no-workers", "--port-base", str(free_base()))
     assert done.returncode == 1
     assert f"the end of {folder}/logs/clickhouse.log:" in done.stderr
-    assert leftovers.find(folder) == []
+    assert orphans.find(folder) == []
 
 
 def test_logs_show_the_end_of_one_process(stack: RunningStack) -> None:

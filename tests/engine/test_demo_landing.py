@@ -6,14 +6,14 @@ from uuid import uuid4
 
 import pytest
 
+from local_stack.demo.feed import Sent
+from local_stack.demo.watch import Watch
 from sinks import migrate
 from sinks.clickhouse import ClickHouse
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, tables
-from streams.demo.feed import Sent
-from streams.demo.landing import Landed, landed
-from streams.demo.watch import Watch
 from streams.settings import Settings
+from streams.stages.sink.landing import Landed, landed
 from tests.engine.front_process import Front
 from tests.samples import TOPIC_ID, sample_row
 
@@ -68,7 +68,7 @@ CASES = [
 def test_a_decision_with_a_verdict_and_no_review_is_missed(
     store: ClickHouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.demo.watch.Landing", lambda *given: NoBroker())
+    monkeypatch.setattr("local_stack.demo.watch.Landing", lambda *given: NoBroker())
     sent = Sent()
     number = iter(range(100))
     for name, verdicts, reviewed, _ in CASES:

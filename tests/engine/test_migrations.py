@@ -15,8 +15,8 @@ from sinks.migrate import MigrationRefused
 from sinks.migrations_folder import migrations
 from sinks.settings import ClickHouseSettings
 from sinks.tables import INSERTED_AT, tables
-from streams.cli.errors import UserError
 from streams.cli.main import app
+from streams.errors import UserError
 from tests.engine.front_process import Front
 
 

@@ -9,8 +9,8 @@ from sinks import migrate
 from sinks.clickhouse import ClickHouse
 from sinks.settings import ClickHouseSettings
 from sinks.tables import tables
-from streams.cli.errors import UserError
 from streams.cli.main import app
+from streams.errors import UserError
 from tests.engine.front_process import Front
 from tests.samples import sample_row
 

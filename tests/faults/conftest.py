@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bench.faust_harness import Bed
-from streams.local.kafka import Broker
-from streams.local.ports import free_port
+from local_stack.kafka import Broker
+from local_stack.ports import free_port
+from testkit.faust.harness import Bed
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import DEAD_LETTERS, LEFT, PAIRS
-from bench.faust_workers import Worker, running, wait_until_drained
-from streams.processors.keeper import Folders, exits
-from streams.processors.marks import read_mark
-from streams.steps.common import DISPOSITIONS, REJECTIONS
+from streams.core.dispositions import DISPOSITIONS, REJECTIONS
+from streams.runtime.crash_marker import read_mark
+from streams.runtime.supervisor import Folders, exits
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import DEAD_LETTERS, LEFT, PAIRS
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]

@@ -9,9 +9,9 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT, PAIRS, RIGHT
-from bench.faust_workers import Worker, running, wait_until_drained
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT, PAIRS, RIGHT
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT, PAIRS, RIGHT
-from bench.faust_workers import Worker, running, wait_until_drained
 from schemas.records import EndOffset, Tick
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT, PAIRS, RIGHT
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 PARTITIONS = 2

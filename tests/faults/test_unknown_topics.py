@@ -8,9 +8,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT
-from streams.faust_safety import assignment
+from streams.faust_runner.safety import assignment
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(120)]
 MakeBed = Callable[..., Bed]

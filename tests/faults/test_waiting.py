@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT
-from bench.faust_workers import Worker, running, wait_until_drained
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from bench.faust_harness import Bed
-from bench.faust_pairs import LEFT, RIGHT, Half
-from bench.faust_workers import Worker, running, wait_until_drained
+from testkit.faust.harness import Bed
+from testkit.faust.pairs import LEFT, RIGHT, Half
+from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 MakeBed = Callable[..., Bed]

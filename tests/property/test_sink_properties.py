@@ -14,13 +14,13 @@ from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.tables import tables
-from streams.processors.breaker import Breaker
-from streams.workers import batch_sink
-from streams.workers.batch import Arrived, Batch, Entry
-from streams.workers.batch_intake import BatchIntake
-from streams.workers.batch_sink import Sink
-from streams.workers.offsets import Source
-from tests.unit.workers.sink_fakes import CODEC, TOPIC_ID, FakeLetters, FakeStore, verdict
+from streams.runtime.dlq_limit import Breaker
+from streams.runtime.offsets import Source
+from streams.stages.sink import loop
+from streams.stages.sink.batch import Arrived, Batch, Entry
+from streams.stages.sink.loop import Sink
+from streams.stages.sink.row_mapper import BatchIntake
+from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, FakeLetters, FakeStore, verdict
 
 VERDICTS = tables()["expert.verdicts"]
 PARTITIONS = range(3)
@@ -122,7 +122,7 @@ def test_nothing_is_committed_that_was_not_landed(script: list[Poll], rows: int,
         return plain(message)
 
     broker: Any = Broker(list(script), away)
-    with tempfile.TemporaryDirectory() as folder, patch.object(batch_sink, "_FIRST_WAIT", 0.0):
+    with tempfile.TemporaryDirectory() as folder, patch.object(loop, "_FIRST_WAIT", 0.0):
         sink = Sink(
             feed=broker,
             entry_of=entry_of,

@@ -17,7 +17,7 @@ from agent.replay import execute
 from agent.run import price_of
 from agent.settings import EndpointSettings, ModelPrice, ReplaySettings
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from tests import builders
+from testkit import builders
 from tests.unit.agent.conftest import DECIDED_AT
 
 CONTENTS = {one.artifact_id: one.content for one in artifacts(media_buyer(), DECIDED_AT)}

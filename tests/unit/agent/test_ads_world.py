@@ -4,8 +4,8 @@ import math
 import statistics
 from datetime import UTC, date, datetime, timedelta
 
-from agent.local.ads.state import State
-from agent.local.ads.world import Shift, World, deliver
+from local_stack.ads.state import State
+from local_stack.ads.world import Shift, World, deliver
 
 WORLD = World.make(11, accounts=12)
 DAY = date(2026, 3, 5)

@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from agent.local.expert import review, signals
 from agent.media_buyer.definition import media_buyer
+from local_stack.expert import review, signals
 from schemas.identity import canonical_json, deterministic_id
 from schemas.records import Action, AgentDecision, Part, SnapshotEntry, Turn, Usage
 

@@ -18,7 +18,7 @@ from agent.http.exchange import MOST_BYTES
 from agent.ports import QuotaExceeded
 from agent.settings import ModelPrice
 from schemas.records import AgentDecision, AgentTrace, Budget, Part, SubAgentRun, Turn
-from streams.steps.budgets import spent_by
+from streams.core.budgets import spent_by
 from tests.unit.agent.broken_agents import (
     AlteredAnswer,
     AnotherDecision,

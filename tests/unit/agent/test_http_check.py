@@ -17,9 +17,9 @@ from agent.http.check.probe import Agent
 from agent.http.client import AgentClient, RunAway
 from agent.http.contract import RunBudget
 from agent.http.tools_endpoint import ToolsEndpoint
-from agent.local.sample import media_buyer_sample
 from agent.media_buyer.definition import media_buyer
 from agent.ports import ModelAway
+from local_stack.sample import media_buyer_sample
 from tests.unit.agent.broken_agents import VARIANTS, AnotherDecision, Broken, OtherQuestion, OtherWrite
 from tests.unit.agent.http_kit import at
 

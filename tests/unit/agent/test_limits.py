@@ -15,12 +15,6 @@ from agent.decision import InvalidDecision, read_decision
 from agent.fakes import call, decision_text, says, text
 from agent.guards import check_decision
 from agent.limits import LimitsError, filled, read_limits
-from agent.local import expert
-from agent.local.ads.errors import GraphError
-from agent.local.ads.platform import Platform
-from agent.local.ads.state import LEARNING_CONVERSIONS, LEARNING_DAYS, SIGNIFICANT_EDIT, State
-from agent.local.ads.world import World
-from agent.local.production import Production
 from agent.media_buyer import tools as live
 from agent.media_buyer.definition import media_buyer
 from agent.media_buyer.limits import LIMITS
@@ -28,6 +22,12 @@ from agent.ports import GenerationConfig
 from agent.run import Limits
 from agent.settings import AdsSettings
 from agent.sub_agents import read_finding
+from local_stack import expert
+from local_stack.ads.errors import GraphError
+from local_stack.ads.platform import Platform
+from local_stack.ads.state import LEARNING_CONVERSIONS, LEARNING_DAYS, SIGNIFICANT_EDIT, State
+from local_stack.ads.world import World
+from local_stack.traffic import Production
 from schemas.records import Part, Turn
 from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, reads
 from tests.unit.agent.test_expert import decision as reviewed

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from examples.support_refund import policy
 from examples.support_refund.production import FOLDER
-from streams.cli.errors import UserError
+from local_stack.ports import free_port
 from streams.cli.main import app
-from streams.local.ports import free_port
+from streams.errors import UserError
 from tests.refund_agent import served
 
 SPEC = str(FOLDER / "spec.yaml")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from streams.cli import main
-from streams.cli.errors import UserError
+from streams.errors import UserError
 from streams.settings_errors import MASK
 
 

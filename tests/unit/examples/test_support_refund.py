@@ -36,12 +36,12 @@ from schemas.records import (
     Review,
     TrainingExample,
 )
+from streams.core.dependencies import Ports
 from streams.gates.gate import Common
-from streams.steps.ports import Ports
-from streams.steps.requests import TriggerRules
-from streams.steps.sanitize import Sanitize
-from streams.steps.trigger import Trigger
-from tests.builders import EPOCH, codec, event, of_type
+from streams.stages.sanitize.step import Sanitize
+from streams.stages.trigger.replay_requests import TriggerRules
+from streams.stages.trigger.step import Trigger
+from testkit.builders import EPOCH, codec, event, of_type
 from tests.refund_agent import served
 
 TICKETS = 24

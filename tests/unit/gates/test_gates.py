@@ -10,7 +10,7 @@ from schemas.records import Part, Turn
 from streams.gates import leak, structural, validity
 from streams.gates.battery import GATES, judge
 from streams.gates.gate import Common, Subject
-from tests.builders import PROMPT, SPEC, TOOLSET, action, conversation, decision, verdict
+from testkit.builders import PROMPT, SPEC, TOOLSET, action, conversation, decision, verdict
 
 NONCE = "0123456789abcdef"
 ORACLE = f"[{NONCE}] A closer look at yesterday alone would have favoured scale_up. [{NONCE}]"

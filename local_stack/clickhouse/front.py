@@ -1,0 +1,203 @@
+"""ClickHouse's HTTP interface over the embedded engine, for one machine.
+
+    python -m local_stack.clickhouse.front --data FOLDER --port 18123 --database opoi
+
+Stock clients and `curl` speak to it as to a server: statements with inline data in any format,
+parameters, settings, sessions, compression, errors with their codes. What it leaves out: users (anyone
+on this machine may do anything), external tables, and the native protocol's own compression.
+"""
+
+import argparse
+import os
+import secrets
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from anyio.to_thread import run_sync
+from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from local_stack.clickhouse.engine import Engine, config_xml
+from local_stack.clickhouse.request import (
+    ACCESS_DENIED,
+    CODECS,
+    NOT_IMPLEMENTED,
+    Query,
+    QueryError,
+    chosen_encoding,
+    decompress,
+    parse,
+    refused,
+    summary_header,
+)
+
+MEMORY_BYTES = 2_000_000_000
+LOCAL_NAMES = frozenset(["127.0.0.1", "localhost", "[::1]"])
+
+
+def application(engine: Engine) -> Starlette:
+    """The HTTP interface over `engine`."""
+
+    async def query(request: Request) -> Response:
+        headers = {"X-ClickHouse-Query-Id": request.query_params.get("query_id") or str(uuid.uuid4())}
+        try:
+            _refuse_browsers(request.headers)
+            wanted = await _read(request)
+            if not wanted.text.strip():
+                return PlainTextResponse("Ok.\n", headers=headers)
+            if wanted.streaming:
+                return await _streamed(engine, wanted, headers)
+            return await _whole(engine, wanted, request, headers)
+        except QueryError as error:
+            return _failed(error, headers)
+
+    async def alive(_: Request) -> Response:
+        return PlainTextResponse("Ok.\n")
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        engine.close()
+
+    return Starlette(
+        lifespan=lifespan,
+        routes=[
+            Route("/ping", alive, methods=["GET"]),
+            Route("/replicas_status", alive, methods=["GET"]),
+            Route("/", query, methods=["GET", "POST"]),
+        ],
+    )
+
+
+async def _read(request: Request) -> Query:
+    form: dict[str, str] = {}
+    body = b""
+    if request.headers.get("content-type", "").startswith("multipart/form-data"):
+        async with request.form(max_part_size=256 * 1024 * 1024) as parts:
+            for name, value in parts.multi_items():
+                if isinstance(value, UploadFile):
+                    raise refused(
+                        NOT_IMPLEMENTED, "NOT_IMPLEMENTED", f"external table {name!r} needs a server"
+                    )
+                form[name] = value
+    else:
+        encoding = request.headers.get("content-encoding", "")
+        body = await request.body()
+        if encoding:
+            body = await run_sync(decompress, encoding, body)
+    return parse(request.method, request.query_params, request.headers, form, body)
+
+
+async def _whole(engine: Engine, query: Query, request: Request, headers: dict[str, str]) -> Response:
+    answer = await run_sync(engine.run, query)
+    headers |= _format_headers(query) | {"X-ClickHouse-Summary": summary_header(answer.statistics)}
+    body = answer.body
+    enabled = request.query_params.get("enable_http_compression") == "1"
+    encoding = chosen_encoding(request.headers.get("accept-encoding", ""), enabled, len(body))
+    if encoding is not None:
+        body = bytes(await run_sync(CODECS[encoding].compress, body))
+        headers["Content-Encoding"] = encoding
+    return Response(body, headers=headers, media_type="text/plain; charset=UTF-8")
+
+
+async def _streamed(engine: Engine, query: Query, headers: dict[str, str]) -> Response:
+    chunks = engine.stream(query)
+    # the first chunk decides the status: an error after it can only be told inside the body
+    first = await run_sync(next, chunks, b"")
+    tag = secrets.token_hex(8)
+
+    async def body() -> AsyncIterator[bytes]:
+        yield first
+        try:
+            async for chunk in iterate_in_threadpool(chunks):
+                yield chunk
+        except QueryError as error:
+            yield exception_block(error, tag)
+        finally:
+            await run_sync(_close, chunks)
+
+    headers |= _format_headers(query) | {"X-ClickHouse-Exception-Tag": tag}
+    return StreamingResponse(body(), headers=headers, media_type="text/plain; charset=UTF-8")
+
+
+def _close(chunks: Iterator[bytes]) -> None:
+    chunks.close()  # type: ignore[attr-defined]
+
+
+def exception_block(error: QueryError, tag: str) -> bytes:
+    """How an error is told after the first rows went out: at the body's end, between tags."""
+    text = error.text.encode() + b"\n"
+    mark = b"__exception__\r\n"
+    return b"\r\n" + mark + tag.encode() + b"\r\n" + text + f"{len(text)} {tag}\r\n".encode() + mark
+
+
+def _failed(error: QueryError, headers: dict[str, str]) -> Response:
+    headers |= {"X-ClickHouse-Exception-Code": str(error.code)}
+    return PlainTextResponse(error.text + "\n", status_code=error.status, headers=headers)
+
+
+def _format_headers(query: Query) -> dict[str, str]:
+    headers = {"X-ClickHouse-Timezone": "UTC", "X-ClickHouse-Server-Display-Name": "opoi"}
+    return headers | {"X-ClickHouse-Format": query.output_format} if query.returns_rows else headers
+
+
+def _refuse_browsers(headers: Mapping[str, str]) -> None:
+    """A page in a browser on this machine must not reach the data: no user stands in its way here."""
+    host = headers.get("host", "").rpartition(":")
+    name = host[0] if host[1] and host[2].isdigit() else headers.get("host", "")
+    if name not in LOCAL_NAMES:
+        raise refused(ACCESS_DENIED, "ACCESS_DENIED", f"Host {name!r} is not this machine")
+    if "origin" in headers or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        raise refused(ACCESS_DENIED, "ACCESS_DENIED", "pages in a browser may not ask")
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    import uvicorn
+
+    parser = argparse.ArgumentParser(description="ClickHouse over HTTP on 127.0.0.1, embedded.")
+    parser.add_argument("--data", type=Path, required=True, help="folder of the data")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--database", default="opoi", help="database that is made at the start")
+    parser.add_argument("--memory", type=int, default=MEMORY_BYTES, help="bytes that the engine may use")
+    options = parser.parse_args()
+
+    # the engine takes its time zone from the process
+    os.environ["TZ"] = "UTC"
+    time.tzset()
+    folder: Path = options.data.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    config = folder / "config.xml"
+    config.write_text(config_xml(folder / "backups", options.memory))
+    engine = open_engine(folder, config, options.database)
+    uvicorn.run(
+        application(engine),
+        host="127.0.0.1",
+        port=options.port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+
+
+def open_engine(folder: Path, config: Path, database: str) -> Engine:
+    """The engine on `folder` with its database, which is Atomic: the default one is not."""
+    try:
+        engine = Engine(folder / "data", config)
+    except QueryError as error:
+        raise SystemExit(
+            f"{folder / 'data'} cannot be opened, another process may hold it: {error}"
+        ) from None
+    engine.run(Query(text=f"CREATE DATABASE IF NOT EXISTS `{database}` ENGINE = Atomic".encode()))
+    return engine
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""The ports of a stack: which ones it takes, who holds one that is taken, and where they are written down.
+
+`$OPOI_HOME/stack.env` holds what a running stack listens on, so that OPOI_HOME alone leads to it.
+"""
+
+import secrets
+import socket
+from typing import TYPE_CHECKING
+
+from dotenv import dotenv_values
+
+from local_stack.home import Home
+from streams.errors import UserError
+from streams.settings import LocalSettings, Settings, load_settings, variables
+from streams.settings_errors import variable_of
+
+if TYPE_CHECKING:
+    import psutil
+
+PORTS = tuple(name for name in LocalSettings.model_fields if name.endswith("_port"))
+METRICS_PORTS = 20
+"""Consecutive ports from `metrics_port` on, one a worker."""
+LOCAL_PARTITIONS = 8
+STEP = 100
+ATTEMPTS = 40
+HOLDING = ("127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::")
+"""Addresses of listeners that hold a port of 127.0.0.1."""
+
+HEADER = "# Written by `opoi up`: what this stack listens on. The environment and .env go before it.\n"
+ORACLE_SECRET = "OPOI_REPLAY__ORACLE_SECRET"
+
+
+def variable(port: str) -> str:
+    """The variable of a port's setting."""
+    return variable_of(("local", port))
+
+
+def choose(home: Home, port_base: int | None) -> dict[str, int]:
+    """The port of each part, none of them in use.
+
+    What the user set is taken as it is, `port_base` sets them all; then come the ports that this stack
+    had before, then the defaults. Only defaults move to the next free block where they are in use.
+    Raises `UserError` that names the port, who holds it and what to set.
+    """
+    settings = load_settings(home.folder)
+    layers = variables(home.folder)
+    *user, stack = layers.values()
+    set_by_user = [name for name in PORTS if any(variable(name) in layer for layer in user)]
+    if port_base is not None:
+        if set_by_user:
+            raise UserError(f"{variable(set_by_user[0])} is set: unset it, or leave --port-base out")
+        chosen = from_base(port_base)
+        _refuse_taken(chosen, list(PORTS))
+        return chosen
+    chosen = {name: getattr(settings.local, name) for name in PORTS}
+    fixed = [name for name in PORTS if name in set_by_user or variable(name) in stack]
+    _refuse_taken(chosen, fixed)
+    movable = [name for name in PORTS if name not in fixed]
+    for attempt in range(ATTEMPTS):
+        moved = {name: chosen[name] + attempt * STEP for name in movable}
+        if not any(in_use(port) for port in moved.values()):
+            return {**chosen, **moved}
+    raise UserError(f"no free ports found next to the defaults in {ATTEMPTS} tries; give --port-base")
+
+
+def from_base(base: int) -> dict[str, int]:
+    """Ports from `base` on, in the order of the settings; workers' metrics start at base + 10."""
+    last = base + 10 + METRICS_PORTS
+    if base < 1024 or last > 65535:
+        raise UserError(f"--port-base {base}: must be from 1024 to {65535 - 10 - METRICS_PORTS}")
+    ports = {name: base + index for index, name in enumerate(PORTS)}
+    return ports | {"metrics_port": base + 10}
+
+
+def in_use(port: int) -> bool:
+    """Whether something listens on `port` of 127.0.0.1."""
+    with socket.socket() as probe:
+        # as servers do: a connection that is closing does not hold the port
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 that nobody listens on now."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def holder(port: int) -> str:
+    """Who listens on `port`, in words."""
+    import psutil
+
+    listener = _listener(port)
+    try:
+        command = " ".join(listener.cmdline()) if listener else ""
+    except psutil.Error:
+        listener = None
+    return f"process {listener.pid} ({command[:60]})" if listener else "another user's process"
+
+
+def is_held_by(port: int, pid: int | None) -> bool:
+    """Whether the process `pid` or one below it listens on `port`.
+
+    Where the system does not show who listens, every `pid` is taken at its word.
+    """
+    import psutil
+
+    listener = _listener(port)
+    if pid is None or listener is None:
+        return pid is not None
+    try:
+        return pid in (listener.pid, *(parent.pid for parent in listener.parents()))
+    except psutil.Error:
+        return True
+
+
+def _listener(port: int) -> "psutil.Process | None":
+    """Who listens on `port` of 127.0.0.1; None where nobody does, or it is not shown to this user."""
+    import psutil
+
+    places = {(address, port) for address in HOLDING}
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            listens = connection.status == psutil.CONN_LISTEN and connection.laddr in places
+            if listens and connection.pid:
+                return psutil.Process(connection.pid)
+    except psutil.Error:
+        pass
+    return None
+
+
+def _refuse_taken(ports: dict[str, int], names: list[str]) -> None:
+    for name in names:
+        if in_use(ports[name]):
+            raise UserError(
+                f"port {ports[name]} for {name.removesuffix('_port')} is in use by {holder(ports[name])}: "
+                f"stop that, set {variable(name)}, or give --port-base"
+            )
+
+
+def stack_variables(ports: dict[str, int], oracle_secret: str) -> dict[str, str]:
+    """All that `stack.env` says."""
+    return {
+        "OPOI_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka_port']}",
+        "OPOI_KAFKA__PARTITIONS": str(LOCAL_PARTITIONS),
+        "OPOI_REGISTRY__URL": f"http://127.0.0.1:{ports['registry_port']}/apis/ccompat/v7",
+        "OPOI_CLICKHOUSE__URL": f"http://127.0.0.1:{ports['clickhouse_port']}",
+        "OPOI_MODEL__BASE_URL": f"http://127.0.0.1:{ports['model_port']}",
+        "OPOI_ADS__GRAPH_URL": f"http://127.0.0.1:{ports['ads_port']}",
+        ORACLE_SECRET: oracle_secret,
+        **{variable(name): str(port) for name, port in ports.items()},
+    }
+
+
+def write_stack_env(home: Home, ports: dict[str, int]) -> Settings:
+    """Write `stack.env`, with the secret that this stack had before; the settings that follow from it."""
+    before = dict(dotenv_values(home.stack_env)) if home.stack_env.is_file() else {}
+    values = stack_variables(ports, before.get(ORACLE_SECRET) or secrets.token_hex(32))
+    scratch = home.stack_env.with_suffix(".new")
+    scratch.touch(mode=0o600)
+    scratch.write_text(HEADER + "".join(f"{name}={value}\n" for name, value in values.items()))
+    scratch.replace(home.stack_env)
+    return load_settings(home.folder)
+
+
+def diverted(settings: Settings, home: Home) -> list[str]:
+    """One line for each part of this stack that the user's own settings lead away from."""
+    layers = variables(home.folder)
+    *user, stack = layers.items()
+    lines = []
+    for name in ("OPOI_KAFKA__BOOTSTRAP_SERVERS", "OPOI_REGISTRY__URL", "OPOI_CLICKHOUSE__URL"):
+        for where, found in user:
+            if name in found and found[name] != stack[1].get(name):
+                lines.append(f"note: {name}={found[name]} ({where}): workers use that, not this stack's own")
+                break
+    return lines

@@ -1,0 +1,1 @@
+"""Agents that the pipeline knows: their registration and their texts."""

@@ -1,0 +1,54 @@
+"""What a pipeline needs before its workers start: topics, schemas, tables."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+from streams.errors import UserError
+from streams.settings import Settings
+
+Step = tuple[str, Callable[[], object]]
+"""A title, and what makes it so; doing it again changes nothing."""
+
+
+def set_up(
+    settings: Settings,
+    working: Callable[[str], None],
+    line: Callable[[str], None],
+    further: Iterable[Step] = (),
+) -> None:
+    """Makes topics, schemas and tables, then `further`. Doing it again changes nothing.
+
+    `working` is told what is being done, `line` what is done. Raises `UserError` where broker, registry or
+    ClickHouse is away or refuses.
+    """
+    from schemas.errors import SchemaError
+    from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
+    from sinks.migrate import MigrationRefused
+    from streams.runtime.kafka_clients import DeliveryFailed
+
+    expected = (
+        SchemaError,
+        BatchRefused,
+        ClickHouseAway,
+        StatementRefused,
+        MigrationRefused,
+        DeliveryFailed,
+    )
+    for title, step in (*set_up_steps(settings, working), *further):
+        working(title)
+        begun = time.monotonic()
+        try:
+            step()
+        except expected as error:
+            raise UserError(f"{title}: {error}", exit_code=1) from error
+        line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
+
+
+def set_up_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:
+    """The steps of `set_up` with their titles."""
+    from schemas.deploy import apply_schemas, apply_topics
+    from sinks import migrate
+
+    yield "topics", lambda: apply_topics(settings, report)
+    yield "schemas", lambda: apply_schemas(settings, report)
+    yield "tables", lambda: migrate.up(settings.clickhouse)

@@ -1,0 +1,109 @@
+"""What the steps share: causes, dispositions, rejections."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from schemas.identity import canonical_json, decision_key, json_object
+from schemas.record import Record
+from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
+from streams.core.contract import Coordinates, Event, Output, Poison, header
+
+DISPOSITIONS = "opoi.dispositions"
+REJECTIONS = "opoi.rejections"
+
+
+def cause(at: Coordinates, record_id: str) -> Cause:
+    """What stands at `at` as something that caused another record."""
+    return Cause(topic=at.topic, partition=at.partition, offset=at.offset, id=record_id)
+
+
+def at(cause: Cause) -> Coordinates:
+    """Where a cause stands."""
+    return Coordinates(cause.topic, cause.partition, cause.offset)
+
+
+def same_input(one: Cause | None, event: Event) -> bool:
+    """Whether `event` is the very input `one`, delivered again."""
+    return one is not None and at(one) == event.coordinates
+
+
+def source_offset(event: Event) -> int:
+    """Where `event` stands in the topic that it came from first. Raises Poison where one that was sent
+    again does not say it."""
+    if event.coordinates.topic == event.topic:
+        return event.coordinates.offset
+    named = header(event.headers, "dlq.offset") or b""
+    try:
+        return int(named)
+    except ValueError:
+        raise Poison("contract", f"header dlq.offset is {named!r}, not a number") from None
+
+
+def check_arguments(action: Action) -> None:
+    """Raises Poison unless the arguments are a JSON object that has a canonical form: stages behind the
+    join take it for granted."""
+    try:
+        json_object(action.arguments_json)
+    except ValueError as error:
+        raise Poison("contract", f"arguments_json of action {action.name!r} is unusable: {error}") from error
+
+
+def disposition(
+    stage: str,
+    of: Cause,
+    outcome: DispositionOutcome,
+    reason: str,
+    recorded_at: datetime,
+    caused_by: Iterable[Cause] = (),
+) -> Output:
+    """What became of one input at `stage`."""
+    record = Disposition(
+        stage=stage,
+        topic=of.topic,
+        partition=of.partition,
+        offset=of.offset,
+        id=of.id,
+        outcome=outcome,
+        reason=reason,
+        recorded_at=recorded_at,
+        caused_by=tuple(caused_by),
+    )
+    return Output(DISPOSITIONS, f"{stage}/{of.topic}/{of.partition}/{of.offset}", record)
+
+
+def rejection(
+    stage: str,
+    record: Record,
+    *,
+    gate: str,
+    reason_code: str,
+    reason: str,
+    rejected_at: datetime,
+    caused_by: Iterable[Cause],
+    arm: str | None = None,
+    replay_id: str | None = None,
+    evidence: dict[str, Any] | None = None,
+) -> Output:
+    """What `stage` refused of `record`, whose own ids are taken over where it has them."""
+
+    def own(field: str) -> Any:
+        return getattr(record, field, None)
+
+    made = Rejection(
+        stage=stage,
+        agent=own("agent"),
+        account_id=own("account_id"),
+        decision_id=own("decision_id"),
+        verdict_id=own("verdict_id"),
+        revision=own("revision"),
+        arm=arm,
+        replay_id=replay_id or own("replay_id"),
+        gate=gate,
+        reason_code=reason_code,
+        reason=reason,
+        evidence_json=canonical_json(evidence or {}),
+        rejected_at=rejected_at,
+        caused_by=tuple(caused_by),
+    )
+    return Output(REJECTIONS, decision_key(made.agent or "", made.decision_id or ""), made)

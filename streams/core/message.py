@@ -1,0 +1,55 @@
+"""From a Kafka message to what a step sees, and to its dead letter."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from streams.core.contract import Coordinates, Headers, Poison, header
+from streams.core.topic_names import RETRY
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One message as it came. `coordinates.topic` is logical; `timestamp` the broker's, UTC."""
+
+    coordinates: Coordinates
+    timestamp: datetime
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """A Kafka timestamp as UTC, exactly."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+def arrival(message: Any, logical: str) -> Arrival:
+    """A message of Faust, read from the topic whose logical name is `logical`."""
+    return Arrival(
+        Coordinates(logical, message.partition, message.offset),
+        from_milliseconds(round(message.timestamp * 1000)),
+        message.key,
+        message.value,
+        tuple(message.headers or ()),
+    )
+
+
+def contract_topic(arrived: Arrival, sources: tuple[str, ...]) -> str:
+    """The logical topic whose contract the record keeps. Raises `Poison`.
+
+    A record of the retry topic names it in the header `dlq.topic`.
+    """
+    topic = arrived.coordinates.topic
+    if not topic.startswith(RETRY):
+        return topic
+    named = (header(arrived.headers, "dlq.topic") or b"").decode(errors="replace")
+    if named not in sources:
+        raise Poison(
+            "unknown_topic",
+            f"header dlq.topic is {named!r}; this stage reads {', '.join(sources)}: "
+            "send the record again to the topic that it came from",
+        )
+    return named

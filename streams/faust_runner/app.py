@@ -1,0 +1,86 @@
+"""The Faust application of a stage: raw bytes in, raw bytes in the table, one agent."""
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import streams.faust_runner.safety  # noqa: F401  # isort: skip
+import faust
+
+from schemas.settings import KafkaSettings
+from streams.faust_runner.safety.app_settings import app_options, table_options
+
+TABLE = "state"
+RAW: dict[str, Any] = {
+    "key_type": bytes,
+    "value_type": bytes,
+    "key_serializer": "raw",
+    "value_serializer": "raw",
+}
+
+
+def group_of(stage: str) -> str:
+    """The consumer group of a stage; its changelog is named after it."""
+    return f"opoi-{stage}"
+
+
+def changelog_of(stage: str) -> str:
+    """The logical name of a keyed stage's changelog topic."""
+    return f"{group_of(stage)}-{TABLE}-changelog"
+
+
+@dataclass(frozen=True)
+class Application:
+    """What the shell works with; `table` is None for a stage without memory."""
+
+    app: Any
+    inbox: Any
+    table: Any
+
+
+def build(
+    stage: str, sources: list[str], kafka: KafkaSettings, folder: Path, worker: str, *, keyed: bool
+) -> Application:
+    """The application of `stage`, reading the physical topics `sources`."""
+    servers = [f"kafka://{server.strip()}" for server in kafka.bootstrap_servers.split(",")]
+    app = faust.App(
+        group_of(stage),
+        broker=servers,
+        broker_credentials=_credentials(kafka),
+        # workers of the same name may run on several machines
+        **app_options(folder, f"{group_of(stage)}-{socket.gethostname()}-{worker}"),
+    )
+    inbox = app.topic(*sources, **RAW)
+    table = None
+    if keyed:
+        changelog = app.topic(kafka.physical(changelog_of(stage)), **RAW)
+        table = app.Table(
+            TABLE,
+            key_type=bytes,
+            value_type=bytes,
+            changelog_topic=changelog,
+            options=table_options(),
+        )
+    return Application(app, inbox, table)
+
+
+def _credentials(kafka: KafkaSettings) -> Any:
+    if kafka.security_protocol == "PLAINTEXT":
+        return None
+    context = None
+    if kafka.security_protocol in ("SSL", "SASL_SSL"):
+        context = ssl.create_default_context(cafile=kafka.ssl_ca_location)
+        if kafka.ssl_certificate_location is not None:
+            password = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else None
+            context.load_cert_chain(kafka.ssl_certificate_location, kafka.ssl_key_location, password)
+    if kafka.security_protocol == "SSL":
+        return faust.SSLCredentials(context)
+    assert kafka.sasl_password is not None
+    return faust.SASLCredentials(
+        username=kafka.sasl_username,
+        password=kafka.sasl_password.get_secret_value(),
+        mechanism=kafka.sasl_mechanism,
+        ssl_context=context,
+    )

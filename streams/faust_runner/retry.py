@@ -1,0 +1,74 @@
+"""Waiting in place for what is away, without holding up a stop or a rebalance."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import structlog
+
+from schemas.errors import RegistryAway
+from streams.faust_runner.safety.offset_probe import WitnessAway
+from streams.faust_runner.safety.watchdog import Pulse
+from streams.runtime import metrics
+
+Answer = TypeVar("Answer")
+
+FIRST_WAIT = 0.1
+LONGEST_WAIT = 5.0
+LOOK_EVERY = 0.1
+SAY_EVERY = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class Abandoned(Exception):
+    """The event is given up, not finished: the worker stops or its partitions go elsewhere."""
+
+
+class Patience:
+    """Tries again until it works. Times in seconds."""
+
+    def __init__(self, stage: str, pulse: Pulse, given_up: Callable[[], bool]) -> None:
+        self._stage = stage
+        self._pulse = pulse
+        self._given_up = given_up
+        self._said = float("-inf")
+
+    async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
+        """What `attempt` answers once the registry and the broker are there. Raises `Abandoned`."""
+        wait = FIRST_WAIT
+        try:
+            while True:
+                try:
+                    return await attempt()
+                except WitnessAway as error:
+                    # whether the broker is away the watchdog sees for itself
+                    self._say(str(error))
+                except RegistryAway as error:
+                    self._pulse.waiting = str(error)
+                    self._say(str(error))
+                metrics.WAITS.labels(self._stage).inc()
+                await self._sleep(wait, "what the stage needs is away")
+                wait = min(2 * wait, LONGEST_WAIT)
+        finally:
+            self._pulse.waiting = ""
+
+    async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
+        """Returns once `condition` holds; says now and then that it waits, and why. Raises `Abandoned`."""
+        while not condition():
+            self._say(reason)
+            await self._sleep(LOOK_EVERY, reason)
+
+    async def _sleep(self, seconds: float, reason: str) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self._given_up():
+                raise Abandoned(reason)
+            await asyncio.sleep(min(LOOK_EVERY, seconds))
+
+    def _say(self, reason: str) -> None:
+        now = time.monotonic()
+        if now - self._said > SAY_EVERY:
+            self._said = now
+            log.warning("waiting in place, nothing is lost", stage=self._stage, error=reason)

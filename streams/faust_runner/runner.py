@@ -1,0 +1,301 @@
+"""Runs a pure step on Faust: everything between the broker and the step.
+
+An event is finished when its outputs and table changes are with the producer; the commit waits until the
+broker has them. What may happen to an event on the way is told in docs/faust.md.
+"""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import structlog
+
+from schemas.errors import NotRegistered, Undecodable
+from schemas.record import Record
+from schemas.records import Disposition
+from schemas.settings import KafkaSettings
+from sinks.dead_letters import dead_letter_headers
+from sinks.tables import DEAD_LETTERS
+from streams.core.contract import Event, Output, Poison, StatelessStep, header
+from streams.core.dispositions import DISPOSITIONS
+from streams.core.message import Arrival, arrival, contract_topic
+from streams.core.topic_names import TICKS
+from streams.faust_runner.retry import Abandoned, Patience
+from streams.faust_runner.safety.contiguity import ContiguityGuard
+from streams.faust_runner.safety.membership_fence import Lease
+from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.publishing import produce_failed, stop_on_failure
+from streams.faust_runner.safety.watchdog import Pulse
+from streams.runtime import metrics
+from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.dlq_limit import Breaker
+from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of one event: records to send, and the key's new state where the stage has any."""
+
+    outputs: Sequence[Encoded]
+    put: Callable[[], None] | None = None
+
+
+class Stage(Protocol):
+    """What a keyed and a stateless stage do differently."""
+
+    name: str
+    sources: tuple[str, ...]
+
+    async def step(self, event: Event) -> Done:
+        """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
+
+    async def tick(self, event: Event, shell: "Shell") -> None:
+        """Hands what the due deadlines give to `shell.fire`."""
+
+
+class Stateless:
+    """A stage without memory."""
+
+    def __init__(self, step: StatelessStep, encoder: Encoder) -> None:
+        self.name = step.stage
+        self.sources = step.sources
+        self._step = step
+        self._encoder = encoder
+
+    async def step(self, event: Event) -> Done:
+        """See `Stage.step`."""
+        outputs = self._step.on_event(event)
+        check_disposition(outputs, self.name, event.coordinates)
+        return Done(self._encoder.encode(outputs, event.timestamp))
+
+    async def tick(self, event: Event, shell: "Shell") -> None:
+        """A stage without memory has no clock."""
+        raise BrokenStep(f"stage {self.name} has no table and no clock")
+
+
+@dataclass
+class Parts:
+    """What a shell is made of."""
+
+    app: Any
+    kafka: KafkaSettings
+    codec: RecordCodec
+    encoder: Encoder
+    ledger: Ledger
+    guard: ContiguityGuard
+    lease: Lease
+    mark: Mark
+    deaths: Deaths
+    deaths_allowed: int
+    breaker: Breaker
+    pulse: Pulse
+    logical: dict[str, str] = field(default_factory=dict)
+    """Logical topic name by physical one."""
+
+
+class Shell:
+    """Handles the events of one stage, one after another."""
+
+    def __init__(self, stage: Stage, parts: Parts) -> None:
+        self._stage = stage
+        self._parts = parts
+        self._traceparent: bytes | None = None
+        self.patience = Patience(stage.name, parts.pulse, self._given_up)
+
+    def _given_up(self) -> bool:
+        app = self._parts.app
+        return bool(app.should_stop) or not app.flow_control.is_active()
+
+    async def handle(self, message: Any) -> None:
+        """One message of Faust. No exception leaves; an own fault ends the process."""
+        parts = self._parts
+        source = Source(message.topic, message.partition)
+        assignment = parts.ledger.assignment
+        if parts.ledger.is_held(source):
+            return
+        try:
+            await self._hold_the_lease()
+            admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
+            if assignment != parts.ledger.assignment:
+                raise Abandoned("the partitions went elsewhere")
+            if not admitted:
+                metrics.REDELIVERED.labels(self._stage.name).inc()
+                return
+            arrived = arrival(message, parts.logical[message.topic])
+            parts.mark.set(arrived.coordinates)
+            await self._process(arrived)
+        except Abandoned as error:
+            log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
+            parts.ledger.hold(source, assignment)
+        except NotRegistered as error:
+            fail_stop(ExitCode.REFUSED, str(error))
+        except Exception as error:
+            # the message may hold what the record holds, so it is not for the log
+            said = f": {error}" if isinstance(error, BrokenStep) else ""
+            frames = [
+                f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)
+            ]
+            log.debug("a step failed", exc_info=True)
+            fail_stop(
+                ExitCode.OWN_FAULT,
+                f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
+                f"({type(error).__name__}{said}); stopping before it is acknowledged",
+                frames=frames,
+            )
+        except BaseException:
+            parts.ledger.hold(source, assignment)
+            raise
+        else:
+            parts.ledger.finish(source, message.offset, assignment)
+            metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
+        finally:
+            parts.mark.clear()
+
+    async def _hold_the_lease(self) -> None:
+        await self.patience.until_true(self._parts.lease.holds, "the group coordinator does not answer")
+
+    async def _process(self, arrived: Arrival) -> None:
+        at = arrived.coordinates
+        self._traceparent = header(arrived.headers, "traceparent")
+        try:
+            if self._parts.deaths.count(at) >= self._parts.deaths_allowed:
+                raise Poison(
+                    "killed_the_process", f"the process died {self._parts.deaths.count(at)} times on it"
+                )
+            topic = contract_topic(arrived, self._stage.sources)
+            record = await self.patience.until_done(lambda: self._decode(topic, arrived))
+            assert arrived.value is not None
+            event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
+            if topic.startswith(TICKS):
+                await self._stage.tick(event, self)
+            else:
+                await self.send(await self.patience.until_done(lambda: self._step(event)))
+        except Undecodable as error:
+            await self._bury(arrived, Poison(error.kind, error.reason))
+        except Poison as poison:
+            await self._bury(arrived, poison)
+        else:
+            if not topic.startswith(TICKS):
+                self._parts.breaker.good()
+
+    async def _decode(self, topic: str, arrived: Arrival) -> Record:
+        return self._parts.codec.decode(topic, arrived.value)
+
+    async def _step(self, event: Event) -> Done:
+        self._parts.pulse.step_since = time.monotonic()
+        try:
+            return await self._stage.step(event)
+        finally:
+            self._parts.pulse.step_since = None
+
+    async def send(self, done: Done) -> None:
+        """Hands everything to the producer; the table first, so that no output tells of a lost state."""
+        # the process may have stood still during the step
+        await self._hold_the_lease()
+        if done.put is not None:
+            done.put()
+        for output in done.outputs:
+            await self._send(output.topic, output.key, output.value, headers=self._headers())
+            metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
+
+    async def fire(self, deadlines: Sequence[Done]) -> None:
+        """Sends what deadlines gave, and moves their states once the broker has all of it.
+
+        No input comes again for a deadline that a crash cut short: a state that had moved without its
+        outputs would lose them.
+        """
+        await self._hold_the_lease()
+        sent = []
+        for output in (output for done in deadlines for output in done.outputs):
+            sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers()))
+            metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
+        await asyncio.gather(*sent)
+        await self._hold_the_lease()
+        for done in deadlines:
+            if done.put is not None:
+                done.put()
+
+    def _headers(self) -> list[tuple[str, bytes | None]]:
+        return [("traceparent", self._traceparent)] if self._traceparent is not None else []
+
+    async def _send(
+        self,
+        topic: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int | None = None,
+        headers: list[tuple[str, bytes | None]],
+    ) -> Any:
+        physical = self._parts.kafka.physical(topic)
+        try:
+            future = await self._parts.app.producer.send(physical, key, value, partition, None, headers)
+        except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
+            produce_failed(physical, error)
+        future.add_done_callback(lambda done: stop_on_failure(physical, done))
+        return future
+
+    async def _bury(self, arrived: Arrival, poison: Poison) -> None:
+        """Puts a record into the dead letters and waits until the broker has it."""
+        name, at = self._stage.name, arrived.coordinates
+        if at.topic.startswith(TICKS):
+            log.error("a tick is refused", kind=poison.kind, offset=at.offset)
+            return
+        if why := self._parts.breaker.refuse():
+            self._parts.mark.clear()
+            fail_stop(
+                ExitCode.BREAKER,
+                f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
+                f"({poison.kind})",
+            )
+        outputs = [_dead(name, arrived, poison)]
+        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
+        headers = dead_letter_headers(
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            timestamp=arrived.timestamp,
+            stage=name,
+            error_type=poison.kind,
+            error=poison.reason,
+            failed_at=datetime.now(UTC),
+            headers=arrived.headers,
+        )
+        sent = await self._send(
+            DEAD_LETTERS, arrived.key, arrived.value, partition=at.partition, headers=headers
+        )
+        await sent
+        await self.send(Done(encoded))
+        self._parts.deaths.forget(at)
+        metrics.DEAD_LETTERS.labels(name, poison.kind).inc()
+        log.warning(
+            "a record is in the dead letters",
+            kind=poison.kind,
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+        )
+
+    async def _encode(self, outputs: list[Output], now: datetime) -> list[Encoded]:
+        return self._parts.encoder.encode(outputs, now)
+
+
+def _dead(stage: str, arrived: Arrival, poison: Poison) -> Output:
+    at = arrived.coordinates
+    record = Disposition(
+        stage=stage,
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+        outcome="dead",
+        reason=poison.kind,
+        recorded_at=arrived.timestamp,
+    )
+    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{at.offset}", record)

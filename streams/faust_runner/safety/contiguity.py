@@ -1,0 +1,104 @@
+"""The contiguity guard: no record of a source is passed over unseen.
+
+Kafka's logs have real holes (transaction markers, compaction), and Faust's mistakes look the same. So a
+jump is only accepted where an independent consumer finds no record in it. Nothing in Faust is trusted
+but that commits come from the ledger.
+"""
+
+import asyncio
+
+import structlog
+
+from streams.faust_runner.safety.offset_probe import Witness
+from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.runtime import metrics
+from streams.runtime.exit_codes import ExitCode, fail_stop
+
+log = structlog.get_logger(__name__)
+
+
+class ContiguityGuard:
+    """Decides whether an event is the next of its source. Away brokers raise `WitnessAway`."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        witness: Witness,
+        *,
+        watching: bool = True,
+        fleeting: frozenset[str] = frozenset(),
+    ) -> None:
+        """`fleeting`: topics whose records nobody misses once the broker has deleted them."""
+        self._ledger = ledger
+        self._witness = witness
+        self._watching = watching
+        self._fleeting = fleeting
+
+    async def begin(self, source: Source) -> int:
+        """The next offset of `source`, asked from the broker at the first call of an assignment."""
+        known = self._ledger.next_offset(source)
+        if known is not None:
+            return known
+        assignment = self._ledger.assignment
+        start = await asyncio.to_thread(self._start_of, source)
+        if assignment == self._ledger.assignment:
+            self._ledger.begin(source, start)
+        return start
+
+    async def admit(self, source: Source, offset: int) -> bool:
+        """Whether to process the event at `offset` now; False where it was finished before.
+
+        Ends the process with exit code 72 where a record would be skipped.
+        """
+        expected = await self.begin(source)
+        if offset <= expected:
+            return offset == expected
+        if self._watching and not await self.passes(source, expected, offset):
+            fail_stop(
+                ExitCode.CONTIGUITY,
+                f"{source.topic}-{source.partition}: offset {offset} came although a record between "
+                f"{expected} and it was not processed; stopping to read again from the committed offset",
+                topic=source.topic,
+                partition=source.partition,
+                expected=expected,
+                offset=offset,
+            )
+        return True
+
+    async def passes(self, source: Source, start: int, end: int) -> bool:
+        """Whether no record stands in [start, end), as the broker has it."""
+        return await asyncio.to_thread(self._is_hole, source, start, end)
+
+    def _start_of(self, source: Source) -> int:
+        committed = self._witness.committed(source)
+        first, end = self._witness.bounds(source)
+        if committed is None:
+            return first
+        if committed > end:
+            log.error(
+                "the committed offset lies past the end of the log: the topic was made anew; from its start",
+                topic=source.topic,
+                partition=source.partition,
+                committed=committed,
+                end=end,
+            )
+            return first
+        return committed
+
+    def _is_hole(self, source: Source, start: int, end: int) -> bool:
+        first, _ = self._witness.bounds(source)
+        if first > start:
+            if source.topic not in self._fleeting:
+                self._tell_of_retention(source, min(first, end) - start, first)
+            start = first
+        return start >= end or self._witness.first_record(source, start, end) is None
+
+    def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
+        metrics.RETENTION_LOSSES.inc(lost)
+        log.error(
+            "the broker deleted records before they were read: the topic's retention is too short",
+            topic=source.topic,
+            partition=source.partition,
+            offsets=lost,
+            first_kept=first,
+        )

@@ -1,0 +1,51 @@
+"""What a fetch may hand out, and of which transactions.
+
+A fetch of Faust takes the set of partitions that run, as a live object, into the consumer's thread. When
+the last partition is paused while it waits, the set is empty, and aiokafka reads "none" as "all": the
+records of every paused partition are handed out, dropped, and never fetched again.
+"""
+
+from typing import Any
+
+from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
+from faust.types import TP
+
+from streams.faust_runner.safety.patches import patch
+
+_fetch_records: Any = AIOKafkaConsumerThread._fetch_records
+_create_worker_consumer = AIOKafkaConsumerThread._create_worker_consumer
+
+
+async def fetch_records(
+    self: AIOKafkaConsumerThread, consumer: Any, active_partitions: set[TP] | None, **limits: Any
+) -> Any:
+    """Records of the partitions that ran when the fetch began; none where none ran."""
+    if active_partitions is None:
+        return await _fetch_records(self, consumer, None, **limits)
+    running = frozenset(active_partitions)
+    return await _fetch_records(self, consumer, running, **limits) if running else {}
+
+
+def create_worker_consumer(self: AIOKafkaConsumerThread, transport: Any) -> Any:
+    """A consumer that reads what was committed: what a producer took back was never said."""
+    consumer = _create_worker_consumer(self, transport)
+    consumer._isolation_level = "read_committed"
+    return consumer
+
+
+PATCHES = (
+    patch(
+        "fetch",
+        AIOKafkaConsumerThread,
+        "_fetch_records",
+        "39a2c6c79fc1455a199629912b533458a720c64983bc957420a42feef6593baa",
+        fetch_records,
+    ),
+    patch(
+        "isolation",
+        AIOKafkaConsumerThread,
+        "_create_worker_consumer",
+        "c2701bfc3e6f6cad95c2be36d6a255a86e2c57d18d36cc1082b5fb5c482d99d7",
+        create_worker_consumer,
+    ),
+)

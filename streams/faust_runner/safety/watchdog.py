@@ -1,0 +1,165 @@
+"""Ends a worker that hangs: no commit of a partition for too long although records wait in it.
+
+A backlog is read partition by partition, so one may stand still while others get on: it has longer. A
+worker without partitions watches all of the stage: it may be the one that should have them.
+
+It runs in a thread of its own, so that a blocked event loop does not silence it, and asks the broker
+itself. A worker that waits for what it cannot do without (the registry, the broker, a table's restore) is
+left alone; what says that the broker is away is the watchdog's own question, not the worker.
+"""
+
+import asyncio
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from streams.faust_runner.safety.offset_probe import Witness, WitnessAway
+from streams.faust_runner.safety.offset_tracker import Source
+from streams.runtime.exit_codes import ExitCode, fail_stop
+
+log = structlog.get_logger(__name__)
+
+PATIENCE_WITH_ONE = 5
+"""How many times the limit a partition may stand still while others of the worker get on."""
+PATIENCE_OUTSIDE = 2
+"""How many times longer a worker waits to which the group has assigned nothing yet."""
+PATIENCE_SPARE = 4
+"""The same for one to which it assigned no partition: whether those who have them wait on purpose (a
+registry, a restore) it cannot know."""
+STAGE_SECONDS = 30.0
+"""Seconds between two looks at all of the stage."""
+
+
+@dataclass
+class Pulse:
+    """What the worker tells the watchdog; written by the worker, read by the watchdog."""
+
+    sources: frozenset[Source] = frozenset()
+    """Source partitions of the present assignment."""
+    outside: bool = True
+    """Whether nothing was assigned since the start, or since everything was revoked."""
+    changes: int = 0
+    """How often the assignment has changed."""
+    waiting: str = ""
+    """What the worker waits for on purpose; empty where it should make progress."""
+    step_since: float | None = None
+    """When the pure step that runs now was entered, `time.monotonic`; None outside of steps."""
+
+    def assigned(self, sources: frozenset[Source]) -> None:
+        """The group has assigned `sources`, or none, to this worker."""
+        self.sources, self.outside = sources, False
+        self.changes += 1
+
+    def revoked(self) -> None:
+        """The group has taken everything back."""
+        self.sources, self.outside = frozenset(), True
+        self.changes += 1
+
+
+@dataclass
+class Watchdog:
+    """Watches one worker. `limit` and `interval` in seconds."""
+
+    pulse: Pulse
+    witness: Witness
+    stage: frozenset[Source]
+    """Every source partition of the stage, whoever has it."""
+    limit: float
+    interval: float = 5.0
+    loop: asyncio.AbstractEventLoop | None = None
+    restored: Callable[[], int] = lambda: 0
+    """A number that changes whenever the restore of a table gets on."""
+    clock: Callable[[], float] = time.monotonic
+    end: Callable[..., None] = fail_stop
+    _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
+    _own: frozenset[Source] = field(default=frozenset(), init=False)
+    _changes: int = field(default=0, init=False)
+    _stage_looked_at: float = field(default=float("-inf"), init=False)
+    _restored: int = field(default=0, init=False)
+    _got_on: float = field(default=0.0, init=False)
+    """When any partition was last seen to get on."""
+
+    def start(self) -> None:
+        """Watches from now on, in a daemon thread."""
+        threading.Thread(target=self._run, name="watchdog", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self.interval)
+            self.watch()
+
+    def watch(self) -> None:
+        """One look; where the broker does not answer nobody can tell what waits, and nobody hangs."""
+        try:
+            self._look()
+        except WitnessAway:
+            self._since.clear()
+
+    def _look(self) -> None:
+        now = self.clock()
+        self._look_at_the_step(now)
+        restored, self._restored = self._restored, self.restored()
+        changes, self._changes = self._changes, self.pulse.changes
+        self._own = self.pulse.sources
+        if self.pulse.waiting or restored != self._restored or changes != self._changes:
+            self._since.clear()
+        if not self._own:
+            if now - self._stage_looked_at < STAGE_SECONDS:
+                return
+            self._stage_looked_at = now
+        before, self._since = self._since, {}
+        for source in sorted(self._own or self.stage):
+            committed = self.witness.committed(source)
+            known, since = before.get(source, (committed, now))
+            if committed != known:
+                self._got_on = now
+            if committed != known or not self._is_behind(source, committed):
+                since = now
+            elif now - since > self._allowed(now):
+                if self._a_record_waits(source, committed):
+                    self._end_it(source, now - since)
+                since = now
+            self._since[source] = (committed, since)
+
+    def _look_at_the_step(self, now: float) -> None:
+        entered = self.pulse.step_since
+        if entered is not None and now - entered > self.limit:
+            self._dump()
+            self.end(
+                ExitCode.OWN_FAULT,
+                f"a step has run for {now - entered:.0f} s, allowed are {self.limit:.0f} s; stopping, "
+                "the record counts as the cause",
+            )
+
+    def _allowed(self, now: float) -> float:
+        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._got_on <= self.limit else 1)
+        if self._own:
+            return allowed
+        return allowed * (PATIENCE_OUTSIDE if self.pulse.outside else PATIENCE_SPARE)
+
+    def _is_behind(self, source: Source, committed: int | None) -> bool:
+        first, end = self.witness.bounds(source)
+        return max(first, committed or 0) < end
+
+    def _a_record_waits(self, source: Source, committed: int | None) -> bool:
+        # the end of a log may be nothing but transaction markers
+        first, end = self.witness.bounds(source)
+        return self.witness.first_record(source, max(first, committed or 0), end) is not None
+
+    def _end_it(self, source: Source, seconds: float) -> None:
+        self._dump()
+        self.end(
+            ExitCode.WATCHDOG,
+            f"no offset of {source.topic}-{source.partition} was committed for {seconds:.0f} s although "
+            f"records wait, allowed are {self._allowed(self.clock()):.0f} s, and this worker has "
+            f"{len(self._own)} partitions; stopping, the stacks are above",
+        )
+
+    def _dump(self) -> None:
+        if self.loop is not None:
+            for task in asyncio.all_tasks(self.loop):
+                task.print_stack(limit=8, file=sys.stderr)

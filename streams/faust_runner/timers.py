@@ -1,0 +1,131 @@
+"""When the keys of each partition next want to be woken, and when they may be."""
+
+import heapq
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+
+from schemas.records import Tick
+from schemas.settings import KafkaSettings
+from streams.core.contract import Coordinates
+from streams.faust_runner.safety.contiguity import ContiguityGuard
+from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.runtime import metrics
+from streams.runtime.crash_marker import Deaths, Mark
+
+log = structlog.get_logger(__name__)
+
+
+class Deadlines:
+    """Deadlines by key; setting one again replaces it."""
+
+    def __init__(self) -> None:
+        self._when: dict[str, datetime] = {}
+        self._heap: list[tuple[datetime, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._when)
+
+    def set(self, key: str, when: datetime | None) -> None:
+        """`key` wants to be woken at `when`; None: never."""
+        if when is None:
+            self._when.pop(key, None)
+        elif self._when.get(key) != when:
+            self._when[key] = when
+            heapq.heappush(self._heap, (when, key))
+
+    def pop_due(self, now: datetime, limit: int) -> list[str]:
+        """At most `limit` keys whose deadline is at or before `now`, earliest first; they are forgotten."""
+        due: list[str] = []
+        while self._heap and self._heap[0][0] <= now and len(due) < limit:
+            when, key = heapq.heappop(self._heap)
+            if self._when.get(key) == when:
+                del self._when[key]
+                due.append(key)
+        return due
+
+
+class Clock:
+    """When deadlines may fire, and which."""
+
+    def __init__(
+        self,
+        stage: str,
+        kafka: KafkaSettings,
+        ledger: Ledger,
+        guard: ContiguityGuard,
+        mark: Mark,
+        deaths: Deaths,
+        deaths_allowed: int,
+        most_at_once: int,
+    ) -> None:
+        self.most_at_once = most_at_once
+        self._stage = stage
+        self._kafka = kafka
+        self._ledger = ledger
+        self._guard = guard
+        self._mark = mark
+        self._deaths = deaths
+        self._deaths_allowed = deaths_allowed
+        self._version = version("opoi")
+        self._partitions: dict[int, Deadlines] = {}
+        self._seen: dict[Source, int] = {}
+
+    def forget(self) -> None:
+        """The assignment changes."""
+        self._partitions.clear()
+        self._seen.clear()
+
+    def set(self, partition: int, key: str, when: Any) -> None:
+        """The deadline of `key`, where those of its partition were collected already."""
+        deadlines = self._partitions.get(partition)
+        if deadlines is not None:
+            deadlines.set(key, when)
+
+    async def of_partition(self, partition: int, scan: Callable[[int], Awaitable[Deadlines]]) -> Deadlines:
+        """The deadlines of `partition`, collected by `scan` at the first tick of an assignment."""
+        if partition not in self._partitions:
+            assignment = self._ledger.assignment
+            found = await scan(partition)
+            if assignment != self._ledger.assignment:
+                return Deadlines()
+            self._partitions[partition] = found
+        return self._partitions[partition]
+
+    async def has_come(self, tick: Tick) -> bool:
+        """Whether every source was read up to where it ended when the tick was made."""
+        for end in tick.end_offsets:
+            source = Source(self._kafka.physical(end.topic), tick.partition)
+            reached = await self._guard.begin(source)
+            if reached >= end.offset:
+                continue
+            moved = self._seen.get(source) != reached
+            self._seen[source] = reached
+            # a log may end in transaction markers, which nobody reads; look only where nothing moves
+            if moved or not await self._guard.passes(source, reached, end.offset):
+                return False
+            self._ledger.finish(source, end.offset - 1, self._ledger.assignment)
+        return True
+
+    def enter(self, partition: int, key: str) -> bool:
+        """Marks that the deadline of `key` fires; False where that killed this version too often."""
+        at = Coordinates(f"deadline/{self._version}/{key}", partition, -1)
+        if self._deaths.count(at) >= self._deaths_allowed:
+            metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
+            log.error(
+                "a deadline that killed the process is left alone: another version of opoi tries it again; "
+                "to have this one do so, delete the file and restart the worker",
+                stage=self._stage,
+                key=key,
+                file=str(self._deaths.file(at)),
+            )
+            return False
+        self._mark.set(at)
+        return True
+
+    def leave(self, tick: Coordinates) -> None:
+        """Back from the deadlines to the tick itself."""
+        self._mark.set(tick)

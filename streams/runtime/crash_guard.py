@@ -1,0 +1,50 @@
+"""What a worker keeps on disk about records that kill it or that it refuses."""
+
+from dataclasses import dataclass
+
+from streams.core.contract import Coordinates
+from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.dlq_limit import Breaker
+from streams.runtime.quarantine import Suspects
+from streams.runtime.supervisor import Folders
+from streams.settings import WorkerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Guards:
+    """The guards of one worker."""
+
+    mark: Mark
+    deaths: Deaths
+    suspects: Suspects
+    breaker: Breaker
+    deaths_allowed: int
+
+    @classmethod
+    def in_folders(cls, folders: Folders, worker: WorkerSettings) -> "Guards":
+        """The guards in the worker's folders, which are made."""
+        folders.worker.mkdir(parents=True, exist_ok=True)
+        deaths = Deaths(folders.deaths)
+        deaths.load()
+        breaker = Breaker(
+            folders.tripped,
+            run=worker.breaker_run,
+            share=worker.breaker_share,
+            window=worker.breaker_window,
+        )
+        return cls(Mark(folders.mark), deaths, Suspects(folders), breaker, worker.deaths_allowed)
+
+    def why_dead(self, at: Coordinates) -> str:
+        """Why the record at `at` is given up; empty where it is not."""
+        deaths = self.deaths.count(at)
+        return f"the process died {deaths} times on it" if deaths >= self.deaths_allowed else ""
+
+    def may_be_read(self, at: Coordinates) -> bool:
+        """Whether the record at `at` may be read again although it is given up: not if that killed too."""
+        return self.deaths.count(at) <= self.deaths_allowed
+
+    def harmless(self, at: Coordinates) -> None:
+        """The work on the record at `at` is over, and the process lives."""
+        if at in self.suspects:
+            self.suspects.clear(at)
+            self.mark.clear()

@@ -1,0 +1,101 @@
+"""Which record a process is working on, where a crash cannot erase it.
+
+The mark lives in a memory-mapped file: writing it costs less than a microsecond, and the kernel keeps it
+when the process dies by whatever signal. Only a crash of the machine may lose it, and then no process
+died by its own fault. Who counts deaths is the keeper (`streams.runtime.supervisor`).
+"""
+
+import hashlib
+import json
+import mmap
+import os
+import struct
+from datetime import UTC, datetime
+from pathlib import Path
+
+from streams.core.contract import Coordinates
+
+_SIZE = 4096
+_HEAD = struct.Struct("<qqH")
+_BODY_AT = 1 + _HEAD.size
+
+
+class Mark:
+    """The mark of one worker."""
+
+    def __init__(self, path: Path) -> None:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            os.ftruncate(descriptor, _SIZE)
+            self._map = mmap.mmap(descriptor, _SIZE)
+        finally:
+            os.close(descriptor)
+        self.clear()
+
+    def set(self, at: Coordinates) -> None:
+        """The process works on the record at `at` from now on."""
+        name = at.topic.encode()[: _SIZE - _BODY_AT]
+        self._map[_BODY_AT : _BODY_AT + len(name)] = name
+        _HEAD.pack_into(self._map, 1, at.partition, at.offset, len(name))
+        self._map[0] = 1
+
+    def clear(self) -> None:
+        """The process works on no record."""
+        self._map[0] = 0
+
+
+def read_mark(path: Path) -> Coordinates | None:
+    """The record that a dead process was working on, None where there is none."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    if len(content) < _SIZE or content[0] != 1:
+        return None
+    partition, offset, length = _HEAD.unpack_from(content, 1)
+    return Coordinates(content[_BODY_AT : _BODY_AT + length].decode(errors="replace"), partition, offset)
+
+
+class Deaths:
+    """How often a process of the stage died on a record; shared by its workers on one machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._counts: dict[Coordinates, int] = {}
+
+    def load(self) -> None:
+        """Reads the folder: what the other workers died on is known from here on, too."""
+        self._counts = {}
+        for path in self._folder.glob("*.json"):
+            try:
+                found = json.loads(path.read_text())
+            except FileNotFoundError:
+                continue  # another worker has just dealt with it
+            at = Coordinates(found["topic"], found["partition"], found["offset"])
+            self._counts[at] = len(found["deaths"])
+
+    def count(self, at: Coordinates) -> int:
+        """Deaths on the record at `at`, as of `load`."""
+        return self._counts.get(at, 0) if self._counts else 0
+
+    def add(self, at: Coordinates, how: str) -> int:
+        """One more death on the record at `at`; returns how many there are now."""
+        path = self.file(at)
+        deaths: list[dict[str, str]] = json.loads(path.read_text())["deaths"] if path.exists() else []
+        deaths.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "how": how})
+        entry = {"topic": at.topic, "partition": at.partition, "offset": at.offset, "deaths": deaths}
+        self._folder.mkdir(parents=True, exist_ok=True)
+        whole = path.with_suffix(f".{os.getpid()}.new")
+        whole.write_text(json.dumps(entry))
+        whole.replace(path)
+        return len(deaths)
+
+    def forget(self, at: Coordinates) -> None:
+        """The record at `at` was dealt with."""
+        self._counts.pop(at, None)
+        self.file(at).unlink(missing_ok=True)
+
+    def file(self, at: Coordinates) -> Path:
+        """Where the deaths on the record at `at` are written down."""
+        name = hashlib.sha256(f"{at.topic}/{at.partition}/{at.offset}".encode()).hexdigest()
+        return self._folder / f"{name[:24]}.json"

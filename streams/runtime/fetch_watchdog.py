@@ -1,0 +1,132 @@
+"""Ends a worker to which nothing comes although its partitions have records.
+
+After a rebalance librdkafka (2.16, under load) can stop fetching without an error: the group counts the
+member and its partitions, so nobody else gets them. That records wait can be seen at the broker alone. It is
+asked by the consumer and by partition: admin requests about a group abort the process where a broker that was
+away answers late.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from schemas.settings import KafkaSettings
+from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.kafka_clients import LogOffsets
+from streams.runtime.offsets import Source
+
+LIMIT_SECONDS = 90.0
+GRACE_SECONDS = 5.0
+"""A record that was just appended is on its way for so long at most: the broker may collect some first."""
+BUSY_SECONDS = 10.0
+"""A loop that has not asked for so long was at work; what it did not ask for could not come."""
+BROKER_SECONDS = 10.0
+# only the ends that librdkafka tells show that it stands behind markers, which are never handed out
+CONFIG = {"enable.partition.eof": True}
+
+log = structlog.get_logger(__name__)
+
+
+class Starvation:
+    """The loop says `asked` after each poll; `limit` seconds of polls without an answer are looked into."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        *,
+        limit: float = LIMIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[ExitCode, str], None] = fail_stop,
+    ) -> None:
+        self._limit = limit
+        self._clock = clock
+        self._end = end
+        self._log_offsets = LogOffsets(kafka)
+        self._next: dict[Source, int] = {}
+        self._asked = clock()
+        self._empty_since: float | None = None
+        self._suspected: tuple[float | None, float] = None, 0.0
+        self._looking = threading.Lock()
+
+    def start(self, consumer: Consumer) -> None:
+        """Looks from now on, in a daemon thread, for as long as the process lives."""
+
+        def run() -> None:
+            while True:
+                time.sleep(self._limit / 6)
+                with self._looking:
+                    self.look(consumer)
+
+        threading.Thread(target=run, name="starvation", daemon=True).start()
+
+    def stop(self) -> None:
+        """No look from now on: the client is not to be asked while it is closed."""
+        self._looking.acquire(timeout=BROKER_SECONDS)
+
+    def asked(self, came: Iterable[Message], *, held: bool = False) -> None:
+        """A poll has come back with `came`, ends of partitions too. `held`: records were not wanted."""
+        before, self._asked = self._asked, self._clock()
+        nothing = True
+        for message in came:
+            nothing = False
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            if topic is not None and partition is not None and offset is not None:
+                self._next[Source(topic, partition)] = offset + (message.error() is None)
+        if not nothing or held or self._asked - before > BUSY_SECONDS:
+            self._empty_since = None
+        elif self._empty_since is None:
+            self._empty_since = self._asked
+
+    def look(self, consumer: Consumer) -> None:
+        """One look."""
+        if not self._hungers():
+            return
+        try:
+            waiting = self._waiting(consumer)
+        except KafkaException as error:
+            log.debug("it cannot be told whether records wait", error=str(error))
+            self._empty_since = None
+            return
+        except RuntimeError:
+            return  # the consumer is closed
+        if waiting and self._hungers() and self._still():
+            place, count = max(waiting.items(), key=lambda one: one[1])
+            self._end(
+                ExitCode.WATCHDOG,
+                f"nothing has come for {self._limit:.0f} s, although {sum(waiting.values())} records wait in "
+                f"{len(waiting)} partitions of this worker, {count} of them in "
+                f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
+            )
+
+    def _still(self) -> bool:
+        """Whether records were found to wait before, and nothing came although they had their time."""
+        since, found = self._suspected
+        if since != self._empty_since:
+            self._suspected = self._empty_since, self._clock()
+            return False
+        return self._clock() - found >= GRACE_SECONDS
+
+    def _hungers(self) -> bool:
+        now, since = self._clock(), self._empty_since
+        return since is not None and now - since >= self._limit and now - self._asked <= BUSY_SECONDS
+
+    def _waiting(self, consumer: Consumer) -> dict[Source, int]:
+        """Records that were neither handed out nor committed, by partition of the consumer."""
+        places = [TopicPartition(each.topic, each.partition) for each in consumer.assignment()]
+        if not places:
+            return {}
+        committed = {
+            Source(each.topic, each.partition): each.offset
+            for each in consumer.committed(places, timeout=BROKER_SECONDS)
+        }
+        starts = self._log_offsets.starts(places)
+        waiting = {}
+        for place, end in self._log_offsets.ends(places).items():
+            source = Source(place.topic, place.partition)
+            begun = max(self._next.get(source, 0), committed[source], starts[place])
+            if begun < end:
+                waiting[source] = end - begun
+        return waiting

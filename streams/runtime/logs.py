@@ -1,0 +1,102 @@
+"""What a worker says: one line an event on stderr, of opoi's own loggers and of the libraries'."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+import structlog
+
+from streams.settings import LogSettings
+
+OURS = ("opoi", "streams", "agent", "sinks", "schemas", "local_stack", "testkit", "bench", "__main__")
+LIBRARIES = {
+    "faust": logging.INFO,
+    "mode": logging.INFO,
+    # its errors reach us as exceptions, which are told once and in words
+    "clickhouse_connect": logging.CRITICAL,
+    "urllib3": logging.ERROR,
+}
+"""The least level that is written of each; of all others warnings, for the rest is nobody's news."""
+
+
+def configure(settings: LogSettings, **fixed: Any) -> None:
+    """Sets up logging of this process; `fixed` stands on every line."""
+
+    def with_fixed(_: Any, __: str, event: Any) -> Any:
+        return {**fixed, **event}
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        with_fixed,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                *_rendered(settings),
+            ],
+        )
+    )
+    handler.addFilter(RateLimit())
+    wanted = getattr(logging, settings.level.upper())
+    logging.basicConfig(level=max(wanted, logging.WARNING), handlers=[handler], force=True)
+    logging.captureWarnings(True)
+    for name in OURS:
+        logging.getLogger(name).setLevel(wanted)
+    for library, least in LIBRARIES.items():
+        logging.getLogger(library).setLevel(max(wanted, least))
+
+
+def _rendered(settings: LogSettings) -> list[Any]:
+    if settings.format == "json":
+        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # the pretty one shows the values of variables, secrets among them
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
+
+
+class RateLimit(logging.Filter):
+    """Lets `burst` lines of one kind of a library through in `seconds`, then says how many it held back.
+
+    A broker that is away makes aiokafka log a hundred lines a second.
+    """
+
+    def __init__(self, burst: int = 5, seconds: float = 30.0) -> None:
+        super().__init__()
+        self._burst = burst
+        self._seconds = seconds
+        self._kinds: dict[tuple[str, int], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether `record` is written."""
+        if record.name.partition(".")[0] in OURS:
+            return True
+        kind = (record.pathname, record.lineno)
+        started, count = self._kinds.get(kind, (0.0, 0))
+        now = time.monotonic()
+        if count == 0 or now - started > self._seconds:
+            held = count - self._burst
+            if held > 0:
+                record.msg = f"{record.msg} ({held} more like this in the {self._seconds:.0f} s before)"
+            self._kinds[kind] = (now, 1)
+            return True
+        self._kinds[kind] = (started, count + 1)
+        return count < self._burst

@@ -1,0 +1,60 @@
+"""Ends a worker whose loop has stopped turning.
+
+librdkafka can block for ever in calls that have no time limit (a commit, a pause); the process would live on
+without its partitions, and nobody would start it again.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+
+from streams.runtime.exit_codes import ExitCode, fail_stop
+
+LIMIT_SECONDS = 120.0
+"""Far above the longest wait of a loop that is well: a drain, a commit, an insert."""
+
+
+class Pulse:
+    """The loop says `beat` in each turn; `limit` seconds without one end the process."""
+
+    def __init__(
+        self,
+        stage: str,
+        *,
+        limit: float = LIMIT_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        end: Callable[[ExitCode, str], None] = fail_stop,
+    ) -> None:
+        self._stage = stage
+        self._limit = limit
+        self._clock = clock
+        self._end = end
+        self._beat = clock()
+        self._stopped = threading.Event()
+
+    def start(self) -> None:
+        """Looks from now on, in a daemon thread."""
+        self.beat()
+        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+
+    def beat(self) -> None:
+        """The loop has turned."""
+        self._beat = self._clock()
+
+    def stop(self) -> None:
+        """The loop has ended in order."""
+        self._stopped.set()
+
+    def look(self) -> None:
+        """One look."""
+        since = self._clock() - self._beat
+        if since > self._limit:
+            self._end(
+                ExitCode.WATCHDOG,
+                f"the loop of {self._stage} has not turned for {since:.0f} s, allowed are {self._limit:.0f} "
+                "s; stopping, what was not committed is done again; the stacks are below",
+            )
+
+    def _run(self) -> None:
+        while not self._stopped.wait(self._limit / 10):
+            self.look()

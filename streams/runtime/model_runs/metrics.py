@@ -1,0 +1,25 @@
+"""Metrics of the workers that wait on models; the common ones: `streams.runtime.metrics`."""
+
+from collections.abc import Callable
+
+from prometheus_client import Counter, Gauge, Histogram
+
+IN_FLIGHT = Gauge("opoi_replays_in_flight", "Replays that were begun and are not committed.")
+REPLAY_SECONDS = Histogram(
+    "opoi_replay_seconds",
+    "Length of a replay, tries that found the model away left out.",
+    ["status"],
+    buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200),
+)
+REPLAYS_AWAY = Counter("opoi_replay_retries_total", "Tries of replays that found something away.", ["error"])
+PAUSED = Gauge("opoi_replay_paused", "1 while an operator has paused replays.")
+AWAY = Gauge("opoi_replay_away", "1 while something that replays need is away.", ["what"])
+UNCOMMITTED_SECONDS = Gauge(
+    "opoi_replay_uncommitted_seconds", "Age of the oldest replay that was begun and is not committed."
+)
+
+
+def away(what: str) -> Callable[[bool], None]:
+    """Sets the gauge of `what`."""
+    gauge = AWAY.labels(what)
+    return lambda is_away: gauge.set(is_away)

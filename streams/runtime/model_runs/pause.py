@@ -1,0 +1,83 @@
+"""What operators tell a stage to do: pause and resume.
+
+The word is a record of the compacted topic `opoi.controls` (`streams.runtime.broadcast_topic` says why).
+A file would reach one machine; the offsets' metadata of a group is forgotten after the broker's retention.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+from confluent_kafka import Message
+
+from schemas.settings import KafkaSettings
+from streams.runtime.broadcast_topic import WholeTopic
+from streams.runtime.kafka_clients import CheckedProducer
+
+TOPIC = "opoi.controls"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """The last word to one stage. `at` is UTC, by the clock of who said it."""
+
+    paused: bool = False
+    reason: str = ""
+    at: datetime | None = None
+
+    def value(self) -> bytes:
+        """As the record's value."""
+        at = self.at.isoformat(timespec="seconds") if self.at else None
+        return json.dumps({"paused": self.paused, "reason": self.reason, "at": at}).encode()
+
+    @classmethod
+    def parse(cls, value: bytes) -> "Control":
+        """The opposite of `value`. Raises ValueError."""
+        found = json.loads(value)
+        if not isinstance(found, dict) or not isinstance(found.get("paused"), bool):
+            raise ValueError("no object with a boolean `paused`")
+        at = datetime.fromisoformat(str(found["at"])) if found.get("at") else None
+        return cls(found["paused"], str(found.get("reason") or ""), at)
+
+
+class Controls:
+    """The last word to `stage`, as of the last `refresh`. Not thread-safe."""
+
+    def __init__(self, kafka: KafkaSettings, stage: str) -> None:
+        self.current = Control()
+        self._stage = stage
+        self._topic = WholeTopic(kafka, TOPIC, f"{stage}-controls", self._take)
+
+    def catch_up(self, timeout: float = 10.0) -> Control:
+        """Reads to the end of the topic. Raises BrokerAway."""
+        self._topic.catch_up(timeout)
+        return self.current
+
+    def refresh(self) -> Control:
+        """Reads what came in the meantime, without waiting."""
+        self._topic.refresh()
+        return self.current
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._topic.close()
+
+    def _take(self, message: Message) -> None:
+        if message.key() != self._stage.encode():
+            return
+        try:
+            self.current = Control.parse(message.value() or b'{"paused": false}')
+        except ValueError as error:
+            log.error("a control record is not understood and changes nothing", error=str(error))
+
+
+def say(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> Control:
+    """Tells `stage` to pause or to go on; returns once the broker has it. Raises DeliveryFailed."""
+    said = Control(paused, reason, datetime.now(UTC))
+    producer = CheckedProducer(kafka, **{"message.timeout.ms": 10_000})
+    producer.send(TOPIC, stage, said.value())
+    producer.flush(15)
+    return said

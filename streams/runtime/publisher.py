@@ -1,0 +1,124 @@
+"""Everything that a worker writes, in a thread of its own, so that a slow broker never keeps it from polling.
+
+What is handed in is encoded, sent, and flushed; only then is it reported. A refused record ends the process.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from confluent_kafka import KafkaException
+
+from schemas.errors import NotRegistered, RegistryAway
+from sinks.tables import DEAD_LETTERS
+from streams.core.contract import Headers, Output
+from streams.runtime import metrics
+from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed
+from streams.runtime.outputs import Encoded, Encoder
+
+# a broker that is away is waited for: what waits here was paid for
+WAIT_FOR_EVER = {"message.timeout.ms": 0}
+_FLUSH_SECONDS = 7 * 24 * 3600.0
+_LONGEST_WAIT = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter: the original key and value, and the headers that say what happened."""
+
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """What belongs together: it is reported when all of it is acknowledged.
+
+    `at` is the broker's time of the input.
+    """
+
+    outputs: tuple[Output, ...]
+    at: datetime
+    acknowledged: Callable[[], None]
+    broken: Callable[[Exception], None]
+    """Called where the outputs cannot be encoded; must not return."""
+    letter: Letter | None = None
+    headers: Headers = ()
+
+
+class Publisher:
+    """Sends publications in order. `report` gets the callbacks of what is done, to run where it likes."""
+
+    def __init__(
+        self,
+        stage: str,
+        producer: CheckedProducer,
+        encoder: Encoder,
+        report: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._stage = stage
+        self._producer = producer
+        self._encoder = encoder
+        self._report = report
+        self._queue: queue.SimpleQueue[Publication] = queue.SimpleQueue()
+        self._oldest: float | None = None
+        threading.Thread(target=self._run, name="publisher", daemon=True).start()
+
+    def put(self, publication: Publication) -> None:
+        """Takes a publication and returns at once."""
+        self._queue.put(publication)
+
+    @property
+    def waiting_seconds(self) -> float:
+        """Age of what is being sent; 0 where nothing is."""
+        since = self._oldest
+        return 0.0 if since is None else time.monotonic() - since
+
+    def _run(self) -> None:
+        while True:
+            batch = [self._queue.get()]
+            while not self._queue.empty():
+                batch.append(self._queue.get())
+            self._oldest = time.monotonic()
+            try:
+                for publication in batch:
+                    self._send(publication)
+                self._producer.flush(_FLUSH_SECONDS)
+            except (KafkaException, DeliveryFailed) as error:
+                fail_stop(
+                    ExitCode.PRODUCE_FAILED,
+                    f"the broker did not take a record of {self._stage} ({error}); stopping, nothing is "
+                    "committed past it: check the topics' limits and this worker's permissions",
+                )
+            self._oldest = None
+            for publication in batch:
+                self._report(publication.acknowledged)
+
+    def _send(self, publication: Publication) -> None:
+        if (letter := publication.letter) is not None:
+            self._producer.send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
+        for output in self._encoded(publication):
+            self._producer.send(output.topic, output.key, output.value, headers=publication.headers)
+            metrics.OUTPUTS.labels(self._stage, output.topic).inc()
+
+    def _encoded(self, publication: Publication) -> list[Encoded]:
+        wait = 0.2
+        while True:
+            try:
+                return self._encoder.encode(publication.outputs, publication.at)
+            except (RegistryAway, NotRegistered) as error:
+                log.warning("results wait for the schema registry, nothing is lost", error=str(error))
+                metrics.WAITS.labels(self._stage).inc()
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            except Exception as error:
+                publication.broken(error)
+                raise

@@ -1,0 +1,44 @@
+"""Before the first record: is the broker there, and has it the topics?"""
+
+import time
+from collections.abc import Iterable
+
+import structlog
+from confluent_kafka import KafkaException
+
+from schemas.settings import KafkaSettings
+from streams.runtime.kafka_clients import make_admin
+
+RETRY_SECONDS = 2.0
+SAY_EVERY = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class TopicsMissing(Exception):
+    """Topics that the broker does not have; the text says what to run."""
+
+
+def wait_for_topics(kafka: KafkaSettings, names: Iterable[str]) -> dict[str, int]:
+    """Partition counts of the topics by logical name, once the broker answers. Raises TopicsMissing."""
+    admin = make_admin(kafka)
+    said = float("-inf")
+    while True:
+        try:
+            found = admin.list_topics(timeout=10).topics
+            break
+        except KafkaException as error:
+            if time.monotonic() - said >= SAY_EVERY:
+                said = time.monotonic()
+                log.warning("the broker does not answer; waiting for it", error=str(error.args[0]))
+            time.sleep(RETRY_SECONDS)
+    counts = {
+        name: len(found[physical].partitions)
+        for name in names
+        if (physical := kafka.physical(name)) in found and found[physical].error is None
+    }
+    if missing := [kafka.physical(name) for name in names if name not in counts]:
+        raise TopicsMissing(
+            f"the broker {kafka.bootstrap_servers} has no topic {', '.join(missing)}: run `opoi topics apply`"
+        )
+    return counts

@@ -1,0 +1,147 @@
+"""The parent of a worker: it waits, and writes down how the worker ended.
+
+A process cannot record its own segmentation fault. So `opoi worker` forks: the child does the work, the
+parent imports nothing, passes signals on, and after the child's death counts it against the record that
+the child's mark names, if the child died by its own fault: exit code 70, or a signal that it raised
+itself. SIGKILL (the kernel short of memory, an operator), SIGTERM, SIGINT and SIGHUP come from outside.
+When the parent is killed, the kernel kills the child with it; that death is not counted either.
+"""
+
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+from streams.runtime.crash_marker import Deaths, read_mark
+from streams.runtime.exit_codes import ExitCode
+
+FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
+PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+_PR_SET_PDEATHSIG = 1
+
+
+class AlreadyRuns(Exception):
+    """Another process works in the same folder; the text is for the user."""
+
+
+class Folders:
+    """Where a worker keeps its things, below `home`."""
+
+    def __init__(self, home: Path, stage: str, worker: str) -> None:
+        self.stage = home / "state" / stage
+        self.worker = self.stage / worker
+        self.deaths = self.stage / ".deaths"
+        self.mark = self.worker / "mark"
+        self.exits = self.worker / "exits.json"
+        self.lock = self.worker / "lock"
+        self.tripped = self.worker / "breaker-tripped"
+
+
+def is_own_fault(status: int) -> bool:
+    """Whether a wait status says that the process died by its own fault."""
+    if os.WIFSIGNALED(status):
+        return os.WTERMSIG(status) not in FROM_OUTSIDE
+    return os.WEXITSTATUS(status) == ExitCode.OWN_FAULT
+
+
+def describe(status: int) -> str:
+    """A wait status as a short stable word."""
+    if os.WIFSIGNALED(status):
+        return signal.Signals(os.WTERMSIG(status)).name.lower()
+    code = os.WEXITSTATUS(status)
+    return ExitCode(code).name.lower() if code in set(ExitCode) else f"exit_{code}"
+
+
+def keep(folders: Folders, work: Callable[[], None], stop_seconds: float) -> int:
+    """Runs `work` in a child process and returns its exit code, or 128 and the signal that ended it.
+
+    In the child this does not return. Raises `AlreadyRuns`.
+    """
+    folders.worker.mkdir(parents=True, exist_ok=True)
+    lock = folders.lock.open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise AlreadyRuns(
+            f"a worker {folders.worker.name!r} of stage {folders.stage.name!r} already runs in "
+            f"{folders.worker}: stop it, or give this one a name of its own"
+        ) from error
+    with lock:
+        folders.mark.unlink(missing_ok=True)
+        parent = os.getpid()
+        child = os.fork()
+        if child == 0:
+            _die_with(parent)
+            work()
+            sys.exit(0)
+        status = _wait(child, stop_seconds)
+        _write_down(folders, status)
+    return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+
+
+def exits(folders: Folders) -> dict[str, int]:
+    """How often the worker ended in which way."""
+    try:
+        found = json.loads(folders.exits.read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return {str(how): int(count) for how, count in found.items()}
+
+
+def _die_with(parent: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wait(child: int, stop_seconds: float) -> int:
+    def pass_on(number: int, _: FrameType | None) -> None:
+        os.kill(child, number)
+        if number != signal.SIGUSR1:
+            signal.setitimer(signal.ITIMER_REAL, stop_seconds)
+
+    def lose_patience(_: int, __: FrameType | None) -> None:
+        os.kill(child, signal.SIGKILL)
+
+    before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lose_patience)
+    try:
+        # the child stays a zombie until it is waited for, so its number is not given away before
+        _, status = os.waitpid(child, 0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return status
+
+
+def _write_down(folders: Folders, status: int) -> None:
+    how = describe(status)
+    counts = exits(folders)
+    counts[how] = counts.get(how, 0) + 1
+    whole = folders.exits.with_suffix(".new")
+    whole.write_text(json.dumps(counts))
+    whole.replace(folders.exits)
+    at = read_mark(folders.mark)
+    if at is not None and is_own_fault(status):
+        deaths = Deaths(folders.deaths).add(at, how)
+        print(  # noqa: T201
+            json.dumps(
+                {
+                    "event": f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), "
+                    f"deaths on it: {deaths}",
+                    "level": "error",
+                    "worker": folders.worker.name,
+                    "stage": folders.stage.name,
+                }
+            ),
+            file=sys.stderr,
+        )

@@ -1,0 +1,1 @@
+"""The stages: one folder each, a pure step and the worker around it."""

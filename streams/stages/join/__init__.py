@@ -1,0 +1,1 @@
+"""Joins decisions with verdicts."""

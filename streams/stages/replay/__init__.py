@@ -1,0 +1,1 @@
+"""Replays decisions with the real agent."""

@@ -1,0 +1,112 @@
+"""What a replay worker goes by beside its requests: the operator's word, cancellations, what today cost."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+from confluent_kafka import Message
+
+from schemas.errors import RegistryAway, Undecodable
+from schemas.record import Record
+from schemas.records import ReplayRequest
+from schemas.settings import KafkaSettings
+from streams.core.budgets import Allowance
+from streams.core.contract import Output
+from streams.core.message import Arrival
+from streams.runtime.broadcast_topic import WholeTopic
+from streams.runtime.model_runs import daily_budget
+from streams.runtime.model_runs.daily_budget import Spendings
+from streams.runtime.model_runs.in_flight import Asked, seconds_left
+from streams.runtime.model_runs.pause import Controls
+from streams.runtime.outputs import RecordCodec
+from streams.stages.replay import cancellations
+from streams.stages.replay.cancellations import Cancelled
+from streams.stages.replay.results import answer, cancelled, given_up, past_deadline
+
+log = structlog.get_logger(__name__)
+
+
+class _Records:
+    """The records of a whole topic, decoded; while the registry is away they are kept for the next time."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        codec: RecordCodec,
+        topic: str,
+        reader: str,
+        take: Callable[[Record], None],
+        since: datetime | None = None,
+    ) -> None:
+        self._codec = codec
+        self._name = topic
+        self._take = take
+        self._waiting: list[Message] = []
+        self.topic = WholeTopic(kafka, topic, reader, self._waiting.append, since)
+
+    def fold(self) -> None:
+        """Takes what was read. Raises RegistryAway."""
+        while self._waiting:
+            value = self._waiting[0].value()
+            try:
+                record = self._codec.decode(self._name, value if isinstance(value, bytes) else None)
+            except Undecodable as error:
+                log.error("a record cannot be read and is left out", topic=self._name, error=error.reason)
+            else:
+                self._take(record)
+            self._waiting.pop(0)
+
+
+class Bulletins:
+    """As of the last `refresh`. Not thread-safe."""
+
+    def __init__(
+        self, kafka: KafkaSettings, codec: RecordCodec, stage: str, allowed_a_day: Allowance
+    ) -> None:
+        self.controls = Controls(kafka, stage)
+        self._allowed = allowed_a_day
+        self._cancelled = Cancelled()
+        self._spendings = Spendings()
+        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        self._records = (
+            _Records(kafka, codec, cancellations.TOPIC, f"{stage}-cancellations", self._cancelled.take),
+            _Records(kafka, codec, daily_budget.TOPIC, f"{stage}-spending", self._spendings.take, today),
+        )
+
+    def catch_up(self) -> None:
+        """Reads everything to where it ends now. Raises BrokerAway, RegistryAway."""
+        self.controls.catch_up()
+        for records in self._records:
+            records.topic.catch_up()
+            records.fold()
+
+    def refresh(self) -> None:
+        """Reads what came in the meantime, without waiting; the operator's word is read by itself."""
+        for records in self._records:
+            records.topic.refresh()
+            try:
+                records.fold()
+            except RegistryAway as error:
+                log.debug("a bulletin waits for the schema registry", error=str(error))
+
+    def is_cancelled(self, request: ReplayRequest) -> bool:
+        """Whether another verdict took the place of the request's. Thread-safe."""
+        return self._cancelled.covers(request)
+
+    def instead_of(self, arrived: Arrival, asked: Asked) -> tuple[Output, ...] | None:
+        """What becomes of a request that is not to be run; None: it is."""
+        request = asked.request
+        if self.is_cancelled(request):
+            return cancelled(arrived, asked)
+        if seconds_left(request) <= 0:
+            return past_deadline(arrived, asked)
+        why = self._spendings.why_not(request.agent, self._allowed, datetime.now(UTC))
+        if why is None:
+            return None
+        return given_up(arrived, request, "exhausted", why), answer(arrived, asked, "emitted", "exhausted")
+
+    def close(self) -> None:
+        """Ends the connections."""
+        self.controls.close()
+        for records in self._records:
+            records.topic.close()

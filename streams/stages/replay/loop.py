@@ -1,0 +1,313 @@
+"""The loop of the replay worker: takes requests in, keeps runs in flight, commits what is done.
+
+One thread polls, decides and commits; each run has a thread; one thread publishes. At most `concurrency`
+runs are begun and not committed, so a crash repeats no more than those.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+
+from schemas.catalog import topics
+from schemas.errors import RegistryAway
+from schemas.settings import KafkaSettings
+from streams.core.contract import Coordinates, Output
+from streams.runtime.consumer import Intake, Ticket
+from streams.runtime.crash_guard import Guards
+from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.kafka_clients import CheckedProducer
+from streams.runtime.model_runs import metrics
+from streams.runtime.model_runs.circuit_breaker import Outage
+from streams.runtime.model_runs.in_flight import (
+    CalledOff,
+    Execute,
+    Flight,
+    Landing,
+    PastDeadline,
+    Unwanted,
+    take_off,
+)
+from streams.runtime.model_runs.limits import MOST_IN_HAND, MOST_UNACKNOWLEDGED, Bounds
+from streams.runtime.model_runs.monitor import Lookout
+from streams.runtime.offsets import Source
+from streams.runtime.outputs import BrokenStep, Encoder, RecordCodec
+from streams.runtime.publisher import WAIT_FOR_EVER, Publisher
+from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.requests import REQUESTS, RETRY, STAGE
+from streams.stages.replay.results import (
+    Replies,
+    answer,
+    at_fault,
+    cancelled,
+    named,
+    past_deadline,
+    read_or_bury,
+    traced,
+    without_turns,
+)
+
+POLL_SECONDS = 0.02
+
+log = structlog.get_logger(__name__)
+
+
+class ReplayWorker:
+    """Runs replays until `stop`. `execute` is called from up to `concurrency` threads."""
+
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        codec: RecordCodec,
+        execute: Execute,
+        bulletins: Bulletins,
+        guards: Guards,
+        bounds: Bounds,
+        **consumer_overrides: Any,
+    ) -> None:
+        self._codec = codec
+        self._execute = execute
+        self._guards = guards
+        self._bounds = bounds
+        self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._waiting: deque[Ticket] = deque()
+        self._in_hand = min(bounds.concurrency, MOST_IN_HAND)
+        self._held = False
+        self._flights: dict[str, Flight] = {}
+        self._stopping = False
+        self._fault: tuple[ExitCode, str] | None = None
+        self._committed_at = 0.0
+        self._commits_taken = True
+        self._model = Outage("what replays need", on_change=metrics.away("model"))
+        self._registry = Outage("the schema registry", on_change=metrics.away("registry"))
+        producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
+        encoder = Encoder(STAGE, codec, topics(), without_turns)
+        publisher = Publisher(STAGE, producer, encoder, self._events.put)
+        self._replies = Replies(publisher, guards)
+        self._bulletins = bulletins
+        self._lookout = Lookout(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
+        self._intake = Intake(
+            kafka, STAGE, (REQUESTS, RETRY), guards.deaths.load, self._release, **consumer_overrides
+        )
+
+    def stop(self) -> None:
+        """Ends `run` within the drain budget. Safe to call from a signal handler."""
+        self._stopping = True
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> int:
+        """Works until stopped, says `beat` in each turn; how many runs were left that did not end in time.
+
+        Ends the process where the worker is at fault itself. Raises IntakeFailed.
+        """
+        while not self._stopping:
+            beat()
+            self._serve()
+            self._bulletins.refresh()
+            self._begin()
+            self._commit_in_time()
+            self._intake.hold(self._must_hold())
+            if (ticket := self._intake.next(POLL_SECONDS)) is not None:
+                self._waiting.append(ticket)
+            self._lookout.look(self._flights.values())
+            if (hanging := self._lookout.hanging(self._flights.values())) is not None:
+                self._hangs(*hanging)
+        self._drain(lambda _: True)
+        self._intake.close()
+        self._bulletins.close()
+        if self._fault is not None:
+            fail_stop(*self._fault)
+        log.info("stopped", stage=STAGE, runs_left=len(self._flights))
+        return len(self._flights)
+
+    # taking in
+
+    def _is_ready(self) -> bool:
+        return (
+            not self._stopping
+            and not self._lookout.paused
+            and (not self._model.ongoing or not self._somebody_asks())
+            and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
+        )
+
+    def _somebody_asks(self) -> bool:
+        """Whether a run is there to find out that the model is back."""
+        return any(flight.stage in ("waiting", "running") for flight in self._flights.values())
+
+    def _may_begin(self) -> bool:
+        return self._is_ready() and len(self._flights) < self._bounds.concurrency
+
+    def _must_hold(self) -> bool:
+        """Whether to take no further records in; with some slack, so that it does not change all the time."""
+        most = self._in_hand // 2 if self._held else self._in_hand - 1
+        self._held = len(self._waiting) > most or not self._is_ready()
+        return self._held
+
+    def _begin(self) -> None:
+        """Begins what waits, as far as there is room."""
+        while self._waiting and self._may_begin():
+            ticket = self._waiting[0]
+            at = ticket.arrived.coordinates
+            if ticket.live:
+                if self._must_wait(at) or (permit := self._registry.permit()) is None:
+                    return
+                # an exception that nobody expects leaves with the mark set
+                self._guards.mark.set(at)
+                try:
+                    self._judge(ticket)
+                except RegistryAway as error:
+                    self._registry.failed(permit, str(error))
+                    self._guards.mark.clear()
+                    return
+                self._registry.passed(permit)
+                if not self._is_alone():
+                    self._guards.mark.clear()
+            self._waiting.popleft()
+
+    def _must_wait(self, at: Coordinates) -> bool:
+        """A suspect is worked on alone, and nothing beside it."""
+        return bool(self._flights) and (at in self._guards.suspects or self._is_alone())
+
+    def _is_alone(self) -> bool:
+        return any(each in self._guards.suspects for each in self._in_work())
+
+    def _in_work(self) -> list[Coordinates]:
+        flights = self._flights.values()
+        return [ticket.arrived.coordinates for flight in flights for ticket in flight.tickets]
+
+    def _judge(self, ticket: Ticket) -> None:
+        """What is to be done with a record. Raises RegistryAway."""
+        asked = read_or_bury(ticket, self._codec, self._guards, self._replies)
+        if asked is None:
+            return
+        flying = self._flights.get(asked.request.replay_id)
+        if flying is not None and flying.asked_by(ticket):
+            # the very record, come back with its partition: it is done when the run is
+            flying.tickets.append(ticket)
+            if flying.stage == "settled":
+                ticket.done()
+        elif flying is not None:
+            flying.also_for(asked)
+            self._replies.answer(ticket, (answer(ticket.arrived, asked, "duplicate", "in_flight"),))
+        elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
+            self._replies.answer(ticket, instead)
+        else:
+            flight = Flight(asked, [ticket])
+            self._flights[flight.replay_id] = flight
+            self._note_in_work()
+            self._take_off(flight)
+
+    def _take_off(self, flight: Flight) -> None:
+        def land(landing: Landing) -> None:
+            self._events.put(partial(self._landed, flight, landing))
+
+        take_off(flight, self._execute, self._model, land, self._bulletins.is_cancelled)
+
+    # what came of it
+
+    def _serve(self, seconds: float = 0.0) -> None:
+        """Handles what runs and the publisher reported, waiting at most `seconds` for the first report."""
+        try:
+            self._events.get(block=seconds > 0, timeout=seconds or None)()
+            while True:
+                self._events.get_nowait()()
+        except queue.Empty:
+            return
+
+    def _landed(self, flight: Flight, landing: Landing) -> None:
+        ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
+        if ticket is None:
+            self._forget(flight)
+        elif isinstance(landing, CalledOff) and self._bulletins.is_cancelled(flight.asked.request):
+            self._settle(flight, cancelled(ticket.arrived, flight.asked))
+        elif isinstance(landing, Unwanted | CalledOff):
+            # it came back to us, or was asked for again, between the look and the landing
+            self._take_off(flight)
+        elif isinstance(landing, PastDeadline):
+            self._settle(flight, past_deadline(ticket.arrived, flight.asked))
+        elif isinstance(landing, Exception):
+            self._own_fault(flight, landing)
+        else:
+            try:
+                outputs = traced(ticket.arrived, flight.asked, landing)
+            except BrokenStep as error:
+                self._own_fault(flight, error)
+            else:
+                self._settle(flight, outputs)
+
+    def _settle(self, flight: Flight, outputs: tuple[Output, ...]) -> None:
+        def settled() -> None:
+            flight.stage = "settled"
+
+        flight.stage = "publishing"
+        self._guards.breaker.good()
+        self._replies.send(flight.tickets, outputs, then=settled)
+
+    def _own_fault(self, flight: Flight, error: Exception) -> None:
+        """Stops the worker; the other runs may still end, so that they are not bought again."""
+        at = flight.tickets[0].arrived.coordinates
+        log.error("a run failed by our own fault", exc_info=error, **named(at))
+        flight.stage = "failed"
+        if self._fault is None:
+            self._fault = ExitCode.OWN_FAULT, at_fault(at, error)
+            self._guards.mark.set(at)
+        self._stopping = True
+
+    def _hangs(self, flight: Flight, error: TimeoutError) -> None:
+        if flight.wanted:
+            self._own_fault(flight, error)
+            return
+        # its record is somebody else's by now, but it takes a place here for as long as it runs
+        self._fault = self._fault or (
+            ExitCode.WATCHDOG,
+            f"{error}, and its partition is another worker's; stopping to free its place",
+        )
+        self._stopping = True
+
+    # giving back
+
+    def _release(self, going: frozenset[Source]) -> None:
+        """Partitions are about to go elsewhere: what runs there may end within the budget."""
+        self._waiting = deque(ticket for ticket in self._waiting if ticket.source not in going)
+        if not self._stopping:
+            self._drain(lambda ticket: ticket.source in going)
+
+    def _drain(self, concerns: Callable[[Ticket], bool]) -> None:
+        end = time.monotonic() + self._bounds.drain_seconds
+
+        def is_busy(flight: Flight) -> bool:
+            mine = any(ticket.live and concerns(ticket) for ticket in flight.tickets)
+            return mine and flight.stage in ("running", "publishing")
+
+        while self._replies.unacknowledged or any(map(is_busy, self._flights.values())):
+            if time.monotonic() > end:
+                log.warning("what did not end in time is done again", seconds=self._bounds.drain_seconds)
+                break
+            self._serve(POLL_SECONDS)
+            self._commit_in_time()
+        self._commit()
+
+    def _commit_in_time(self) -> None:
+        """Commits once in a while, and as soon as that makes room; a commit that failed waits its turn."""
+        full = len(self._flights) >= self._bounds.concurrency and self._commits_taken
+        if full or time.monotonic() - self._committed_at >= self._bounds.commit_seconds:
+            self._commit()
+
+    def _commit(self) -> None:
+        self._commits_taken = self._intake.commit()
+        self._committed_at = time.monotonic()
+        for flight in [one for one in self._flights.values() if one.is_over]:
+            self._forget(flight)
+
+    def _forget(self, flight: Flight) -> None:
+        del self._flights[flight.replay_id]
+        for ticket in flight.tickets:
+            self._guards.harmless(ticket.arrived.coordinates)
+        self._note_in_work()
+
+    def _note_in_work(self) -> None:
+        self._guards.suspects.in_work(self._in_work())
+        metrics.IN_FLIGHT.set(len(self._flights))

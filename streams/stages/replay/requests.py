@@ -1,0 +1,43 @@
+"""Validates a replay request."""
+
+from schemas.errors import Undecodable
+from schemas.identity import decision_key
+from schemas.records import AgentDecision, ReplayRequest
+from streams.core.contract import Poison
+from streams.core.message import Arrival, contract_topic
+from streams.runtime.model_runs.in_flight import Asked
+from streams.runtime.outputs import RecordCodec
+
+STAGE = "replay"
+REQUESTS = "opoi.replay-requests"
+RETRY = "opoi.retry.replay"
+DECISIONS = "agent.decisions"
+
+
+def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
+    """The replay that a record asks for. Raises Poison, Undecodable, RegistryAway."""
+    topic = contract_topic(arrived, (REQUESTS,))
+    request = codec.decode(topic, arrived.value)
+    assert isinstance(request, ReplayRequest)
+    key = decision_key(request.agent, request.decision_id)
+    if arrived.key != key.encode():
+        raise Poison("wrong_key", f"the message key is {arrived.key!r}, the record's is {key!r}")
+    try:
+        decision = codec.decode(DECISIONS, request.decision)
+    except Undecodable as error:
+        raise Poison(error.kind, f"the embedded decision: {error.reason}") from error
+    assert isinstance(decision, AgentDecision)
+    embedded = decision_key(decision.agent, decision.decision_id)
+    if embedded != key:
+        raise Poison("contract", f"the request is about {key!r}, the decision that it embeds is {embedded!r}")
+    return Asked(request, decision)
+
+
+def named_in(codec: RecordCodec, arrived: Arrival) -> ReplayRequest | None:
+    """The request in a record that is given up, as far as it can be read. Raises RegistryAway."""
+    try:
+        found = codec.decode(contract_topic(arrived, (REQUESTS,)), arrived.value)
+    except (Poison, Undecodable):
+        return None
+    assert isinstance(found, ReplayRequest)
+    return found

@@ -1,0 +1,230 @@
+"""What the replay worker writes about a record: an answer, or the record itself into the dead letters."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import structlog
+
+from schemas.errors import Undecodable
+from schemas.identity import decision_key
+from schemas.record import Record
+from schemas.records import AgentTrace, Disposition, DispositionOutcome, ReplayRequest, TraceStatus, Usage
+from sinks.dead_letters import dead_letter_headers
+from streams.core.contract import Coordinates, Output, Poison, header
+from streams.core.dispositions import DISPOSITIONS, cause, disposition
+from streams.core.message import Arrival
+from streams.runtime import metrics
+from streams.runtime.consumer import Ticket
+from streams.runtime.crash_guard import Guards
+from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.model_runs.daily_budget import spending
+from streams.runtime.model_runs.in_flight import Asked
+from streams.runtime.outputs import BrokenStep, RecordCodec
+from streams.runtime.publisher import Letter, Publication, Publisher
+from streams.stages.replay.requests import STAGE, named_in, read_request
+
+TRACES = "opoi.traces"
+
+log = structlog.get_logger(__name__)
+
+
+class Replies:
+    """Publishes, and settles the tickets once everything is acknowledged."""
+
+    def __init__(self, publisher: Publisher, guards: Guards) -> None:
+        self.unacknowledged = 0
+        self._publisher = publisher
+        self._guards = guards
+
+    def send(
+        self,
+        tickets: list[Ticket],
+        outputs: tuple[Output, ...],
+        *,
+        letter: Letter | None = None,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Writes `outputs` about `tickets`, all of them one record; `then` runs when they are settled."""
+        arrived = tickets[0].arrived
+        self.unacknowledged += 1
+
+        def acknowledged() -> None:
+            self.unacknowledged -= 1
+            for ticket in tickets:
+                ticket.done()
+            self._guards.harmless(arrived.coordinates)
+            metrics.EVENTS.labels(STAGE, arrived.coordinates.topic).inc()
+            then()
+
+        def broken(error: Exception) -> None:
+            log.error("the outputs break their contract", exc_info=error, **named(arrived.coordinates))
+            self._guards.mark.set(arrived.coordinates)
+            fail_stop(ExitCode.OWN_FAULT, at_fault(arrived.coordinates, error))
+
+        traceparent = header(arrived.headers, "traceparent")
+        headers = (("traceparent", traceparent),) if traceparent is not None else ()
+        self._publisher.put(Publication(outputs, arrived.timestamp, acknowledged, broken, letter, headers))
+
+    def answer(self, ticket: Ticket, outputs: tuple[Output, ...]) -> None:
+        """Writes an answer that took no run."""
+        self._guards.breaker.good()
+        self.send([ticket], outputs)
+
+    def bury(self, ticket: Ticket, kind: str, reason: str, request: ReplayRequest | None) -> None:
+        """Puts a record into the dead letters; ends the process where that happens to most of them.
+
+        `request`: what the record asks for, where that can be read; its trace says that it was not run.
+        """
+        arrived, at = ticket.arrived, ticket.arrived.coordinates
+        if why := self._guards.breaker.refuse():
+            self._guards.mark.clear()
+            fail_stop(
+                ExitCode.BREAKER,
+                f"stage {STAGE} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
+                f"{kind}: {reason}",
+            )
+        headers = dead_letter_headers(
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            timestamp=arrived.timestamp,
+            stage=STAGE,
+            error_type=kind,
+            error=reason,
+            failed_at=datetime.now(UTC),
+            headers=arrived.headers,
+        )
+
+        def buried() -> None:
+            self._guards.deaths.forget(at)
+            metrics.DEAD_LETTERS.labels(STAGE, kind).inc()
+            log.warning("a record is in the dead letters", kind=kind, error=reason, **named(at))
+
+        letter = Letter(arrived.key, arrived.value, tuple(headers))
+        outputs = [dead(arrived, kind, request)]
+        if request is not None:
+            outputs.insert(0, given_up(arrived, request, "failed", f"dead_letter: {kind}: {reason}"))
+        self.send([ticket], tuple(outputs), letter=letter, then=buried)
+
+
+def read_or_bury(ticket: Ticket, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
+    """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
+    at = ticket.arrived.coordinates
+    try:
+        if why := guards.why_dead(at):
+            raise Poison("killed_the_process", why)
+        return read_request(codec, ticket.arrived)
+    except (Undecodable, Poison) as poison:
+        request = named_in(codec, ticket.arrived) if guards.may_be_read(at) else None
+        replies.bury(ticket, poison.kind, poison.reason, request)
+        return None
+
+
+def named(at: Coordinates) -> dict[str, Any]:
+    """Coordinates as fields of a log line."""
+    return {"topic": at.topic, "partition": at.partition, "offset": at.offset}
+
+
+def at_fault(at: Coordinates, error: Exception) -> str:
+    """What to say where a record finds a fault of ours."""
+    return (
+        f"stage {STAGE} failed on {at.topic}-{at.partition} at {at.offset} "
+        f"({type(error).__name__}: {error}); stopping before it is acknowledged"
+    )
+
+
+def answer(arrived: Arrival, asked: Asked, outcome: DispositionOutcome, reason: str) -> Output:
+    """What became of a request."""
+    of = cause(arrived.coordinates, asked.request.replay_id)
+    return disposition(STAGE, of, outcome, reason, arrived.timestamp)
+
+
+def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, ...]:
+    """What a run gave and used, and the answer. Raises BrokenStep where it is another request's run."""
+    request = asked.request
+    wanted = (request.replay_id, request.agent, request.decision_id)
+    given = (trace.replay_id, trace.agent, trace.decision_id)
+    if given != wanted:
+        raise BrokenStep(f"replay {wanted} answered with the trace of {given}")
+    caused = trace.model_copy(
+        update={
+            "caused_by": (cause(arrived.coordinates, request.replay_id),),
+            "case_number": request.case_number,
+        }
+    )
+    key = decision_key(trace.agent, trace.decision_id)
+    said = answer(arrived, asked, "emitted", trace.status)
+    if trace.attempts == 0:
+        return Output(TRACES, key, caused), said
+    return Output(TRACES, key, caused), spending(caused), said
+
+
+def given_up(arrived: Arrival, request: ReplayRequest, status: TraceStatus, reason: str) -> Output:
+    """The trace of a request that is not run, so that its case does not wait; always the same."""
+    trace = AgentTrace(
+        agent=request.agent,
+        account_id=request.account_id,
+        decision_id=request.decision_id,
+        verdict_id=request.verdict_id,
+        revision=request.revision,
+        replay_id=request.replay_id,
+        arm=request.arm,
+        strength=request.strength,
+        sample=request.sample,
+        target=request.target,
+        status=status,
+        reason=reason,
+        usage=Usage(),
+        attempts=0,
+        started_at=arrived.timestamp,
+        finished_at=arrived.timestamp,
+        case_number=request.case_number,
+        caused_by=(cause(arrived.coordinates, request.replay_id),),
+    )
+    return Output(TRACES, decision_key(trace.agent, trace.decision_id), trace)
+
+
+def cancelled(arrived: Arrival, asked: Asked) -> tuple[Output, ...]:
+    """What becomes of a request that another verdict called off; no case waits for it any more."""
+    return (answer(arrived, asked, "superseded", "cancelled"),)
+
+
+def past_deadline(arrived: Arrival, asked: Asked) -> tuple[Output, ...]:
+    """What becomes of a request whose deadline passed before it was run."""
+    request = asked.request
+    trace = given_up(arrived, request, "exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
+    return trace, answer(arrived, asked, "superseded", "past_deadline")
+
+
+def without_turns(record: Record, reason: str) -> Record | None:
+    """What still goes out of a trace that its topic cannot carry; None for other records."""
+    if not isinstance(record, AgentTrace):
+        return None
+    return record.model_copy(
+        update={
+            "status": "failed",
+            "reason": f"too_large: {reason}",
+            "turns": (),
+            "sub_agent_runs": (),
+            "intended_writes": (),
+            "action": None,
+            "rationale": None,
+        }
+    )
+
+
+def dead(arrived: Arrival, kind: str, request: ReplayRequest | None = None) -> Output:
+    """The answer to a record that goes to the dead letters; without `request` it has no id."""
+    at = arrived.coordinates
+    record = Disposition(
+        stage=STAGE,
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+        id=request.replay_id if request else None,
+        outcome="dead",
+        reason=kind,
+        recorded_at=arrived.timestamp,
+    )
+    return Output(DISPOSITIONS, f"{STAGE}/{at.topic}/{at.partition}/{at.offset}", record)

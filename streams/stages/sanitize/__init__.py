@@ -1,0 +1,1 @@
+"""Runs all gates over a complete case."""

@@ -1,0 +1,1 @@
+"""Lands every topic in ClickHouse."""

@@ -1,0 +1,125 @@
+"""What the sink holds between two inserts, and the search for the guilty among what was refused."""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from sinks.clickhouse import BatchRefused
+from sinks.rows import Row
+from sinks.tables import Table
+from streams.core.contract import Headers
+from streams.runtime.offsets import Source
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One message as it came. `topic` is logical, `timestamp` in milliseconds since 1970."""
+
+    topic: str
+    source: Source
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a message becomes a dead letter; `kind` is a short stable code."""
+
+    kind: str
+    reason: str
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One message and what becomes of it: a row, a dead letter, or (neither) nothing."""
+
+    arrived: Arrived
+    topic_id: UUID
+    """Kafka's id of the topic that it stood in."""
+    table: Table | None = None
+    row: Row | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages taken and not committed yet. `rows`, `bytes` and `seconds` bound it; times are monotonic."""
+
+    rows: int
+    bytes: int
+    seconds: float
+    entries: list[Entry] = field(default_factory=list)
+    landed: set[str] = field(default_factory=set)
+    """Tables whose rows of this batch are in ClickHouse."""
+    _size: int = 0
+    _since: float = 0.0
+
+    def add(self, entry: Entry, now: float) -> None:
+        """Takes one message in."""
+        if not self.entries:
+            self._since = now
+        self.entries.append(entry)
+        self._size += len(entry.arrived.value or b"")
+        if entry.table is not None:
+            # landing the others of its table once more is harmless
+            self.landed.discard(entry.table.name)
+
+    def is_full(self) -> bool:
+        """Whether it must be landed before more is taken."""
+        return len(self.entries) >= self.rows or self._size >= self.bytes
+
+    def is_due(self, now: float) -> bool:
+        """Whether it is to be landed now."""
+        return bool(self.entries) and (self.is_full() or now - self._since >= self.seconds)
+
+    def to_land(self) -> dict[str, list[Entry]]:
+        """Entries with a row by the name of their table, those of tables that are done left out."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.table is not None and entry.refusal is None and entry.table.name not in self.landed:
+                found.setdefault(entry.table.name, []).append(entry)
+        return found
+
+    def dead_letters(self) -> list[Entry]:
+        """Entries that become dead letters."""
+        return [entry for entry in self.entries if entry.refusal is not None]
+
+    def ends(self) -> dict[Source, int]:
+        """The offset to commit of each partition: the one after its last message."""
+        return {entry.arrived.source: entry.arrived.offset + 1 for entry in self.entries}
+
+    def oldest(self) -> int | None:
+        """Kafka timestamp of the oldest message, milliseconds since 1970."""
+        return min((entry.arrived.timestamp for entry in self.entries), default=None)
+
+    def drop(self, sources: Collection[Source]) -> None:
+        """Forgets the messages of partitions that went elsewhere."""
+        self.entries = [entry for entry in self.entries if entry.arrived.source not in sources]
+        self._size = sum(len(entry.arrived.value or b"") for entry in self.entries)
+
+    def clear(self) -> None:
+        """Forgets everything."""
+        self.entries, self.landed, self._size = [], set(), 0
+
+
+def judged(
+    entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]
+) -> Iterator[tuple[Entry, str | None]]:
+    """Lands what can be landed, by halves. Gives the entries in order, with the reason where one is refused.
+
+    Lazily: who stops asking stops the search. What else `land` raises goes through.
+    """
+    try:
+        land(entries)
+    except BatchRefused as error:
+        if len(entries) == 1:
+            yield entries[0], str(error)
+            return
+        middle = len(entries) // 2
+        yield from judged(entries[:middle], land)
+        yield from judged(entries[middle:], land)
+    else:
+        yield from ((entry, None) for entry in entries)

@@ -1,0 +1,295 @@
+"""The loop of the sink: messages into a batch, the batch into ClickHouse, then its offsets.
+
+A batch is landed, its dead letters are acknowledged, then its offsets are committed. Whatever happens in
+between happens again, and rows that are landed twice are one in the views. What is away is waited for.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol, TypeVar
+
+import structlog
+
+from schemas.errors import BrokerAway, RegistryAway
+from sinks import metrics as sink_metrics
+from sinks.clickhouse import ClickHouseAway, Row
+from sinks.dead_letters import Headers, dead_letter_headers
+from sinks.rows import kafka_time
+from sinks.tables import DEAD_LETTERS, Table
+from streams.runtime import metrics
+from streams.runtime.dlq_limit import Breaker
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.kafka_clients import DeliveryFailed
+from streams.runtime.offsets import Source
+from streams.stages.sink.batch import Arrived, Batch, Entry, Refusal, judged
+from streams.stages.sink.consumer import Feed, FeedBroken
+
+STAGE = "sink"
+
+_POLL_SECONDS = 0.1
+_FIRST_WAIT = 0.2
+_LONGEST_WAIT = 5.0
+_SAY_EVERY = 30.0
+_AWAY = {ClickHouseAway: "clickhouse", RegistryAway: "registry", BrokerAway: "broker"}
+
+Answer = TypeVar("Answer")
+log = structlog.get_logger(__name__)
+
+
+class SinkStopped(Exception):
+    """The sink cannot go on; nothing after the last commit is committed. `code` is the process's."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(f"{reason}; nothing after the last commit is committed")
+        self.code = int(code)
+
+
+class Store(Protocol):
+    """ClickHouse, as much of it as is needed here."""
+
+    def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Lands rows. Raises ClickHouseAway, BatchRefused."""
+
+
+class Letters(Protocol):
+    """The producer of dead letters."""
+
+    def send(self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers) -> None:
+        """Hands one record over."""
+
+    def flush(self) -> None:
+        """Waits until all are acknowledged. Raises DeliveryFailed."""
+
+
+class _Leaving(Exception):
+    """The process was asked to stop while it waited."""
+
+
+class Sink:
+    """One worker of the sink. Not thread-safe; `stop` may be called from a signal handler.
+
+    `entry_of` says what becomes of a message; it may raise RegistryAway and BrokerAway.
+    """
+
+    def __init__(
+        self,
+        *,
+        feed: Feed,
+        entry_of: Callable[[Arrived], Entry],
+        store: Store,
+        letters: Letters,
+        breaker: Breaker,
+        batch: Batch,
+    ) -> None:
+        self._feed = feed
+        self._entry_of = entry_of
+        self._store = store
+        self._letters = letters
+        self._breaker = breaker
+        self._batch = batch
+        self._inbox: deque[Arrived] = deque()
+        self._stopping = False
+        self._waiting = False
+        self._failure: SinkStopped | None = None
+        self._said = float("-inf")
+        self._beat: Callable[[], None] = lambda: None
+
+    def stop(self) -> None:
+        """Land what is in hand, commit it, leave."""
+        self._stopping = True
+
+    def behind(self) -> float:
+        """Age in seconds of the oldest message in hand; 0 where there is none."""
+        oldest = self._batch.oldest()
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+
+    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+        """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
+        self._beat = beat
+        self._feed.start(self._revoked, self._drop)
+        try:
+            while not self._stopping:
+                if not self._inbox:
+                    self._receive(_POLL_SECONDS)
+                self._take()
+                if self._batch.is_due(time.monotonic()):
+                    self._until_done(self._land)
+                    self._finish()
+            self._flush_once()
+        except _Leaving:
+            log.warning("stopping while something is away; what is in hand is landed after the restart")
+        except FeedBroken as error:
+            self._failure = SinkStopped(ExitCode.REFUSED, str(error))
+            raise self._failure from error
+        except SinkStopped as stopped:
+            self._failure = stopped
+            raise
+        finally:
+            self._feed.close()
+
+    def _receive(self, seconds: float) -> None:
+        self._beat()
+        # a rebalance in the middle of this puts another inbox in place
+        came = self._feed.receive(seconds)
+        self._inbox.extend(came)
+        if self._failure is not None:
+            raise self._failure
+
+    def _take(self) -> None:
+        """Moves what was received into the batch, as much as it may hold."""
+        while self._inbox and not self._batch.is_full() and not self._stopping:
+            arrived = self._inbox[0]
+            entry = self._until_done(lambda: self._entry_of(arrived))  # noqa: B023
+            if not self._inbox or self._inbox[0] is not arrived:
+                continue  # its partition went elsewhere in the meantime
+            self._inbox.popleft()
+            if entry.refusal is None:
+                self._breaker.good(f"read {arrived.topic}")
+            else:
+                self._count(f"read {arrived.topic}", entry, entry.refusal)
+            self._batch.add(entry, time.monotonic())
+
+    def _land(self) -> None:
+        """Inserts what is not inserted yet. Raises ClickHouseAway, SinkStopped."""
+        for name, entries in self._batch.to_land().items():
+            for entry, reason in judged(entries, self._insert):
+                if reason is None:
+                    self._breaker.good(f"land {name}")
+                else:
+                    self._refuse(entry, reason)
+            self._batch.landed.add(name)
+
+    def _insert(self, entries: Sequence[Entry]) -> None:
+        table = entries[0].table
+        assert table is not None
+        # a landing may be many inserts, and each of them is a sign of life
+        self._beat()
+        with sink_metrics.INSERT_SECONDS.labels(table.name).time():
+            self._store.insert(table, [entry.row for entry in entries if entry.row is not None])
+        sink_metrics.ROWS.labels(table.name).inc(len(entries))
+
+    def _refuse(self, entry: Entry, reason: str) -> None:
+        assert entry.table is not None
+        sink_metrics.REFUSED.labels(entry.table.name).inc()
+        if entry.arrived.topic == DEAD_LETTERS:
+            raise SinkStopped(
+                ExitCode.DEAD_LETTER_REFUSED,
+                f"ClickHouse refuses the dead letter {_place(entry.arrived)}, which cannot become one again: "
+                f"{reason}; mend table {entry.table.name} and start again",
+            )
+        refusal = Refusal("refused_by_clickhouse", reason)
+        self._count(f"land {entry.table.name}", entry, refusal)
+        entry.refusal = refusal
+
+    def _count(self, kind: str, entry: Entry, refusal: Refusal) -> None:
+        """Stops before a bad deploy empties a topic into the dead letters."""
+        if why := self._breaker.refuse(kind):
+            raise SinkStopped(
+                ExitCode.BREAKER,
+                f"{why}; the last one ({_place(entry.arrived)}): {refusal.kind}: {refusal.reason}",
+            )
+
+    def _finish(self) -> None:
+        """The batch is in ClickHouse: its dead letters, then its offsets. Raises SinkStopped."""
+        letters = self._batch.dead_letters()
+        if letters:
+            self._bury(letters)
+        ends = self._batch.ends()
+        self._batch.clear()
+        self._feed.commit(ends)
+
+    def _bury(self, letters: Sequence[Entry]) -> None:
+        now = datetime.now(UTC)
+        for entry in letters:
+            arrived, refusal = entry.arrived, entry.refusal
+            assert refusal is not None
+            headers = dead_letter_headers(
+                topic=arrived.topic,
+                partition=arrived.source.partition,
+                offset=arrived.offset,
+                timestamp=kafka_time(arrived.timestamp),
+                stage=STAGE,
+                error_type=refusal.kind,
+                error=refusal.reason,
+                failed_at=now,
+                topic_id=str(entry.topic_id),
+                headers=arrived.headers,
+            )
+            self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
+            metrics.DEAD_LETTERS.labels(STAGE, refusal.kind).inc()
+            log.warning(
+                "a record is in the dead letters",
+                record=_place(arrived),
+                kind=refusal.kind,
+                error=refusal.reason,
+            )
+        try:
+            self._letters.flush()
+        except DeliveryFailed as error:
+            raise SinkStopped(
+                ExitCode.PRODUCE_FAILED, f"{DEAD_LETTERS} cannot be written: {error}"
+            ) from error
+
+    def _until_done(self, attempt: Callable[[], Answer]) -> Answer:
+        """What `attempt` answers once everything is there; polls on meanwhile. Raises _Leaving."""
+        wait = _FIRST_WAIT
+        while True:
+            try:
+                answer = attempt()
+            except (ClickHouseAway, RegistryAway, BrokerAway) as error:
+                self._away(error)
+            else:
+                if self._waiting:
+                    self._back()
+                return answer
+            end = time.monotonic() + wait
+            while time.monotonic() < end:
+                if self._stopping:
+                    raise _Leaving
+                self._receive(min(wait, _POLL_SECONDS))
+            wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _away(self, error: Exception) -> None:
+        self._waiting = True
+        self._feed.hold(True)
+        sink_metrics.AWAY.labels(_AWAY[type(error)]).set(1)
+        metrics.WAITS.labels(STAGE).inc()
+        if time.monotonic() - self._said >= _SAY_EVERY:
+            self._said = time.monotonic()
+            log.warning("waiting, nothing is lost", error=str(error))
+
+    def _back(self) -> None:
+        self._waiting = False
+        self._feed.hold(False)
+        self._said = float("-inf")
+        for what in _AWAY.values():
+            sink_metrics.AWAY.labels(what).set(0)
+        log.info("going on")
+
+    def _flush_once(self) -> None:
+        """Lands and commits what is in hand, or leaves it to the next owner. Raises SinkStopped."""
+        try:
+            self._land()
+        except ClickHouseAway as error:
+            log.warning("records are left unlanded, they are read again", error=str(error))
+        else:
+            self._finish()
+
+    def _revoked(self, going: frozenset[Source]) -> None:
+        if not self._waiting and self._failure is None:
+            try:
+                self._flush_once()
+            except SinkStopped as stopped:
+                # no exception may leave the consumer's callback; the poll around it raises this one
+                self._failure = stopped
+        self._drop(going)
+
+    def _drop(self, gone: frozenset[Source]) -> None:
+        self._batch.drop(gone)
+        self._inbox = deque(arrived for arrived in self._inbox if arrived.source not in gone)
+
+
+def _place(arrived: Arrived) -> str:
+    return f"{arrived.topic}[{arrived.source.partition}]@{arrived.offset}"

@@ -1,0 +1,184 @@
+"""The ticker: `opoi worker ticker`. The clock of the keyed stages' tables.
+
+It keeps nothing. One is enough; several do no harm, since a tick says the same whoever made it: what time it
+was, and how far each source reached by then.
+"""
+
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from prometheus_client import Counter, Gauge, start_http_server
+
+from schemas.codec import Codec
+from schemas.errors import NotRegistered, RegistryAway
+from schemas.records import EndOffset, Tick
+from schemas.registry import make_codec
+from schemas.settings import KafkaSettings
+from streams.runtime import logs
+from streams.runtime.exit_codes import ExitCode, end_with_threads, fail_stop
+from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
+from streams.runtime.readiness import TopicsMissing, wait_for_topics
+from streams.settings import Settings
+from streams.stages.join.step import Join
+from streams.stages.trigger.step import Trigger
+
+BROKER_SECONDS = 10.0
+REPLICATION = timedelta(seconds=1)
+"""A record has its time before it is replicated, and counts into the end of its log only after."""
+SAY_EVERY = 60.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
+LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clocked:
+    """A keyed stage: its tick topic and everything it reads beside it, by logical name."""
+
+    stage: str
+    ticks: str
+    sources: tuple[str, ...]
+
+
+CLOCKED = tuple(
+    Clocked(step.stage, f"opoi.ticks.{step.stage}", (*step.sources, f"opoi.retry.{step.stage}"))
+    for step in (Join, Trigger)
+)
+
+
+class BrokerClock:
+    """The broker's time, never ahead of it.
+
+    Deadlines reckon from the times that the broker gave the records, so they must not fire by the clock of
+    another machine. Each acknowledged tick tells when the broker appended it; since then this machine has
+    counted the seconds.
+    """
+
+    def __init__(self) -> None:
+        self._behind: float | None = None
+        self._heard: list[float] = []
+
+    def appended(self, milliseconds: int) -> None:
+        """A record was appended at this broker time, and is acknowledged now."""
+        self._heard.append(milliseconds / 1000 - time.monotonic())
+
+    def now(self) -> datetime | None:
+        """The broker's time, or a little before it; None before anything was heard."""
+        if self._heard:
+            # of several brokers the slowest clock counts
+            self._behind, self._heard = min(self._heard), []
+        if self._behind is None:
+            return None
+        return _EPOCH + timedelta(seconds=self._behind + time.monotonic())
+
+
+class _Producer(CheckedProducer):
+    """Tells the clock when the broker appended what it acknowledged."""
+
+    def __init__(self, settings: KafkaSettings, clock: BrokerClock, **overrides: object) -> None:
+        super().__init__(settings, **overrides)
+        self._clock = clock
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        super()._delivered(error, message)
+        if error is None:
+            self._clock.appended(message.timestamp()[1])
+
+
+class Ticker:
+    """Makes ticks for `clocked`. Not thread-safe."""
+
+    def __init__(self, kafka: KafkaSettings, codec: Codec, clocked: Iterable[Clocked] = CLOCKED) -> None:
+        self._kafka = kafka
+        self._codec = codec
+        self._clocked = tuple(clocked)
+        self._clock = BrokerClock()
+        self._log_offsets = LogOffsets(kafka)
+        # a tick that is late is of no use, and the next one says more
+        self._producer = _Producer(kafka, self._clock, **{"message.timeout.ms": int(BROKER_SECONDS * 1000)})
+        self._said = float("-inf")
+
+    def run(self, seconds: float, stop: threading.Event) -> None:
+        """A tick of every stage and partition each `seconds`, until `stop`. Raises TopicsMissing."""
+        topics = [topic for each in self._clocked for topic in (each.ticks, *each.sources)]
+        counts = wait_for_topics(self._kafka, topics)
+        due = time.monotonic()
+        while not stop.is_set():
+            for each in self._clocked:
+                self._try(each, counts[each.ticks])
+            # after a pause the missed ticks are not made up for
+            due = max(due + seconds, time.monotonic())
+            stop.wait(due - time.monotonic())
+
+    def tick(self, clocked: Clocked, partitions: int) -> None:
+        """One tick of each partition of a stage. Raises KafkaException, DeliveryFailed, RegistryAway."""
+        # First the time, then the ends: whatever was appended by `at` is then below them, so a stage that
+        # has read to the ends knows all that came before `at`. The other way round, a record that is
+        # appended between the two comes before `at` and is not waited for: its deadline fires too early.
+        # The first tick only asks the broker for its time, and is too old for any deadline.
+        now = self._clock.now()
+        at = now - REPLICATION if now else _EPOCH
+        ends = self._ends(clocked.sources, partitions)
+        for partition in range(partitions):
+            tick = Tick(
+                stage=clocked.stage,
+                partition=partition,
+                partitions=partitions,
+                at=at,
+                end_offsets=tuple(
+                    EndOffset(topic=source, offset=ends[source, partition]) for source in clocked.sources
+                ),
+            )
+            self._producer.send(
+                clocked.ticks, None, self._codec.encode(clocked.ticks, tick), partition=partition
+            )
+        self._producer.flush(2 * BROKER_SECONDS)
+        TICKS.labels(clocked.stage).inc(partitions)
+        LAST_TICK.labels(clocked.stage).set(at.timestamp())
+
+    def _ends(self, sources: tuple[str, ...], partitions: int) -> Mapping[tuple[str, int], int]:
+        """Where each source partition ends for a reader of committed records, by logical name."""
+        asked = {
+            (source, partition): TopicPartition(self._kafka.physical(source), partition)
+            for source in sources
+            for partition in range(partitions)
+        }
+        ends = self._log_offsets.ends(asked.values())
+        return {name: ends[place] for name, place in asked.items()}
+
+    def _try(self, clocked: Clocked, partitions: int) -> None:
+        try:
+            self.tick(clocked, partitions)
+        except (KafkaException, DeliveryFailed, RegistryAway, NotRegistered) as error:
+            if time.monotonic() - self._said >= SAY_EVERY:
+                self._said = time.monotonic()
+                log.warning(
+                    "no tick could be made: deadlines wait, nothing is lost",
+                    table=clocked.stage,
+                    error=str(error.args[0] if error.args else error),
+                )
+
+
+def run(settings: Settings) -> None:
+    """Ticks until the process is told to stop."""
+    logs.configure(settings.log, stage="ticker")
+    end_with_threads()
+    if settings.metrics.port is not None:
+        start_http_server(settings.metrics.port, addr=settings.metrics.host)
+    codec = make_codec(settings)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        Ticker(settings.kafka, codec).run(settings.pipeline.tick_seconds, stop)
+    except TopicsMissing as error:
+        fail_stop(ExitCode.REFUSED, str(error))

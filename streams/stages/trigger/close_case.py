@@ -1,0 +1,57 @@
+"""How a case closes: the case goes out, and every input that it was waiting for is answered."""
+
+from datetime import datetime, timedelta
+
+from schemas.records import CaseState, CaseStatus, Cause
+from streams.core.contract import Output, Transition
+from streams.core.dependencies import Ports
+from streams.core.dispositions import disposition
+from streams.stages.trigger.cases import case_output
+
+
+def close(
+    stage: str,
+    state: CaseState,
+    key: str,
+    status: CaseStatus,
+    reason: str,
+    when: datetime,
+    own: Cause | None,
+    ports: Ports,
+    remember: timedelta,
+) -> Transition[CaseState]:
+    """Closes `state` at `when`. `own` None: by its deadline."""
+    closed = state.model_copy(
+        update={
+            "issue_number": state.issue_number + 1,
+            "phase": "closed",
+            "case_emitted": True,
+            "stop_reason": reason,
+            "closed_status": status,
+            "closed_by": own,
+            "closed_at": when,
+            "pending": (),
+            "deadline_at": None,
+            "forget_at": when + remember,
+        }
+    )
+    inputs = (*state.pending, *((own,) if own else ()))
+    return Transition(closed, (_case(closed, key, ports), *_emitted(stage, inputs, reason, when)))
+
+
+def closed_again(stage: str, state: CaseState, key: str, own: Cause, ports: Ports) -> tuple[Output, ...]:
+    """What closing `state` gave, for the input that closed it and comes again."""
+    assert state.closed_at is not None
+    inputs = (state.review_cause, *(one.trace_cause for one in state.requests if one.trace_cause), own)
+    return (_case(state, key, ports), *_emitted(stage, inputs, state.stop_reason or "", state.closed_at))
+
+
+def _emitted(stage: str, inputs: tuple[Cause, ...], reason: str, when: datetime) -> tuple[Output, ...]:
+    return tuple(disposition(stage, one, "emitted", reason, when) for one in dict.fromkeys(inputs))
+
+
+def _case(state: CaseState, key: str, ports: Ports) -> Output:
+    assert state.review is not None
+    review = ports.review(state.review)
+    decision = ports.decision(review.decision) if review.decision is not None else None
+    return case_output(state, key, decision)

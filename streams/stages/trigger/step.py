@@ -1,0 +1,301 @@
+"""Trigger: owns the case of a decision, from its review to everything the sanitizer needs.
+
+It asks for model runs, collects their traces (of two with one replay_id the first in the topic
+counts), judges hinted ones as they come, and closes the case at a decision rule or its deadline.
+What runs and when it is enough: `next_action`; a newer verdict: `supersede`.
+"""
+
+from datetime import datetime
+
+from schemas.identity import decision_key
+from schemas.records import (
+    AgentDecision,
+    AgentTrace,
+    CaseState,
+    CaseStatus,
+    Cause,
+    DispositionOutcome,
+    Review,
+)
+from streams.core.contract import Event, Output, Poison, Transition
+from streams.core.dependencies import Ports
+from streams.core.dispositions import cause, disposition, rejection, same_input, source_offset
+from streams.gates.eligibility import unusable
+from streams.stages.trigger.apply_trace import with_trace
+from streams.stages.trigger.close_case import close, closed_again
+from streams.stages.trigger.control_sample import first_runs, in_sample, wrong_verdict
+from streams.stages.trigger.next_action import TriggerRules, following
+from streams.stages.trigger.replay_requests import asked_for, replay_requests
+from streams.stages.trigger.run_plan import Run
+from streams.stages.trigger.supersede import is_of_earlier_case, settled, taking_over
+
+REVIEWS = "opoi.reviews"
+TRACES = "opoi.traces"
+
+
+class Trigger:
+    """The keyed step; see `streams.core.contract.KeyedStep`."""
+
+    stage: str = "trigger"
+    sources: tuple[str, ...] = (REVIEWS, TRACES)
+    state_type: type[CaseState] = CaseState
+
+    def __init__(self, rules: TriggerRules, ports: Ports) -> None:
+        self._rules = rules
+        self._ports = ports
+
+    def key_of(self, event: Event) -> str:
+        """`agent/decision_id`. Raises Poison where the message key says otherwise."""
+        record = event.record
+        assert isinstance(record, Review | AgentTrace)
+        key = decision_key(record.agent, record.decision_id)
+        if event.key != key.encode():
+            raise Poison("wrong_key", f"the message key is {event.key!r}, the record's is {key!r}")
+        return key
+
+    def on_event(self, state: CaseState | None, event: Event) -> Transition[CaseState]:
+        """Folds a review or a trace."""
+        if isinstance(event.record, Review):
+            return self._review(state, event, event.record)
+        assert isinstance(event.record, AgentTrace)
+        return self._trace(state, event, event.record)
+
+    def deadline(self, state: CaseState) -> datetime | None:
+        """The case's own deadline while it is open; then when its bytes may go."""
+        return state.deadline_at or state.forget_at
+
+    def on_deadline(self, state: CaseState, key: str, now: datetime) -> Transition[CaseState]:
+        """Closes the case with what there is, or forgets the bytes of a closed one."""
+        if state.deadline_at is not None and state.deadline_at <= now:
+            return self._close(state, key, "deadline", "deadline", state.deadline_at, None)
+        if state.forget_at is not None and state.forget_at <= now:
+            forgotten = tuple(one.model_copy(update={"trace": None}) for one in state.requests)
+            return Transition(
+                state.model_copy(update={"review": None, "requests": forgotten, "forget_at": None})
+            )
+        return Transition(state)
+
+    # reviews
+
+    def _review(self, state: CaseState | None, event: Event, review: Review) -> Transition[CaseState]:
+        own = cause(event.coordinates, f"{review.verdict_id}/{review.revision}/{review.status}")
+        if state is not None and same_input(state.review_cause, event):
+            return self._again(state, event, own)
+        if state is not None and _older(event, review, state, self._ports):
+            return self._answer(state, event, own, "superseded", "older_review")
+        match review.status:
+            case "no_verdict" | "decision_missing":
+                return self._answer(state, event, own, "expired", review.status)
+            case "retracted" | "conflict":
+                return self._withdraw(state, event, own, review)
+            case "joined":
+                return self._joined(state, event, own, review)
+
+    def _joined(
+        self, state: CaseState | None, event: Event, own: Cause, review: Review
+    ) -> Transition[CaseState]:
+        if review.decision is None or review.verdict is None or review.split is None:
+            raise Poison("contract", "a joined review lacks its decision, its verdict or its split")
+        verdict = review.verdict
+        if state is not None and state.verdict_id == verdict.verdict_id and state.phase != "held":
+            if verdict.revision < state.revision:
+                return self._answer(state, event, own, "superseded", "older_revision")
+            if verdict.revision == state.revision:
+                return self._answer(state, event, own, "duplicate", "same_verdict")
+        decision = self._ports.decision(review.decision)
+        fresh = CaseState(
+            review=event.value,
+            review_cause=own,
+            account_id=review.account_id,
+            verdict_id=verdict.verdict_id,
+            revision=verdict.revision,
+            phase="unhinted",
+            pending=(own,),
+            deadline_at=event.timestamp + self._rules.deadline,
+        )
+        fresh = taking_over(fresh, state)
+        key = decision_key(review.agent, review.decision_id)
+        corrected = verdict.corrected_action if verdict.kind == "correct" else None
+        actions = self._ports.actions_of(decision) if corrected is not None else frozenset()
+        refused = verdict.kind if corrected is None else unusable(corrected, actions)
+        if refused is not None:
+            done = self._close(fresh, key, "complete", refused, event.timestamp, own)
+        else:
+            controls = self._rules.controls
+            is_control = in_sample(controls, decision, review.split, self._ports.spend_of(decision))
+            runs = first_runs(
+                controls,
+                self._rules.unhinted_runs,
+                decision,
+                review.split,
+                is_control=is_control,
+                discriminable=wrong_verdict(verdict, decision, actions) is not None,
+            )
+            fresh = fresh.model_copy(update={"control_sample": is_control})
+            done = self._ask(fresh, event, own, review, decision, runs)
+        before = settled(self.stage, fresh, review, own, event.timestamp)
+        return Transition(done.state, (*done.outputs, *before))
+
+    def _withdraw(
+        self, state: CaseState | None, event: Event, own: Cause, review: Review
+    ) -> Transition[CaseState]:
+        """The verdict no longer stands, or experts disagree: what went out is taken back.
+
+        Held even where nothing went out: what is redriven from before must find it."""
+        key = decision_key(review.agent, review.decision_id)
+        held = CaseState(
+            review=event.value,
+            review_cause=own,
+            account_id=review.account_id,
+            verdict_id=review.verdict_id or "",
+            revision=review.revision or 0,
+            phase="held",
+        )
+        held = taking_over(held, state)
+        before = settled(self.stage, held, review, own, event.timestamp)
+        if held.case_emitted:
+            done = self._close(held, key, "withdrawn", review.status, event.timestamp, own)
+            assert done.state is not None
+            return Transition(done.state.model_copy(update={"phase": "held"}), (*done.outputs, *before))
+        outcome: DispositionOutcome = "withdrawn" if review.status == "retracted" else "pending"
+        if outcome == "pending":
+            held = held.model_copy(update={"pending": (own,)})
+        answered = self._answer(held, event, own, outcome, review.status)
+        return Transition(answered.state, (*answered.outputs, *before))
+
+    # traces
+
+    def _trace(self, state: CaseState | None, event: Event, trace: AgentTrace) -> Transition[CaseState]:
+        own = cause(event.coordinates, trace.replay_id)
+        request = (
+            next((one for one in state.requests if one.replay_id == trace.replay_id), None) if state else None
+        )
+        if state is None or request is None:
+            if state is not None and (trace.verdict_id, trace.revision) != (state.verdict_id, state.revision):
+                return self._answer(state, event, own, "superseded", "newer_verdict")
+            return self._unknown(state, event, own, trace)
+        if same_input(request.trace_cause, event):
+            return self._again(state, event, own)
+        if is_of_earlier_case(trace, state):
+            return self._answer(state, event, own, "superseded", "earlier_case")
+        if request.trace_cause is not None:
+            return self._answer(state, event, own, "duplicate", "duplicate_run")
+        if state.phase in ("closed", "held"):
+            return self._answer(state, event, own, "superseded", "case_is_closed")
+        assert state.review is not None
+        review = self._ports.review(state.review)
+        folded = with_trace(state, request, trace, event.value, own, review, self._ports)
+        return self._advance(folded, event, own, review)
+
+    def _advance(self, state: CaseState, event: Event, own: Cause, review: Review) -> Transition[CaseState]:
+        """Applies the rules to what is in."""
+        if any(one.status is None for one in state.requests):
+            return self._answer(state, event, own, "pending", "awaiting_traces")
+        assert review.decision is not None
+        # decoded for a few cases only: most close here
+        can_redecide = state.control_sample and not self._ports.is_remote(
+            self._ports.decision(review.decision)
+        )
+        found = following(state, review.split, self._rules, can_redecide=can_redecide)
+        if isinstance(found, str):
+            key = decision_key(review.agent, review.decision_id)
+            return self._close(state, key, "complete", found, event.timestamp, own)
+        decision = self._ports.decision(review.decision)
+        return self._ask(state.model_copy(update={"phase": "hinted"}), event, own, review, decision, found)
+
+    # requests and cases
+
+    def _ask(
+        self,
+        state: CaseState,
+        event: Event,
+        own: Cause,
+        review: Review,
+        decision: AgentDecision,
+        runs: list[Run],
+    ) -> Transition[CaseState]:
+        outputs = self._requests(state, event, own, review, decision, runs)
+        entries = asked_for(outputs, own)
+        after = state.model_copy(update={"requests": (*state.requests, *entries)})
+        answered = self._answer(after, event, own, "pending", "awaiting_traces")
+        return Transition(after, (*outputs, *answered.outputs))
+
+    def _requests(
+        self,
+        state: CaseState,
+        event: Event,
+        own: Cause,
+        review: Review,
+        decision: AgentDecision,
+        runs: list[Run],
+    ) -> tuple[Output, ...]:
+        return replay_requests(state, review, decision, runs, self._rules, self._ports, event.timestamp, own)
+
+    def _close(
+        self, state: CaseState, key: str, status: CaseStatus, reason: str, when: datetime, own: Cause | None
+    ) -> Transition[CaseState]:
+        return close(self.stage, state, key, status, reason, when, own, self._ports, self._rules.remember)
+
+    def _again(self, state: CaseState, event: Event, own: Cause) -> Transition[CaseState]:
+        """An input that the state holds already: what it led to goes out again, byte for byte."""
+        if state.review is None:
+            return self._answer(state, event, own, "emitted", state.stop_reason or "closed")
+        review = self._ports.review(state.review)
+        key = decision_key(review.agent, review.decision_id)
+        before: tuple[Output, ...] = ()
+        if own == state.review_cause:
+            before = settled(self.stage, state, review, own, event.timestamp)
+        if state.closed_by == own:
+            return Transition(state, (*closed_again(self.stage, state, key, own, self._ports), *before))
+        asked = [Run(one.arm, one.strength, one.sample) for one in state.requests if one.requested_by == own]
+        requests: tuple[Output, ...] = ()
+        if asked and review.decision is not None:
+            decision = self._ports.decision(review.decision)
+            requests = self._requests(state, event, own, review, decision, asked)
+        answered = self._answer(state, event, own, *_standing(state, own, review))
+        return Transition(state, (*requests, *answered.outputs, *before))
+
+    # small answers
+
+    def _answer(
+        self,
+        state: CaseState | None,
+        event: Event,
+        own: Cause,
+        outcome: DispositionOutcome,
+        reason: str,
+    ) -> Transition[CaseState]:
+        return Transition(state, (disposition(self.stage, own, outcome, reason, event.timestamp),))
+
+    def _unknown(
+        self, state: CaseState | None, event: Event, own: Cause, trace: AgentTrace
+    ) -> Transition[CaseState]:
+        refused = rejection(
+            self.stage,
+            trace,
+            gate="trigger",
+            reason_code="unknown_replay",
+            reason=f"no open case asked for replay {trace.replay_id} ({trace.arm}, sample {trace.sample})",
+            rejected_at=event.timestamp,
+            caused_by=(own,),
+            arm=trace.arm,
+        )
+        answered = self._answer(state, event, own, "rejected", "unknown_replay")
+        return Transition(state, (refused, *answered.outputs))
+
+
+def _older(event: Event, review: Review, state: CaseState, ports: Ports) -> bool:
+    """Whether `review` was written before the one that has the case, however late it came."""
+    if state.review_cause.topic == REVIEWS:
+        return source_offset(event) < state.review_cause.offset
+    # that one was sent again itself: its place in the retry topic says nothing
+    return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at
+
+
+def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:
+    """What an input that is folded in already has come to."""
+    if own in state.pending:
+        return "pending", review.status if state.phase == "held" else "awaiting_traces"
+    if state.phase == "held" and own == state.review_cause:
+        return "withdrawn", review.status
+    return "emitted", state.stop_reason or ""

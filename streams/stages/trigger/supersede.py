@@ -1,0 +1,55 @@
+"""Another verdict takes a case's place: what becomes of the inputs and requests of the one before.
+
+Cases of a decision are numbered. A cancellation says "nothing below this number", so it cannot hit the
+requests of a verdict that comes to count again, in whatever order a worker reads the two topics.
+"""
+
+from datetime import datetime
+
+from schemas.identity import decision_key
+from schemas.records import AgentTrace, Cancellation, CaseState, Cause, DispositionOutcome, Review
+from streams.core.contract import Output
+from streams.core.dispositions import disposition
+
+CANCELLATIONS = "opoi.cancellations"
+
+
+def taking_over(fresh: CaseState, before: CaseState | None) -> CaseState:
+    """`fresh` as the case after `before`; what it replaces stays on it, so that it can be said again."""
+    if before is None:
+        return fresh.model_copy(update={"case_number": 1})
+    is_open = any(one.status is None for one in before.requests)
+    return fresh.model_copy(
+        update={
+            "case_number": before.case_number + 1,
+            "issue_number": before.issue_number,
+            "case_emitted": before.case_emitted,
+            "replaced": before.pending,
+            "cancels_until": before.deadline_at if is_open else None,
+        }
+    )
+
+
+def settled(stage: str, state: CaseState, review: Review, own: Cause, when: datetime) -> tuple[Output, ...]:
+    """Closes what the case before waited for, and calls its open requests off. A function of its input."""
+    outcome: DispositionOutcome = "withdrawn" if state.phase == "held" else "superseded"
+    reason = review.status if state.phase == "held" else "newer_verdict"
+    outputs = [disposition(stage, one, outcome, reason, when, (own,)) for one in state.replaced]
+    if state.cancels_until is not None:
+        cancelled = Cancellation(
+            agent=review.agent,
+            account_id=review.account_id,
+            decision_id=review.decision_id,
+            case_number=state.case_number,
+            reason=reason,
+            until=state.cancels_until,
+            cancelled_at=when,
+            caused_by=(own,),
+        )
+        outputs.append(Output(CANCELLATIONS, decision_key(review.agent, review.decision_id), cancelled))
+    return tuple(outputs)
+
+
+def is_of_earlier_case(trace: AgentTrace, state: CaseState) -> bool:
+    """Whether `trace` only says that an earlier case's request was not run; a run counts for any case."""
+    return trace.attempts == 0 and trace.case_number < state.case_number

@@ -1,0 +1,55 @@
+"""A worker of the pairing stage, as the benches and fault tests start it: `python -m testkit.faust.stage`."""
+
+import argparse
+import json
+from datetime import timedelta
+from pathlib import Path
+
+from testkit.faust.pairs import PairStep, PlainCodec, kafka, specs
+
+
+def main() -> None:
+    """Runs a worker of the stage."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage")
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--home", type=Path, required=True)
+    parser.add_argument("--name", default="1")
+    parser.add_argument("--expire", type=float)
+    parser.add_argument("--settings", default="{}", help="worker settings as JSON")
+    parser.add_argument("--plain", metavar="STORE", help="the same agent on Faust as it is, with this store")
+    given = parser.parse_args()
+    expire = timedelta(seconds=given.expire) if given.expire is not None else None
+    step = PairStep(given.stage, expire)
+    codec = PlainCodec(given.stage, given.home / "registry-away")
+    if given.plain:
+        from testkit.faust.plain import run_plain
+
+        run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name, given.plain)
+        return
+    from streams.runtime.supervisor import Folders, keep
+    from streams.settings import WorkerSettings
+
+    worker = WorkerSettings(name=given.name, **json.loads(given.settings))
+
+    def work() -> None:
+        from streams.faust_runner.run import Surroundings, run_keyed
+        from streams.settings import LogSettings
+
+        run_keyed(
+            step,
+            Surroundings(
+                codec,
+                kafka(given.bootstrap, given.stage),
+                given.home,
+                worker,
+                log=LogSettings(format="json"),
+                topics=specs(given.stage),
+            ),
+        )
+
+    raise SystemExit(keep(Folders(given.home, given.stage, given.name), work, worker.stop_seconds))
+
+
+if __name__ == "__main__":
+    main()

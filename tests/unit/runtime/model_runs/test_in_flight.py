@@ -1,0 +1,125 @@
+"""Runs in flight: tried again while something is away, within their deadline, as long as they are wanted."""
+
+from datetime import UTC, datetime, timedelta
+from queue import SimpleQueue
+
+import pytest
+
+from agent.ports import ModelAway, QuotaExceeded
+from schemas.errors import RegistryAway
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from streams.runtime.consumer import Ticket
+from streams.runtime.model_runs.circuit_breaker import Outage
+from streams.runtime.model_runs.in_flight import (
+    Asked,
+    CalledOff,
+    Execute,
+    Flight,
+    Landing,
+    PastDeadline,
+    Unwanted,
+    take_off,
+)
+from streams.runtime.offsets import PartitionOffsets, Source
+from testkit import builders
+from tests.unit.stages.replay.replay_samples import arrived, request
+
+
+class Agent:
+    """Raises what it is given, then answers."""
+
+    def __init__(self, *faults: Exception) -> None:
+        self.faults = list(faults)
+        self.calls = 0
+
+    def __call__(self, request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        self.calls += 1
+        if self.faults:
+            raise self.faults.pop(0)
+        return builders.trace(request, builders.action())
+
+
+def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
+    asked = Asked(request(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds)), builders.decision())
+    partition = PartitionOffsets(None)
+    return Flight(asked, [Ticket(arrived(asked.request), Source("requests", 2), partition)]), partition
+
+
+def landing(one: Flight, agent: Execute, first_wait: float = 0.02) -> Landing:
+    landed: SimpleQueue[Landing] = SimpleQueue()
+    take_off(one, agent, Outage("the model", first_wait=first_wait), landed.put)
+    return landed.get(timeout=60)
+
+
+def test_what_is_away_is_asked_again_until_it_answers() -> None:
+    agent = Agent(ModelAway("503"), QuotaExceeded("429", retry_after=0.05), RegistryAway("gone"))
+    one, _ = flight()
+    assert isinstance(landing(one, agent), AgentTrace)
+    assert agent.calls == 4
+
+
+def test_past_its_deadline_nothing_is_asked() -> None:
+    agent = Agent()
+    assert isinstance(landing(flight(-1)[0], agent), PastDeadline)
+    assert agent.calls == 0
+
+
+def test_waiting_ends_at_the_deadline() -> None:
+    agent = Agent(*[ModelAway("503")] * 100)
+    assert isinstance(landing(flight(0.5)[0], agent, first_wait=5), PastDeadline)
+    assert agent.calls == 1
+
+
+def test_a_run_that_nobody_wants_is_not_begun() -> None:
+    one, partition = flight()
+    partition.live = False
+    agent = Agent()
+    assert isinstance(landing(one, agent), Unwanted)
+    assert agent.calls == 0
+
+
+def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
+    called_off: list[str] = []
+    landed: SimpleQueue[Landing] = SimpleQueue()
+
+    def away(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        called_off.append(request.replay_id)
+        raise ModelAway("503")
+
+    take_off(
+        flight()[0],
+        away,
+        Outage("the model", first_wait=0.02),
+        landed.put,
+        lambda request: request.replay_id in called_off,
+    )
+    assert isinstance(landed.get(timeout=60), CalledOff)
+    assert len(called_off) == 1
+
+
+def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
+    one, _ = flight()
+    earlier = one.asked
+    later = Asked(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
+    one.also_for(later)
+    one.also_for(earlier)
+    assert one.asked is later
+    landed: SimpleQueue[Landing] = SimpleQueue()
+    take_off(one, Agent(), Outage("the model"), landed.put, lambda request: request.case_number < 3)
+    assert isinstance(landed.get(timeout=60), AgentTrace)
+
+
+def test_any_other_fault_lands_as_it_is() -> None:
+    fault = KeyError("ours")
+    assert landing(flight()[0], Agent(fault)) is fault
+
+
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_flight_is_over_when_its_offset_is_committed(committed: bool) -> None:
+    one, partition = flight()
+    partition.take(7)
+    one.stage = "settled"
+    one.tickets[0].done()
+    if committed:
+        partition.committed = partition.position()
+    assert one.is_over is committed

@@ -1,0 +1,96 @@
+"""The lookout: a run that hangs is found, one that nobody wants or that waits on purpose is not."""
+
+import time
+from typing import cast
+
+import pytest
+
+from streams.runtime.consumer import Ticket
+from streams.runtime.model_runs.in_flight import Asked, Flight
+from streams.runtime.model_runs.monitor import Lookout
+from streams.runtime.model_runs.pause import Control, Controls
+from streams.runtime.offsets import PartitionOffsets, Source
+from streams.runtime.publisher import Publisher
+from testkit import builders
+from tests.unit.stages.replay.replay_samples import arrived, request
+
+HANG_SECONDS = 5.0
+
+
+class Operator:
+    """Says what it is told to say."""
+
+    def __init__(self) -> None:
+        self.current = Control()
+
+    def refresh(self) -> Control:
+        return self.current
+
+
+class Idle:
+    """Nothing is being sent."""
+
+    waiting_seconds = 0.0
+
+
+@pytest.fixture
+def operator() -> Operator:
+    return Operator()
+
+
+@pytest.fixture
+def lookout(operator: Operator) -> Lookout:
+    return Lookout(cast(Controls, operator), cast(Publisher, Idle()), "replay", HANG_SECONDS)
+
+
+@pytest.fixture
+def flight() -> Flight:
+    """A run that took as long as it may, and a little longer; its budget is a second."""
+    asked = Asked(request(), builders.decision())
+    one = Flight(asked, [Ticket(arrived(asked.request), Source("requests", 2), PartitionOffsets(None))])
+    one.stage, one.running_since = "running", time.monotonic() - 2 * 1 - HANG_SECONDS - 0.1
+    return one
+
+
+def test_a_run_far_beyond_its_budget_hangs(lookout: Lookout, flight: Flight) -> None:
+    found = lookout.hanging([flight])
+    assert found is not None
+    assert found[0] is flight
+    assert str(found[1]) == "the run has not ended after 7 s"
+
+
+def test_a_run_in_its_time_does_not(lookout: Lookout, flight: Flight) -> None:
+    flight.running_since += 1
+    assert lookout.hanging([flight]) is None
+
+
+def test_a_run_that_waits_for_what_is_away_does_not(lookout: Lookout, flight: Flight) -> None:
+    flight.stage = "waiting"
+    assert lookout.hanging([flight]) is None
+
+
+def test_a_run_that_nobody_wants_any_more_hangs_too(lookout: Lookout, flight: Flight) -> None:
+    flight.tickets.clear()
+    assert lookout.hanging([flight]) is not None
+
+
+def test_the_operators_last_word_counts(lookout: Lookout, operator: Operator) -> None:
+    lookout.look([])
+    assert not lookout.paused
+    operator.current = Control(paused=True, reason="prices")
+    lookout.look([])
+    assert lookout.paused
+    operator.current = Control()
+    lookout.look([])
+    assert not lookout.paused
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b'{"paused": 1}', b"\xff", b'{"paused": true, "at": "noon"}'])
+def test_a_word_that_is_not_understood_is_refused(value: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - every kind of it
+        Control.parse(value)
+
+
+def test_a_word_is_read_as_it_was_written() -> None:
+    said = Control(paused=True, reason="prices", at=request().requested_at)
+    assert Control.parse(said.value()) == said

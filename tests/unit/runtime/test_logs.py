@@ -1,0 +1,65 @@
+"""What a worker says: one line an event, floods of the libraries cut."""
+
+import json
+import logging
+from typing import Literal
+
+import pytest
+import structlog
+
+from streams.runtime import logs
+from streams.runtime.logs import RateLimit, configure
+from streams.settings import LogSettings
+
+
+def record(line: int) -> logging.LogRecord:
+    return logging.LogRecord("aiokafka", logging.ERROR, "/a.py", line, "away %s", (1,), None)
+
+
+def test_a_flood_is_cut_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    limit = RateLimit(burst=3, seconds=30)
+    assert [limit.filter(record(1)) for _ in range(100)] == [True] * 3 + [False] * 97
+    assert limit.filter(record(2)), "another kind of line is not held back"
+    now += 31
+    late = record(1)
+    assert limit.filter(late)
+    assert late.getMessage() == "away 1 (97 more like this in the 30 s before)"
+
+
+def test_our_own_lines_are_never_held_back() -> None:
+    limit = RateLimit(burst=1, seconds=30)
+    ours = logging.LogRecord("streams.x", logging.ERROR, "/a.py", 1, "x", (), None)
+    assert [limit.filter(ours) for _ in range(10)] == [True] * 10
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_what_is_written(capsys: pytest.CaptureFixture[str], form: Literal["text", "json"]) -> None:
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    try:
+        configure(LogSettings(format=form), stage="join")
+        structlog.get_logger("streams.x").info("it begins", count=3)
+        structlog.get_logger("streams.x").debug("not for everyone")
+        logging.getLogger("httpx2").info("nobody's news")
+        logging.getLogger("httpx2").warning("a warning")
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+    first, second = capsys.readouterr().err.splitlines()
+    if form == "json":
+        said = json.loads(first)
+        assert (said["event"], said["stage"], said["count"], said["level"]) == (
+            "it begins",
+            "join",
+            3,
+            "info",
+        )
+        assert json.loads(second)["event"] == "a warning"
+    else:
+        assert "it begins" in first
+        assert "stage=join" in first
+        assert "a warning" in second

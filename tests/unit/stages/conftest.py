@@ -1,0 +1,47 @@
+"""Ports as the trigger and the sanitizer get them, without a model, a broker or a registry."""
+
+import json
+
+import pytest
+
+from schemas.records import Action, AgentDecision, ExpertVerdict
+from streams.core.dependencies import Ports
+from streams.gates.gate import Common
+from testkit.builders import PROMPT, SPEC, TOOLSET, codec
+
+NONCE = "0123456789abcdef"
+
+
+def render(decision: AgentDecision, verdict: ExpertVerdict, strength: int, replay_id: str) -> str:
+    """An oracle in the tests' own words."""
+    assert verdict.corrected_action is not None
+    where = " Look closely at what happened yesterday before you answer." if strength == 2 else ""
+    return f"[{NONCE}] The right choice was {verdict.corrected_action.name}.{where} [{NONCE}]"
+
+
+def match(decision: AgentDecision, one: Action, other: Action) -> bool:
+    """Same name and target."""
+    return (one.name, one.target) == (other.name, other.target)
+
+
+def common(decision: AgentDecision) -> Common:
+    """What the media buyer of the tests is given."""
+    return Common(PROMPT, TOOLSET, SPEC, actions(decision))
+
+
+def actions(decision: AgentDecision) -> frozenset[str]:
+    """Its action enumeration."""
+    return frozenset({"scale_up", "scale_down", "pause", "resume", "hold"})
+
+
+@pytest.fixture(scope="session")
+def ports() -> Ports:
+    return Ports(
+        decode=codec.decode,
+        render_oracle=render,
+        actions_match=match,
+        common_of=common,
+        actions_of=actions,
+        spend_of=lambda decision: json.loads(decision.action.arguments_json).get("daily_budget", 0),
+        is_remote=lambda _: False,
+    )

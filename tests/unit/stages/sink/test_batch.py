@@ -1,0 +1,202 @@
+"""The batch, the search for the guilty, and what becomes of a message."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from schemas.catalog import plain_schema
+from schemas.codec import Codec
+from schemas.errors import RegistryAway
+from schemas.memory import MemoryStore
+from sinks.clickhouse import BatchRefused, ClickHouseAway
+from sinks.tables import DEAD_LETTERS, tables
+from streams.runtime.offsets import Source
+from streams.stages.sink.batch import Batch, Entry, judged
+from streams.stages.sink.row_mapper import BatchIntake, unknown_fields
+from tests.samples import dead_letter, sample
+from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, arrived, verdict
+
+VERDICTS = tables()["expert.verdicts"]
+
+
+def entry(offset: int, partition: int = 0) -> Entry:
+    return Entry(verdict(offset, partition), TOPIC_ID, VERDICTS, (offset,))
+
+
+def intake(store: Any = None) -> BatchIntake:
+    store = store or MemoryStore.whole()
+    return BatchIntake(Codec(store), store, lambda topic: TOPIC_ID)
+
+
+class TestBatch:
+    def test_it_is_due_by_rows_bytes_or_time(self) -> None:
+        batch = Batch(rows=3, bytes=10**6, seconds=1.0)
+        assert not batch.is_due(100.0)
+        batch.add(entry(0), 100.0)
+        assert not batch.is_due(100.9)
+        assert batch.is_due(101.0)
+        batch.add(entry(1), 100.1)
+        batch.add(entry(2), 100.2)
+        assert batch.is_due(100.2)
+        size = len(verdict(0).value or b"")
+        small = Batch(rows=10, bytes=2 * size, seconds=1.0)
+        small.add(entry(0), 100.0)
+        assert not small.is_full()
+        small.add(entry(0), 100.0)
+        assert small.is_full()
+
+    def test_messages_that_lead_to_nothing_move_the_offset_too(self) -> None:
+        batch = Batch(10, 10**6, 1.0)
+        batch.add(entry(4), 0.0)
+        batch.add(Entry(verdict(5), TOPIC_ID), 0.0)
+        batch.add(entry(7, partition=1), 0.0)
+        assert batch.ends() == {Source("expert.verdicts", 0): 6, Source("expert.verdicts", 1): 8}
+        assert [len(found) for found in batch.to_land().values()] == [2]
+
+    def test_what_went_elsewhere_is_forgotten(self) -> None:
+        batch = Batch(2, 10**6, 1.0)
+        batch.add(entry(4), 0.0)
+        batch.add(entry(7, partition=1), 0.0)
+        batch.drop({Source("expert.verdicts", 0)})
+        assert batch.ends() == {Source("expert.verdicts", 1): 8}
+        assert not batch.is_full()
+
+    def test_a_table_is_landed_once(self) -> None:
+        batch = Batch(2, 10**6, 1.0)
+        batch.add(entry(4), 0.0)
+        batch.landed.add(VERDICTS.name)
+        assert batch.to_land() == {}
+
+
+class TestJudged:
+    @pytest.mark.parametrize("bad", [set(), {0}, {6}, {2, 3}, set(range(7))])
+    def test_the_bad_are_found_and_the_others_landed_once(self, bad: set[int]) -> None:
+        landed: list[int] = []
+
+        def land(entries: Any) -> None:
+            offsets = [each.arrived.offset for each in entries]
+            if bad & set(offsets):
+                raise BatchRefused(f"bad: {bad & set(offsets)}")
+            landed.extend(offsets)
+
+        found = list(judged([entry(offset) for offset in range(7)], land))
+        assert [(each.arrived.offset, reason) for each, reason in found] == [
+            (offset, f"bad: {{{offset}}}" if offset in bad else None) for offset in range(7)
+        ]
+        assert landed == [offset for offset in range(7) if offset not in bad]
+
+    def test_few_bad_ones_cost_few_inserts(self) -> None:
+        inserts = []
+
+        def land(entries: Any) -> None:
+            inserts.append(len(entries))
+            if any(each.arrived.offset == 700 for each in entries):
+                raise BatchRefused("bad")
+
+        refused = [each for each, reason in judged([entry(offset) for offset in range(1024)], land) if reason]
+        assert len(refused) == 1
+        assert len(inserts) == 2 * 10 + 1
+
+    def test_who_stops_asking_stops_the_search(self) -> None:
+        inserts = []
+
+        def land(entries: Any) -> None:
+            inserts.append(len(entries))
+            raise BatchRefused("bad")
+
+        next(judged([entry(offset) for offset in range(1024)], land))
+        assert len(inserts) == 11
+
+    def test_away_is_nobodys_guilt(self) -> None:
+        def land(entries: Any) -> None:
+            raise ClickHouseAway("gone")
+
+        with pytest.raises(ClickHouseAway):
+            list(judged([entry(0), entry(1)], land))
+
+
+class TestIntake:
+    def test_a_record_becomes_a_row_at_its_coordinates(self) -> None:
+        found = intake().entry(verdict(41, partition=2))
+        assert found.table is VERDICTS
+        assert found.row is not None
+        values = dict(zip((column.name for column in VERDICTS.landed), found.row, strict=True))
+        assert (values["_topic_id"], values["_partition"], values["_offset"]) == (TOPIC_ID, 2, 41)
+        assert values["_schema_id"] == int.from_bytes((verdict(41).value or b"")[1:5], "big")
+
+    @pytest.mark.parametrize(
+        ("value", "kind"),
+        [
+            (b"", "empty_body"),
+            (None, "empty_body"),
+            (b"\x01abcd", "not_framed"),
+            (b"\x00\x00\x00\x00\x01x", "unknown_schema_id"),
+            ((verdict(0).value or b"")[:-1], "truncated"),
+            ((verdict(0).value or b"") + b"x", "trailing_bytes"),
+            (CODEC.encode("opoi.alerts", sample("Alert")), "wrong_record"),
+        ],
+    )
+    def test_what_can_never_be_decoded_is_refused(self, value: bytes | None, kind: str) -> None:
+        found = intake().entry(arrived("expert.verdicts", 0, value))
+        assert found.row is None
+        assert found.refusal is not None
+        assert found.refusal.kind == kind
+
+    def test_a_registry_that_is_away_is_no_refusal(self) -> None:
+        class Away:
+            def schema_of(self, schema_id: int) -> dict[str, Any]:
+                raise RegistryAway("gone")
+
+        with pytest.raises(RegistryAway):
+            intake(Away()).entry(verdict(0))
+
+    def test_a_deletion_in_a_compacted_topic_is_nothing(self) -> None:
+        found = intake().entry(arrived("agent.artifacts", 0, None))
+        assert (found.row, found.refusal) == (None, None)
+
+    def test_a_dead_letter_is_landed_whatever_it_holds(self) -> None:
+        found = intake().entry(arrived(DEAD_LETTERS, 0, b"\x00", headers=dead_letter()))
+        assert found.table is tables()[DEAD_LETTERS]
+        assert intake().entry(arrived(DEAD_LETTERS, 0, None)).refusal is None
+
+    def test_a_record_that_was_sent_again_takes_its_first_place(self) -> None:
+        first = UUID("7a9fc1a2-5f6e-4d3c-8b7a-1e2d3c4b5a69")
+        headers = dead_letter(topic="expert.verdicts", partition=5, offset=77, topic_id=str(first))
+        found = intake().entry(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers))
+        assert found.table is VERDICTS
+        assert found.row is not None
+        values = dict(zip((column.name for column in VERDICTS.landed), found.row, strict=True))
+        assert (values["_topic_id"], values["_topic"]) == (first, "expert.verdicts")
+        assert (values["_partition"], values["_offset"]) == (5, 77)
+
+    @pytest.mark.parametrize(
+        "headers",
+        [[], dead_letter(topic="nowhere"), dead_letter(topic=DEAD_LETTERS), dead_letter(topic_id="x")],
+        ids=["none", "no topic", "no records", "no id"],
+    )
+    def test_what_was_sent_again_without_a_place_is_refused(self, headers: list[tuple[str, bytes]]) -> None:
+        found = intake().entry(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers))
+        assert found.refusal is not None
+        assert found.refusal.kind == "unreadable_headers"
+
+    def test_a_writers_field_without_a_column_is_told_once(self) -> None:
+        newer = plain_schema("ExpertVerdict")
+        newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None, "doc": "New."})
+        store = MemoryStore.whole()
+        schema_id = store.register("expert.verdicts-value", newer)
+        value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + b"\x00"
+        reading = intake(store)
+        with capture_logs() as logs:
+            assert reading.entry(arrived("expert.verdicts", 0, value)).refusal is None
+            reading.entry(arrived("expert.verdicts", 1, value))
+        assert [line["fields"] for line in logs] == [["ExpertVerdict.mood"]]
+
+
+def test_unknown_fields_are_found_at_any_depth() -> None:
+    writer = plain_schema("Review")
+    [verdict_field] = [field for field in writer["fields"] if field["name"] == "verdict"]
+    verdict_field["type"][1]["fields"].append({"name": "mood", "type": "string"})
+    assert list(unknown_fields(writer, plain_schema("Review"))) == ["ExpertVerdict.mood"]
+    assert list(unknown_fields(plain_schema("Review"), writer)) == []
