@@ -14,7 +14,7 @@ from streams.core.budgets import Allowance
 from streams.core.contract import Output
 from streams.core.message import Arrival
 from streams.runtime.broadcast_topic import WholeTopic
-from streams.runtime.model_runs import daily_budget
+from streams.runtime.model_runs.daily_budget import TOPIC as SPENDING
 from streams.runtime.model_runs.daily_budget import Spendings
 from streams.runtime.model_runs.in_flight import Asked, seconds_left
 from streams.runtime.model_runs.pause import Controls
@@ -70,7 +70,7 @@ class Bulletins:
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._records = (
             _Records(kafka, codec, cancellations.TOPIC, f"{stage}-cancellations", self._cancelled.take),
-            _Records(kafka, codec, daily_budget.TOPIC, f"{stage}-spending", self._spendings.take, today),
+            _Records(kafka, codec, SPENDING, f"{stage}-spending", self._spendings.take, today),
         )
 
     def catch_up(self) -> None:
