@@ -1,5 +1,6 @@
 """The processes of a one-machine stack: one table."""
 
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,6 +12,8 @@ from local_stack.home import Home
 from streams.health.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
+BEYOND_STOPPING = 3
+"""Seconds that the parent of a worker has to kill it, before the supervisor kills both."""
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
 """What the workers stand on."""
 WORKERS = ("ticker", "join", "trigger", "replay", "sanitize", "sink")
@@ -106,7 +109,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
                 command=(sys.executable, "-m", "streams.cli.main", "worker", stage),
                 ready=listening(port),
                 priority=30,
-                stop_seconds=30,
+                stop_seconds=math.ceil(settings.worker.stop_seconds) + BEYOND_STOPPING,
                 environment={"OPOI_METRICS__PORT": str(port)},
             )
         )

@@ -108,8 +108,9 @@ class WorkerSettings(SettingsModel):
     """A worker that was stopped so waits before it tries again."""
     watchdog_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Without a commit for so long although records wait, the worker is ended."""
-    stop_seconds: Annotated[float, Field(gt=0)] = 20.0
-    """A worker that was asked to stop is killed after so long; nothing is lost by it."""
+    stop_seconds: Annotated[float, Field(gt=0)] = 27.0
+    """A worker that was asked to stop is killed after so long; nothing is lost by it. Replays in flight have
+    7 s less to end."""
     deadlines_per_tick: Annotated[int, Field(ge=1)] = 1000
     """Deadlines that fire at one tick at most; the others fire at the next ones."""
 

@@ -9,18 +9,14 @@ import typer
 from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
-# stages on Faust run in a child, so that a parent outlives them and can write down how they died
-KEPT = {
+STAGES = {
     "join": "streams.stages.join.worker",
     "trigger": "streams.stages.trigger.worker",
     "sanitize": "streams.stages.sanitize.worker",
-}
-PLAIN = {
     "ticker": "streams.stages.ticker.worker",
     "replay": "streams.stages.replay.worker",
     "sink": "streams.stages.sink.worker",
 }
-STAGES = (*KEPT, *PLAIN)
 
 
 def worker(
@@ -36,13 +32,15 @@ def worker(
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     settings = _settings(name)
-    from streams.runtime.supervisor import AlreadyRuns
+    from streams.runtime.supervisor import AlreadyRuns, Folders, keep
 
+    def work() -> None:
+        # imported in the child alone: the parent stays small, and outlives whatever happens there
+        importlib.import_module(STAGES[stage]).run(settings)
+
+    folders = Folders(settings.home, stage, settings.worker.name)
     try:
-        if stage in PLAIN:
-            importlib.import_module(PLAIN[stage]).run(settings)
-            return
-        sys.exit(_keep(stage, settings))
+        sys.exit(keep(folders, work, settings.worker.stop_seconds))
     except AlreadyRuns as error:
         raise UserError(str(error)) from error
 
@@ -52,14 +50,3 @@ def _settings(name: str | None) -> Settings:
     if name is None:
         return settings
     return settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
-
-
-def _keep(stage: str, settings: Settings) -> int:
-    from streams.runtime.supervisor import Folders, keep
-
-    folders = Folders(settings.home, stage, settings.worker.name)
-
-    def work() -> None:
-        importlib.import_module(KEPT[stage]).run(settings)
-
-    return keep(folders, work, settings.worker.stop_seconds)

@@ -1,7 +1,6 @@
 """`run_keyed` and `run_stateless`: a pure step as a worker process."""
 
 import asyncio
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any, NoReturn, TypeVar
 
 import streams.faust_runner.safety as faust_safety  # first: it repairs Faust or refuses  # isort: skip
 import faust
-import structlog
 from aiokafka.partitioner import murmur2
 
 from schemas.catalog import TopicSpec
@@ -27,19 +25,15 @@ from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease, lease_of
 from streams.faust_runner.safety.offset_probe import BrokerWitness
 from streams.faust_runner.safety.offset_tracker import Ledger, Source
-from streams.faust_runner.safety.preflight import Broker, NotReady, Topics, wait_until_ready
+from streams.faust_runner.safety.preflight import Broker, Topics, wait_until_ready
 from streams.faust_runner.safety.watchdog import Pulse, Watchdog
 from streams.faust_runner.timers import Clock
-from streams.runtime import logs, metrics
-from streams.runtime.crash_marker import Deaths, Mark
-from streams.runtime.dlq_limit import Breaker
-from streams.runtime.exit_codes import ExitCode, end_with_threads, fail_stop
+from streams.runtime import metrics
 from streams.runtime.outputs import Encoder, RecordCodec
-from streams.runtime.supervisor import Folders, exits
-from streams.settings import LogSettings, WorkerSettings
+from streams.runtime.process import WorkerProcess, run
+from streams.settings import LogSettings, MetricsSettings, WorkerSettings
 
 State = TypeVar("State", bound=Record)
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -51,81 +45,81 @@ class Surroundings:
     home: Path
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     log: LogSettings = field(default_factory=LogSettings)
-    metrics_address: tuple[str, int] | None = None
+    metrics: MetricsSettings = field(default_factory=MetricsSettings)
     topics: Mapping[str, TopicSpec] = field(default_factory=catalog_topics)
 
 
 def run_keyed(step: KeyedStep[State], around: Surroundings) -> NoReturn:
     """Runs a keyed step until the process is told to stop; exits with an `ExitCode`."""
-    sources = (*step.sources, RETRY + step.stage, TICKS + step.stage)
-    base = _prepare(step.stage, sources, around, keyed=True)
-    clock = Clock(
-        step.stage,
-        around.kafka,
-        base.ledger,
-        base.guard,
-        base.mark,
-        base.deaths,
-        around.worker.deaths_allowed,
-        around.worker.deadlines_per_tick,
-    )
-    base.on_forget.append(clock.forget)
-    count = base.partitions
-    stage = Keyed(
-        step,
-        base.application.table,
-        around.codec,
-        base.encoder,
-        clock,
-        lambda key: (murmur2(key) & 0x7FFFFFFF) % count,
-        count,
-    )
-    _run(stage, base, around)
+
+    def work(process: WorkerProcess) -> None:
+        sources = (*step.sources, RETRY + step.stage, TICKS + step.stage)
+        base = _prepare(process, sources, around, keyed=True)
+        clock = Clock(
+            step.stage,
+            around.kafka,
+            base.ledger,
+            base.guard,
+            process.guards.mark,
+            process.guards.deaths,
+            around.worker.deaths_allowed,
+            around.worker.deadlines_per_tick,
+        )
+        base.on_forget.append(clock.forget)
+        count = base.partitions
+        stage = Keyed(
+            step,
+            base.application.table,
+            around.codec,
+            base.encoder,
+            clock,
+            lambda key: (murmur2(key) & 0x7FFFFFFF) % count,
+            count,
+        )
+        _run(stage, base, around)
+
+    run(step.stage, around, work)
 
 
 def run_stateless(step: StatelessStep, around: Surroundings) -> NoReturn:
     """Runs a step without memory; see `run_keyed`."""
-    base = _prepare(step.stage, (*step.sources, RETRY + step.stage), around, keyed=False)
-    _run(Stateless(step, base.encoder), base, around)
+
+    def work(process: WorkerProcess) -> None:
+        base = _prepare(process, (*step.sources, RETRY + step.stage), around, keyed=False)
+        _run(Stateless(step, base.encoder), base, around)
+
+    run(step.stage, around, work)
 
 
 @dataclass
 class _Base:
     stage: str
     sources: tuple[str, ...]
-    folders: Folders
+    process: WorkerProcess
     application: Application
     partitions: int
     ledger: Ledger
     guard: ContiguityGuard
     lease: Lease
-    mark: Mark
-    deaths: Deaths
     encoder: Encoder
     pulse: Pulse
     on_forget: list[Callable[[], None]]
 
 
-def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> _Base:
-    folders = Folders(around.home, stage, around.worker.name)
-    folders.worker.mkdir(parents=True, exist_ok=True)
-    logs.configure(around.log, stage=stage, worker=around.worker.name)
-    end_with_threads()
-    _serve_metrics(stage, folders, around)
-    if folders.tripped.exists():
-        _pause(folders, around)
+def _prepare(process: WorkerProcess, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> _Base:
+    stage = process.stage
     partitions = _preflight(stage, sources, around, keyed=keyed)
     left_out = faust_safety.LEFT_OUT
     physical = [around.kafka.physical(source) for source in sources]
-    application = build(stage, physical, around.kafka, folders.worker, around.worker.name, keyed=keyed)
+    application = build(
+        stage, physical, around.kafka, process.folders.worker, around.worker.name, keyed=keyed
+    )
     ledger = keep_ledger(application.app)
     witness = BrokerWitness(around.kafka.client_config(), group_of(stage))
-    deaths = Deaths(folders.deaths)
-    deaths.load()
     return _Base(
         stage,
         sources,
-        folders,
+        process,
         application,
         partitions,
         ledger,
@@ -136,11 +130,9 @@ def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keye
             fleeting=frozenset({around.kafka.physical(TICKS + stage)}),
         ),
         lease_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
-        Mark(folders.mark),
-        deaths,
         Encoder(stage, around.codec, around.topics),
         Pulse(),
-        [ledger.forget, deaths.load],
+        [ledger.forget, process.guards.deaths.load],
     )
 
 
@@ -160,44 +152,13 @@ def _preflight(stage: str, sources: tuple[str, ...], around: Surroundings, *, ke
     broker = Broker(around.kafka.client_config())
     if "preflight" in faust_safety.LEFT_OUT:
         return broker.partition_counts()[wanted.together[0]]
-    try:
-        return wait_until_ready(wanted, broker)
-    except NotReady as error:
-        fail_stop(ExitCode.REFUSED, f"stage {stage} cannot start: {error}")
+    return wait_until_ready(wanted, broker)
 
 
-def _serve_metrics(stage: str, folders: Folders, around: Surroundings) -> None:
-    for how, count in exits(folders).items():
-        metrics.EXITS.labels(stage, how).inc(count)
-    if around.metrics_address is not None:
-        from prometheus_client import start_http_server
-
-        host, port = around.metrics_address
-        try:
-            start_http_server(port, addr=host)
-        except OSError as error:
-            fail_stop(
-                ExitCode.REFUSED,
-                f"stage {stage} cannot serve metrics on {host}:{port} ({error.strerror}): give this worker "
-                "another OPOI_METRICS__PORT",
-            )
-
-
-def _pause(folders: Folders, around: Surroundings) -> None:
-    import time
-
-    log.warning(
-        "this worker was stopped because it refused most of what it saw; it waits and then tries one record",
-        seconds=around.worker.breaker_pause_seconds,
-        file=str(folders.tripped),
-        next_step="look at the dead letters; delete the file to let records through again",
-    )
-    time.sleep(around.worker.breaker_pause_seconds)
-
-
-def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
+def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
     app, worker = base.application.app, around.worker
     logical = {around.kafka.physical(source): source for source in base.sources}
+    guards = base.process.guards
     shell = Shell(
         stage,
         Parts(
@@ -208,15 +169,10 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
             ledger=base.ledger,
             guard=base.guard,
             lease=base.lease,
-            mark=base.mark,
-            deaths=base.deaths,
+            mark=guards.mark,
+            deaths=guards.deaths,
             deaths_allowed=worker.deaths_allowed,
-            breaker=Breaker(
-                base.folders.tripped,
-                run=worker.breaker_run,
-                share=worker.breaker_share,
-                window=worker.breaker_window,
-            ),
+            breaker=guards.breaker,
             pulse=base.pulse,
             logical=logical,
         ),
@@ -243,7 +199,6 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
     process = faust.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     process.spinner = None
     process.execute_from_commandline()
-    sys.exit(0)
 
 
 def _restored(app: Any) -> int:

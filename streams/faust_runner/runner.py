@@ -6,7 +6,6 @@ broker has them. What may happen to an event on the way is told in docs/faust.md
 
 import asyncio
 import time
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,7 +32,7 @@ from streams.faust_runner.safety.watchdog import Pulse
 from streams.runtime import metrics
 from streams.runtime.crash_marker import Deaths, Mark
 from streams.runtime.dlq_limit import Breaker
-from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 
 log = structlog.get_logger(__name__)
@@ -139,15 +138,12 @@ class Shell:
         except Exception as error:
             # the message may hold what the record holds, so it is not for the log
             said = f": {error}" if isinstance(error, BrokenStep) else ""
-            frames = [
-                f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)
-            ]
             log.debug("a step failed", exc_info=True)
             fail_stop(
-                ExitCode.OWN_FAULT,
+                own_code(error),
                 f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
                 f"({type(error).__name__}{said}); stopping before it is acknowledged",
-                frames=frames,
+                frames=frames(error),
             )
         except BaseException:
             parts.ledger.hold(source, assignment)

@@ -14,6 +14,7 @@ from streams.core.message import Arrival, from_milliseconds
 from streams.runtime import fetch_watchdog, metrics
 from streams.runtime.bounded_commit import Commits
 from streams.runtime.close_consumer import leave
+from streams.runtime.exit_codes import Refused
 from streams.runtime.fetch_watchdog import Starvation
 from streams.runtime.kafka_clients import header_pairs, make_consumer
 from streams.runtime.offsets import Offsets, PartitionOffsets, Position, Source
@@ -33,7 +34,7 @@ SAY_EVERY = 30.0
 log = structlog.get_logger(__name__)
 
 
-class IntakeFailed(Exception):
+class IntakeFailed(Refused):
     """The consumer cannot go on; the text is for the user."""
 
 

@@ -32,7 +32,7 @@ class Guards:
             share=worker.breaker_share,
             window=worker.breaker_window,
         )
-        return cls(Mark(folders.mark), deaths, Suspects(folders), breaker, worker.deaths_allowed)
+        return cls(Mark(folders.mark), deaths, Suspects(folders.in_work), breaker, worker.deaths_allowed)
 
     def why_dead(self, at: Coordinates) -> str:
         """Why the record at `at` is given up; empty where it is not."""

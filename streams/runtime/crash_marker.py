@@ -26,7 +26,8 @@ class Mark:
     def __init__(self, path: Path) -> None:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            os.ftruncate(descriptor, _SIZE)
+            # on a full disk a hole in the file would end the process by SIGBUS, at the next record
+            os.posix_fallocate(descriptor, 0, _SIZE)
             self._map = mmap.mmap(descriptor, _SIZE)
         finally:
             os.close(descriptor)
@@ -42,6 +43,11 @@ class Mark:
     def clear(self) -> None:
         """The process works on no record."""
         self._map[0] = 0
+
+    @property
+    def is_set(self) -> bool:
+        """Whether the process works on a record."""
+        return bool(self._map[0])
 
 
 def read_mark(path: Path) -> Coordinates | None:
@@ -68,11 +74,12 @@ class Deaths:
         self._counts = {}
         for path in self._folder.glob("*.json"):
             try:
-                found = json.loads(path.read_text())
+                found = _read_deaths(path)
             except FileNotFoundError:
                 continue  # another worker has just dealt with it
-            at = Coordinates(found["topic"], found["partition"], found["offset"])
-            self._counts[at] = len(found["deaths"])
+            if found is not None:
+                at, deaths = found
+                self._counts[at] = len(deaths)
 
     def count(self, at: Coordinates) -> int:
         """Deaths on the record at `at`, as of `load`."""
@@ -81,7 +88,8 @@ class Deaths:
     def add(self, at: Coordinates, how: str) -> int:
         """One more death on the record at `at`; returns how many there are now."""
         path = self.file(at)
-        deaths: list[dict[str, str]] = json.loads(path.read_text())["deaths"] if path.exists() else []
+        before = _read_deaths(path) if path.exists() else None
+        deaths = before[1] if before else []
         deaths.append({"at": datetime.now(UTC).isoformat(timespec="seconds"), "how": how})
         entry = {"topic": at.topic, "partition": at.partition, "offset": at.offset, "deaths": deaths}
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -99,3 +107,12 @@ class Deaths:
         """Where the deaths on the record at `at` are written down."""
         name = hashlib.sha256(f"{at.topic}/{at.partition}/{at.offset}".encode()).hexdigest()
         return self._folder / f"{name[:24]}.json"
+
+
+def _read_deaths(path: Path) -> tuple[Coordinates, list[dict[str, str]]] | None:
+    """What a file says; None where a crash of the machine left it unreadable. Raises FileNotFoundError."""
+    try:
+        found = json.loads(path.read_text())
+        return Coordinates(found["topic"], found["partition"], found["offset"]), list(found["deaths"])
+    except (ValueError, KeyError, TypeError):
+        return None

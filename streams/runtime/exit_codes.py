@@ -4,14 +4,20 @@ The supervisor restarts a worker after each of these; what it had not finished i
 committed offset. Codes 1 and 2 are those of every command.
 """
 
+import errno
 import faulthandler
 import os
 import sys
 import threading
+import traceback
 from enum import IntEnum
 from typing import Any, NoReturn
 
 import structlog
+
+MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
+TABLE_ERRORS = ("IO error", "Corruption")
+"""How RocksDB begins what it says of a disk that is full or fails; its Python binding has no type for it."""
 
 
 class ExitCode(IntEnum):
@@ -33,6 +39,40 @@ class ExitCode(IntEnum):
     """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
     EXPELLED = 76
     """The group gave the worker's partitions away while it stood still; its unsent work stays unsent."""
+    MACHINE_FAULT = 77
+    """The machine failed: disk full, I/O error, no file handles left. No record is to blame."""
+
+
+class WorkerStopped(Exception):
+    """The worker cannot go on; `code` is how its process ends, the text says why and what to do."""
+
+    def __init__(self, code: ExitCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Refused(WorkerStopped):
+    """Wrong settings, topics or versions: a restart will not help by itself."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ExitCode.REFUSED, reason)
+
+
+def own_code(error: BaseException) -> ExitCode:
+    """How a process ends that an exception ends: whether the machine is to blame, or we are."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in MACHINE_ERRORS:
+            return ExitCode.MACHINE_FAULT
+        if type(cause) is Exception and str(cause).startswith(TABLE_ERRORS):
+            return ExitCode.MACHINE_FAULT
+        cause = cause.__cause__ or cause.__context__
+    return ExitCode.OWN_FAULT
+
+
+def frames(error: BaseException) -> list[str]:
+    """Where an exception comes from, without its text: that may hold what a record holds."""
+    return [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
 
 
 def end_with_threads() -> None:
@@ -42,7 +82,7 @@ def end_with_threads() -> None:
         name = given.thread.name if given.thread else "?"
         fault = given.exc_value or given.exc_type()
         structlog.get_logger("opoi").error("a thread died", thread=name, exc_info=fault)
-        fail_stop(ExitCode.OWN_FAULT, f"the thread {name} died of {type(fault).__name__}: {fault}")
+        fail_stop(own_code(fault), f"the thread {name} died of {type(fault).__name__}: {fault}")
 
     threading.excepthook = died
 

@@ -1,36 +1,24 @@
 """Which of several records in work at once killed the process.
 
-A process that dies by a signal of its own leaves no word of which run did it. So the records in work stand
-in a file; after such a death they are suspects, and a suspect is worked on alone: if it kills again, the
-mark names it (`streams.runtime.supervisor`).
+A process that dies by its own fault, with no mark that names a record, does not say which run did it. So the
+records in work stand in a file; after such a death the parent makes them suspects, and a suspect is worked on
+alone: if it kills again, the mark names it (`streams.runtime.supervisor`).
 """
 
 import json
-import signal
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 from streams.core.contract import Coordinates
-from streams.runtime.supervisor import FROM_OUTSIDE, Folders, exits
-
-_OUTSIDE = {each.name.lower() for each in FROM_OUTSIDE}
-_SIGNALS = {each.name.lower() for each in signal.Signals}
 
 
 class Suspects:
     """The records in work of one worker, on disk, and those of its predecessor where that crashed."""
 
-    def __init__(self, folders: Folders) -> None:
-        self._file = folders.worker / "in-work.json"
-        self._crashes = _crashes(folders)
-        self._suspects: set[Coordinates] = set()
-        try:
-            before = json.loads(self._file.read_text())
-        except (FileNotFoundError, ValueError):
-            before = {}
-        found = before.get("suspects", [])
-        if self._crashes > before.get("crashes", self._crashes):
-            found = found + before["in_work"]
-        self._suspects = {Coordinates(*each) for each in found}
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._suspects = {Coordinates(*each) for each in _read(file)["suspects"]}
         self._in_work: set[Coordinates] = set()
         self._write()
 
@@ -51,16 +39,29 @@ class Suspects:
             self._write()
 
     def _write(self) -> None:
-        content = {
-            "crashes": self._crashes,
-            "in_work": [(at.topic, at.partition, at.offset) for at in self._in_work],
-            "suspects": [(at.topic, at.partition, at.offset) for at in self._suspects],
-        }
-        whole = self._file.with_suffix(".new")
-        whole.write_text(json.dumps(content))
-        whole.replace(self._file)
+        _replace(self._file, in_work=_places(self._in_work), suspects=_places(self._suspects))
 
 
-def _crashes(folders: Folders) -> int:
-    """How often the worker died by a signal that nobody sent."""
-    return sum(count for how, count in exits(folders).items() if how in _SIGNALS - _OUTSIDE)
+def suspect_all_in_work(file: Path) -> None:
+    """The worker of this file died by its own fault, and nothing names the record."""
+    if file.exists():
+        before = _read(file)
+        _replace(file, in_work=[], suspects=before["suspects"] + before["in_work"])
+
+
+def _read(file: Path) -> dict[str, list[Any]]:
+    try:
+        found = json.loads(file.read_text())
+        return {name: [tuple(each) for each in found.get(name, [])] for name in ("in_work", "suspects")}
+    except (FileNotFoundError, ValueError, AttributeError, TypeError):
+        return {"in_work": [], "suspects": []}  # none yet, or a crash of the machine cut it
+
+
+def _places(records: Iterable[Coordinates]) -> list[Any]:
+    return [(at.topic, at.partition, at.offset) for at in records]
+
+
+def _replace(file: Path, **content: list[Any]) -> None:
+    whole = file.with_suffix(".new")
+    whole.write_text(json.dumps(content))
+    whole.replace(file)

@@ -7,6 +7,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from schemas.settings import KafkaSettings
+from streams.runtime.exit_codes import Refused
 from streams.runtime.kafka_clients import make_admin
 
 RETRY_SECONDS = 2.0
@@ -15,7 +16,7 @@ SAY_EVERY = 30.0
 log = structlog.get_logger(__name__)
 
 
-class TopicsMissing(Exception):
+class TopicsMissing(Refused):
     """Topics that the broker does not have; the text says what to run."""
 
 

@@ -2,9 +2,11 @@
 
 A process cannot record its own segmentation fault. So `opoi worker` forks: the child does the work, the
 parent imports nothing, passes signals on, and after the child's death counts it against the record that
-the child's mark names, if the child died by its own fault: exit code 70, or a signal that it raised
-itself. SIGKILL (the kernel short of memory, an operator), SIGTERM, SIGINT and SIGHUP come from outside.
-When the parent is killed, the kernel kills the child with it; that death is not counted either.
+the child's mark names, if the child died by its own fault: with exit code 70 or 73, with a code that
+`ExitCode` does not list, or by a signal that it raised itself. Without a mark, all records in work are suspects
+(`streams.runtime.quarantine`). The other codes of `ExitCode` blame no record. SIGKILL (the kernel short of
+memory, an operator), SIGTERM, SIGINT and SIGHUP come from outside. When the parent is killed, the kernel kills
+the child with it; that death is not counted either.
 """
 
 import ctypes
@@ -19,9 +21,13 @@ from types import FrameType
 
 from streams.runtime.crash_marker import Deaths, read_mark
 from streams.runtime.exit_codes import ExitCode
+from streams.runtime.quarantine import suspect_all_in_work
 
 FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+
+BLAMELESS = frozenset(ExitCode) - {ExitCode.OWN_FAULT, ExitCode.WATCHDOG} | {0}
+"""Exit codes that say something else than that a record killed the process."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -41,13 +47,14 @@ class Folders:
         self.exits = self.worker / "exits.json"
         self.lock = self.worker / "lock"
         self.tripped = self.worker / "breaker-tripped"
+        self.in_work = self.worker / "in-work.json"
 
 
 def is_own_fault(status: int) -> bool:
     """Whether a wait status says that the process died by its own fault."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) not in FROM_OUTSIDE
-    return os.WEXITSTATUS(status) == ExitCode.OWN_FAULT
+    return os.WEXITSTATUS(status) not in BLAMELESS
 
 
 def describe(status: int) -> str:
@@ -82,7 +89,11 @@ def keep(folders: Folders, work: Callable[[], None], stop_seconds: float) -> int
             work()
             sys.exit(0)
         status = _wait(child, stop_seconds)
-        _write_down(folders, status)
+        try:
+            _write_down(folders, status)
+        except OSError as error:
+            _say(folders, f"how the worker ended cannot be written down: {error}")
+            return ExitCode.MACHINE_FAULT
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
@@ -130,18 +141,19 @@ def _write_down(folders: Folders, status: int) -> None:
     whole = folders.exits.with_suffix(".new")
     whole.write_text(json.dumps(counts))
     whole.replace(folders.exits)
+    if not is_own_fault(status):
+        return
     at = read_mark(folders.mark)
-    if at is not None and is_own_fault(status):
-        deaths = Deaths(folders.deaths).add(at, how)
-        print(  # noqa: T201
-            json.dumps(
-                {
-                    "event": f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), "
-                    f"deaths on it: {deaths}",
-                    "level": "error",
-                    "worker": folders.worker.name,
-                    "stage": folders.stage.name,
-                }
-            ),
-            file=sys.stderr,
-        )
+    if at is None:
+        suspect_all_in_work(folders.in_work)
+        return
+    deaths = Deaths(folders.deaths).add(at, how)
+    _say(
+        folders,
+        f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), deaths on it: {deaths}",
+    )
+
+
+def _say(folders: Folders, event: str) -> None:
+    line = {"event": event, "level": "error", "worker": folders.worker.name, "stage": folders.stage.name}
+    print(json.dumps(line), file=sys.stderr)  # noqa: T201

@@ -23,14 +23,13 @@ ARTIFACT_WAIT_SECONDS = 10.0
 
 def surroundings(settings: Settings, codec: Codec | None = None) -> Surroundings:
     """Broker, codec, folders and bounds of a worker."""
-    port = settings.metrics.port
     return Surroundings(
         codec=codec or make_codec(settings),
         kafka=settings.kafka,
         home=settings.home,
         worker=settings.worker,
         log=settings.log,
-        metrics_address=(settings.metrics.host, port) if port is not None else None,
+        metrics=settings.metrics,
     )
 
 

@@ -12,16 +12,18 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from agent.ports import ModelAway
 from schemas.codec import Codec
 from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from streams.runtime import process
 from streams.runtime.supervisor import Folders, keep
 from streams.settings import Settings
-from streams.stages.replay.process import agent_of, work_until_stopped
+from streams.stages.replay.requests import STAGE
+from streams.stages.replay.worker import BEYOND_DRAINING, agent_of, work
 from testkit import builders
 
 HAZE = random.Random(1).randbytes(9 * 512 * 1024).hex()
@@ -47,15 +49,15 @@ class Fickle:
             raise RegistryAway("the test says so")
 
 
-def main(config: dict[str, Any]) -> int:
+def main(config: dict[str, Any]) -> NoReturn:
     settings = Settings(
         home=Path(config["home"]),
         kafka=config["kafka"],
         replay={key: config[key] for key in ("concurrency", "attempts_per_day")},
-        worker={"name": config["name"]},
+        worker={"name": config["name"], "stop_seconds": config["drain_seconds"] + BEYOND_DRAINING},
         model={"base_url": config["model_url"]},
     )
-    folders = Folders(settings.home, "replay", settings.worker.name)
+    folders = Folders(settings.home, STAGE, settings.worker.name)
     starts, away = Path(config["starts"]), Path(config["away"])
 
     def execute(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
@@ -74,16 +76,15 @@ def main(config: dict[str, Any]) -> int:
         trace = builders.trace(request, builders.action(), turns=turns)
         return trace.model_copy(update={"rationale": HAZE}) if kind == "large" else trace
 
-    def work() -> None:
+    def begin() -> NoReturn:
         codec = Codec(Fickle(Path(config["registry_away"])))
         runs = agent_of(settings, codec) if config["model_url"] else execute
-        work_until_stopped(settings, folders, codec, runs, config["drain_seconds"])
+        process.run(STAGE, settings, lambda worker: work(worker, settings, codec, runs))
 
     if config["kept"]:
-        return keep(folders, work, config["drain_seconds"] + 7)
-    work()
-    return 0
+        sys.exit(keep(folders, begin, settings.worker.stop_seconds))
+    begin()
 
 
 if __name__ == "__main__":
-    sys.exit(main(json.loads(Path(sys.argv[1]).read_text())))
+    main(json.loads(Path(sys.argv[1]).read_text()))

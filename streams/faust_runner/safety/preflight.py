@@ -14,13 +14,15 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from streams.runtime.exit_codes import Refused
+
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
 SAY_SECONDS = 30.0
 
 
-class NotReady(Exception):
+class NotReady(Refused):
     """The topics at the broker do not fit; the text is for the user."""
 
 

@@ -19,7 +19,7 @@ from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates, Output
 from streams.runtime.consumer import Intake, Ticket
 from streams.runtime.crash_guard import Guards
-from streams.runtime.exit_codes import ExitCode, fail_stop
+from streams.runtime.exit_codes import ExitCode, fail_stop, own_code
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import metrics
 from streams.runtime.model_runs.circuit_breaker import Outage
@@ -252,7 +252,7 @@ class ReplayWorker:
         log.error("a run failed by our own fault", exc_info=error, **named(at))
         flight.stage = "failed"
         if self._fault is None:
-            self._fault = ExitCode.OWN_FAULT, at_fault(at, error)
+            self._fault = own_code(error), at_fault(at, error)
             self._guards.mark.set(at)
         self._stopping = True
 

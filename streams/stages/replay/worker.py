@@ -1,34 +1,106 @@
-"""The replay worker: `opoi worker replay`.
+"""The replay worker as a process."""
 
-A parent keeps the worker and counts how it dies (`streams.runtime.supervisor`), so that a record that kills
-it again and again ends in the dead letters.
-"""
-
-import sys
+import time
 from typing import NoReturn
 
-from streams.runtime.model_runs.limits import DRAIN_SECONDS
-from streams.runtime.supervisor import Folders, keep
-from streams.settings import Settings
+import structlog
 
-STAGE = "replay"
-STOP_SECONDS = DRAIN_SECONDS + 7
-"""After so long a worker that was told to stop is killed; nothing is lost by it."""
+from agent.settings import MICROS_PER_CENT
+from schemas.catalog import topics
+from schemas.codec import Codec
+from schemas.errors import BrokerAway, RegistryAway
+from schemas.records import AgentDecision, AgentTrace, ReplayRequest
+from schemas.registry import make_codec
+from streams.core.budgets import Allowance
+from streams.runtime import process
+from streams.runtime.exit_codes import Refused
+from streams.runtime.loop_watchdog import Pulse
+from streams.runtime.model_runs.in_flight import Execute
+from streams.runtime.model_runs.limits import Bounds
+from streams.runtime.process import WorkerProcess
+from streams.runtime.readiness import RETRY_SECONDS, wait_for_topics
+from streams.settings import Settings
+from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.loop import ReplayWorker
+from streams.stages.replay.requests import STAGE
+
+BEYOND_DRAINING = 7.0
+"""Seconds that a stopping worker needs beside what runs: to publish, to commit, to leave the group."""
+
+log = structlog.get_logger(__name__)
 
 
 def run(settings: Settings) -> NoReturn:
-    """Runs until the process is told to stop; exits with a code of `streams.runtime.exit_codes`.
+    """Replays until SIGTERM or SIGINT; exits with an `ExitCode`."""
+    codec = make_codec(settings)
+    process.run(STAGE, settings, lambda worker: work(worker, settings, codec, agent_of(settings, codec)))
 
-    Raises AlreadyRuns where a worker of that name runs already.
+
+def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execute) -> bool:
+    """Replays until the process is told to stop; whether runs were left that did not end in time.
+
+    Raises WorkerStopped.
     """
-    folders = Folders(settings.home, STAGE, settings.worker.name)
+    wait_for_topics(settings.kafka, _topics())
+    drain_seconds = max(1.0, settings.worker.stop_seconds - BEYOND_DRAINING)
+    bounds = Bounds(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
+    loop = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), worker.guards, bounds)
+    worker.on_stop(loop.stop)
+    pulse = Pulse(STAGE)
+    pulse.start()
+    left = loop.run(pulse.beat)
+    pulse.stop()
+    return bool(left)
 
-    def work() -> None:
-        # imported in the child alone: the parent stays small
-        from schemas.registry import make_codec
-        from streams.stages.replay.process import agent_of, work_until_stopped
 
-        codec = make_codec(settings)
-        work_until_stopped(settings, folders, codec, agent_of(settings, codec), DRAIN_SECONDS)
+def agent_of(settings: Settings, codec: Codec) -> Execute:
+    """What runs a replay: the runtime on the settings' model, or the agent's own service. Raises Refused."""
+    from agent.http.remote import RemoteAgents
+    from agent.http.serving import CannotListen
+    from agent.model import GeminiModel
+    from agent.replay import execute
+    from agent.run import price_of
+    from streams.agents.artifact_store import ArtifactStore
 
-    sys.exit(keep(folders, work, STOP_SECONDS))
+    model = GeminiModel(settings.model, max_attempts=settings.replay.max_attempts)
+    store = ArtifactStore(settings.kafka, codec)
+    remote = RemoteAgents(settings.replay)
+    if settings.replay.tools_port is not None:
+        # taken by somebody else, it is a fault of the settings and not of the first record
+        try:
+            remote.listen()
+        except CannotListen as error:
+            raise Refused(f"{error}; set OPOI_REPLAY__TOOLS_PORT to a free port, or leave it out") from error
+
+    def run(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
+        price = price_of(settings.replay, request.target.model)
+        return execute(request, decision, store, model, price=price, remote=remote)
+
+    return run
+
+
+def _topics() -> list[str]:
+    return [name for name, spec in topics().items() if STAGE in (*spec.producers, *spec.consumers)]
+
+
+def _bulletins(settings: Settings, codec: Codec) -> Bulletins:
+    """What the worker goes by beside its requests, read to its end before the first of them."""
+    replay = settings.replay
+    allowed = Allowance(
+        attempts=replay.attempts_per_day,
+        tokens=replay.tokens_per_day,
+        seconds=replay.seconds_per_day,
+        cost_micros=replay.cost_per_day * MICROS_PER_CENT,
+    )
+    bulletins = Bulletins(settings.kafka, codec, STAGE, allowed)
+    while True:
+        try:
+            bulletins.catch_up()
+        except (BrokerAway, RegistryAway) as error:
+            log.warning(
+                "it cannot be told yet whether replays are paused, cancelled or over budget; waiting",
+                error=str(error),
+            )
+            time.sleep(RETRY_SECONDS)
+        else:
+            return bulletins

@@ -9,6 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from sinks import metrics
 from streams.runtime.bounded_commit import Commits
 from streams.runtime.close_consumer import leave
+from streams.runtime.exit_codes import Refused
 from streams.runtime.fetch_watchdog import Starvation
 from streams.runtime.kafka_clients import as_bytes, header_pairs
 from streams.runtime.offsets import Source
@@ -20,7 +21,7 @@ _SAY_EVERY = 30.0
 log = structlog.get_logger(__name__)
 
 
-class FeedBroken(Exception):
+class FeedBroken(Refused):
     """The consumer cannot go on; the text is for the user."""
 
 

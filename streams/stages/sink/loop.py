@@ -20,7 +20,7 @@ from sinks.rows import kafka_time
 from sinks.tables import DEAD_LETTERS, Table
 from streams.runtime import metrics
 from streams.runtime.dlq_limit import Breaker
-from streams.runtime.exit_codes import ExitCode
+from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
 from streams.stages.sink.batch import Arrived, Batch, Entry, Refusal, judged
@@ -38,12 +38,11 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
 
 
-class SinkStopped(Exception):
-    """The sink cannot go on; nothing after the last commit is committed. `code` is the process's."""
+class SinkStopped(WorkerStopped):
+    """The sink cannot go on; nothing after the last commit is committed."""
 
-    def __init__(self, code: int, reason: str) -> None:
-        super().__init__(f"{reason}; nothing after the last commit is committed")
-        self.code = int(code)
+    def __init__(self, code: ExitCode, reason: str) -> None:
+        super().__init__(code, f"{reason}; nothing after the last commit is committed")
 
 
 class Store(Protocol):

@@ -1,13 +1,7 @@
-"""The sink as a process: every topic of the catalogue that is landed, into ClickHouse.
+"""The sink as a process: every topic of the catalogue that is landed, into ClickHouse."""
 
-python -m streams.stages.sink.worker
-"""
-
-import signal
-import sys
-import time
 from collections.abc import Sequence
-from types import FrameType
+from typing import NoReturn
 
 import structlog
 from clickhouse_connect.driver import options
@@ -18,17 +12,16 @@ from schemas.registry import ConfluentRegistry
 from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
-from streams.runtime import fetch_watchdog, logs
-from streams.runtime.dlq_limit import Breaker
-from streams.runtime.exit_codes import end_with_threads
+from streams.runtime import fetch_watchdog, process
+from streams.runtime.crash_guard import Guards
 from streams.runtime.fetch_watchdog import Starvation
 from streams.runtime.kafka_clients import CheckedProducer, LogOffsets, make_consumer
 from streams.runtime.loop_watchdog import Pulse
-from streams.runtime.supervisor import Folders
-from streams.settings import Settings, load_settings
+from streams.runtime.process import WorkerProcess
+from streams.settings import Settings
 from streams.stages.sink.batch import Batch
 from streams.stages.sink.consumer import Feed
-from streams.stages.sink.loop import STAGE, Sink, SinkStopped
+from streams.stages.sink.loop import STAGE, Sink
 from streams.stages.sink.row_mapper import BatchIntake
 from streams.stages.sink.topic_ids import TopicIds, report_losses
 
@@ -52,7 +45,7 @@ def source_topics() -> list[str]:
     return [*tables(), RETRY_TOPIC]
 
 
-def make_sink(settings: Settings, folders: Folders) -> Sink:
+def make_sink(settings: Settings, guards: Guards) -> Sink:
     """The sink of these settings, not yet in the group."""
     registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
@@ -75,54 +68,24 @@ def make_sink(settings: Settings, folders: Folders) -> Sink:
         entry_of=BatchIntake(codec, registry, topic_ids).entry,
         store=ClickHouse(settings.clickhouse),
         letters=CheckedProducer(settings.kafka),
-        breaker=Breaker(
-            folders.tripped,
-            run=settings.worker.breaker_run,
-            share=settings.worker.breaker_share,
-            window=settings.worker.breaker_window,
-        ),
+        breaker=guards.breaker,
         batch=Batch(bounds.batch_rows, bounds.batch_bytes, bounds.batch_seconds),
     )
 
 
-def run(settings: Settings) -> None:
-    """Runs one worker until SIGTERM or SIGINT. Exits with a code of its own where the sink stops."""
-    logs.configure(settings.log, stage=STAGE, worker=settings.worker.name)
-    end_with_threads()
-    folders = Folders(settings.home, STAGE, settings.worker.name)
-    folders.worker.mkdir(parents=True, exist_ok=True)
-    if folders.tripped.exists():
-        log.warning(
-            "this worker was stopped because it refused most of what it saw; it waits, then tries again",
-            seconds=settings.worker.breaker_pause_seconds,
-            next_step=f"look at the dead letters; delete {folders.tripped} to let records through again",
-        )
-        time.sleep(settings.worker.breaker_pause_seconds)
-    # the client looks whether rows are a data frame, and would import pandas for it
-    options.pd = None
-    sink = make_sink(settings, folders)
+def run(settings: Settings) -> NoReturn:
+    """Runs one worker until SIGTERM or SIGINT; exits with an `ExitCode`."""
 
-    def asked_to_stop(number: int, frame: FrameType | None) -> None:
-        sink.stop()
-
-    signal.signal(signal.SIGTERM, asked_to_stop)
-    signal.signal(signal.SIGINT, asked_to_stop)
-    metrics.BEHIND_SECONDS.set_function(sink.behind)
-    if settings.metrics.port is not None:
-        from prometheus_client import start_http_server
-
-        start_http_server(settings.metrics.port, addr=settings.metrics.host)
-    log.info("the sink works", topics=len(source_topics()), clickhouse=settings.clickhouse.url)
-    try:
+    def work(worker: WorkerProcess) -> None:
+        # the client looks whether rows are a data frame, and would import pandas for it
+        options.pd = None
+        sink = make_sink(settings, worker.guards)
+        worker.on_stop(sink.stop)
+        metrics.BEHIND_SECONDS.set_function(sink.behind)
+        log.info("sink started", topics=len(source_topics()), clickhouse=settings.clickhouse.url)
         pulse = Pulse(STAGE)
         pulse.start()
         sink.run(pulse.beat)
         pulse.stop()
-    except SinkStopped as stopped:
-        log.critical("the sink stops", exit_code=stopped.code, error=str(stopped))
-        sys.exit(stopped.code)
-    log.info("the sink ended in order")
 
-
-if __name__ == "__main__":
-    run(load_settings())
+    process.run(STAGE, settings, work)

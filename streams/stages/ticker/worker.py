@@ -4,30 +4,31 @@ It keeps nothing. One is enough; several do no harm, since a tick says the same 
 was, and how far each source reached by then.
 """
 
-import signal
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NoReturn
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
-from prometheus_client import Counter, Gauge, start_http_server
+from prometheus_client import Counter, Gauge
 
 from schemas.codec import Codec
 from schemas.errors import NotRegistered, RegistryAway
 from schemas.records import EndOffset, Tick
 from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
-from streams.runtime import logs
-from streams.runtime.exit_codes import ExitCode, end_with_threads, fail_stop
+from streams.runtime import process
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
-from streams.runtime.readiness import TopicsMissing, wait_for_topics
+from streams.runtime.process import WorkerProcess
+from streams.runtime.readiness import wait_for_topics
 from streams.settings import Settings
 from streams.stages.join.step import Join
 from streams.stages.trigger.step import Trigger
 
+STAGE = "ticker"
 BROKER_SECONDS = 10.0
 REPLICATION = timedelta(seconds=1)
 """A record has its time before it is replicated, and counts into the end of its log only after."""
@@ -168,17 +169,12 @@ class Ticker:
                 )
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> NoReturn:
     """Ticks until the process is told to stop."""
-    logs.configure(settings.log, stage="ticker")
-    end_with_threads()
-    if settings.metrics.port is not None:
-        start_http_server(settings.metrics.port, addr=settings.metrics.host)
-    codec = make_codec(settings)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    try:
-        Ticker(settings.kafka, codec).run(settings.pipeline.tick_seconds, stop)
-    except TopicsMissing as error:
-        fail_stop(ExitCode.REFUSED, str(error))
+
+    def work(worker: WorkerProcess) -> None:
+        stop = threading.Event()
+        worker.on_stop(stop.set)
+        Ticker(settings.kafka, make_codec(settings)).run(settings.pipeline.tick_seconds, stop)
+
+    process.run(STAGE, settings, work)

@@ -1,55 +1,61 @@
-"""Suspects: what was in work when the process crashed by itself, and nothing else."""
+"""Suspects: what was in work when the process died by its own fault, and nothing else."""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from streams.core.contract import Coordinates
-from streams.runtime.quarantine import Suspects
-from streams.runtime.supervisor import Folders
+from streams.runtime.quarantine import Suspects, suspect_all_in_work
 
 ONE, OTHER = Coordinates("requests", 0, 1), Coordinates("requests", 3, 9)
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    found = Folders(tmp_path, "replay", "1")
-    found.worker.mkdir(parents=True)
-    return found
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "in-work.json"
 
 
-def died(folders: Folders, **how: int) -> None:
-    folders.exits.write_text(json.dumps(how))
+def test_nobody_is_a_suspect_after_an_end_that_came_from_outside(file: Path) -> None:
+    Suspects(file).in_work([ONE, OTHER])
+    assert ONE not in Suspects(file)
 
 
-def test_nobody_is_a_suspect_after_an_end_that_came_from_outside(folders: Folders) -> None:
-    Suspects(folders).in_work([ONE, OTHER])
-    died(folders, sigkill=1, own_fault=1, exit_0=3, sigterm=2)
-    assert ONE not in Suspects(folders)
-
-
-def test_after_a_crash_all_that_was_in_work_is(folders: Folders) -> None:
-    before = Suspects(folders)
+def test_after_a_crash_all_that_was_in_work_is(file: Path) -> None:
+    before = Suspects(file)
     before.in_work([ONE, OTHER])
     before.in_work([OTHER])
-    died(folders, sigsegv=1)
-    after = Suspects(folders)
+    suspect_all_in_work(file)
+    after = Suspects(file)
     assert ONE not in after
     assert OTHER in after
 
 
-def test_a_suspect_stays_one_until_it_is_cleared(folders: Folders) -> None:
-    Suspects(folders).in_work([ONE, OTHER])
-    died(folders, sigabrt=1)
-    Suspects(folders).clear(ONE)
-    died(folders, sigabrt=1, sigkill=4)
-    after = Suspects(folders)
+def test_a_suspect_stays_one_until_it_is_cleared(file: Path) -> None:
+    Suspects(file).in_work([ONE, OTHER])
+    suspect_all_in_work(file)
+    Suspects(file).clear(ONE)
+    suspect_all_in_work(file)
+    after = Suspects(file)
     assert ONE not in after
     assert OTHER in after
 
 
-def test_crashes_of_long_ago_do_not_count(folders: Folders) -> None:
-    died(folders, sigsegv=5)
-    Suspects(folders).in_work([ONE])
-    assert ONE not in Suspects(folders)
+def test_crashes_before_anything_was_in_work_suspect_nobody(file: Path) -> None:
+    suspect_all_in_work(file)
+    Suspects(file).in_work([ONE])
+    assert ONE not in Suspects(file)
+
+
+@pytest.mark.parametrize("cut", ["", "{", "[]", '{"in_work": 3}', '{"in_work": [1]}'])
+def test_a_file_that_a_crash_of_the_machine_cut_suspects_nobody(file: Path, cut: str) -> None:
+    file.write_text(cut)
+    suspect_all_in_work(file)
+    assert ONE not in Suspects(file)
+
+
+def test_a_file_of_version_0_2_is_read(file: Path) -> None:
+    file.write_text('{"crashes": 2, "in_work": [["requests", 0, 1]], "suspects": [["requests", 3, 9]]}')
+    suspect_all_in_work(file)
+    after = Suspects(file)
+    assert ONE in after
+    assert OTHER in after

@@ -1,5 +1,6 @@
 """The keeper writes down how its worker ended."""
 
+import errno
 import faulthandler
 import os
 import signal
@@ -13,6 +14,8 @@ import pytest
 
 from streams.core.contract import Coordinates
 from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.exit_codes import ExitCode
+from streams.runtime.quarantine import Suspects
 from streams.runtime.supervisor import AlreadyRuns, Folders, exits, is_own_fault, keep
 
 AT = Coordinates("agent.decisions", 3, 42)
@@ -67,10 +70,44 @@ def test_a_signal_from_outside_is_not(folders: Folders, number: signal.Signals) 
     assert deaths_of(folders) == 0
 
 
-@pytest.mark.parametrize(("code", "counted"), [(70, 1), (71, 0), (72, 0), (73, 0), (74, 0), (1, 0), (0, 0)])
-def test_of_the_exit_codes_only_the_own_fault_is(folders: Folders, code: int, counted: int) -> None:
+@pytest.mark.parametrize(
+    ("code", "counted"),
+    [(70, 1), (73, 1), (1, 1), (3, 1), (139, 1), *((code, 0) for code in (0, 2, 71, 72, 74, 75, 76, 77))],
+)
+def test_every_way_of_dying_counts_but_those_that_say_something_else(
+    folders: Folders, code: int, counted: int
+) -> None:
     assert keep(folders, dying(folders, lambda: os._exit(code)), 5) == code
     assert deaths_of(folders) == counted
+
+
+@pytest.mark.parametrize(("end", "suspected"), [(70, True), (1, True), (73, True), (77, False), (2, False)])
+def test_without_a_mark_all_in_work_are_suspects(folders: Folders, end: int, suspected: bool) -> None:
+    def work() -> None:
+        Suspects(folders.in_work).in_work([AT])
+        os._exit(end)
+
+    keep(folders, work, 5)
+    assert (AT in Suspects(folders.in_work)) is suspected
+
+
+def test_a_crash_whose_traces_cannot_be_written_down_is_the_machines_fault(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Deaths, "add", full)
+    assert keep(folders, dying(folders, lambda: os._exit(70)), 5) == ExitCode.MACHINE_FAULT
+    assert "cannot be written down: [Errno 28] No space left on device" in capfd.readouterr().err
+
+
+def test_a_file_of_deaths_that_a_crash_of_the_machine_cut_is_passed_over(folders: Folders) -> None:
+    folders.deaths.mkdir(parents=True)
+    Deaths(folders.deaths).file(AT).write_text('{"topic": "agent.dec')
+    assert deaths_of(folders) == 0
+    keep(folders, dying(folders, lambda: os._exit(70)), 5)
+    assert deaths_of(folders) == 1
 
 
 def test_without_a_mark_nothing_is_counted(folders: Folders) -> None:
@@ -159,7 +196,7 @@ def test_a_killed_keeper_takes_its_worker_along(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "own"), [(70 << 8, True), (0, False), (11, True), (9, False), (15, False)]
+    ("status", "own"), [(70 << 8, True), (0, False), (77 << 8, False), (11, True), (9, False), (15, False)]
 )
 def test_what_an_own_fault_is(status: int, own: bool) -> None:
     assert is_own_fault(status) is own

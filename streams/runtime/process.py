@@ -1,0 +1,118 @@
+"""The life of a worker's process, the same for every stage: logs, metrics, guards, signals, and how it ends.
+
+A stage's `run(settings)` calls `run` with what the stage does; `opoi worker` calls it in a child process
+(`streams.runtime.supervisor`).
+"""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import structlog
+
+from streams.runtime import logs, metrics
+from streams.runtime.crash_guard import Guards
+from streams.runtime.exit_codes import ExitCode, WorkerStopped, end_with_threads, fail_stop, frames, own_code
+from streams.runtime.supervisor import Folders, exits
+from streams.settings import LogSettings, MetricsSettings, WorkerSettings
+
+log = structlog.get_logger(__name__)
+
+
+class ProcessSettings(Protocol):
+    """What of the settings every worker's process needs."""
+
+    @property
+    def home(self) -> Path:
+        """Folder of the stack's data."""
+
+    @property
+    def worker(self) -> WorkerSettings:
+        """Name and bounds of the worker."""
+
+    @property
+    def log(self) -> LogSettings:
+        """What it logs."""
+
+    @property
+    def metrics(self) -> MetricsSettings:
+        """Where it serves metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerProcess:
+    """The process of one worker, as its stage sees it."""
+
+    stage: str
+    settings: ProcessSettings
+    folders: Folders
+    guards: Guards
+
+    def on_stop(self, stop: Callable[[], None]) -> None:
+        """`stop` is called, from a signal handler, when the process is asked to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop())
+
+
+def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], bool | None]) -> NoReturn:
+    """Runs `work`, then ends the process: with 0, or with the exit code of what went wrong.
+
+    `work` returns True where threads are left that an orderly end would wait for or tear down in a call.
+    """
+    logs.configure(settings.log, stage=stage, worker=settings.worker.name)
+    end_with_threads()
+    left, guards = False, None
+    try:
+        folders = Folders(settings.home, stage, settings.worker.name)
+        folders.worker.mkdir(parents=True, exist_ok=True)
+        _serve_metrics(stage, folders, settings.metrics)
+        guards = Guards.in_folders(folders, settings.worker)
+        if guards.breaker.half_open:
+            _pause(folders, settings.worker)
+        left = bool(work(WorkerProcess(stage, settings, folders, guards)))
+    except WorkerStopped as stopped:
+        fail_stop(stopped.code, f"stage {stage} stops: {stopped}")
+    except Exception as error:
+        log.debug("the worker failed", exc_info=True)
+        # with a record in hand, the text may hold what the record holds
+        said = "" if guards is not None and guards.mark.is_set else f": {error}"
+        fail_stop(
+            own_code(error), f"stage {stage} failed ({type(error).__name__}{said})", frames=frames(error)
+        )
+    log.info("worker stopped", stage=stage)
+    if left:
+        sys.stderr.flush()
+        os._exit(0)
+    sys.exit(0)
+
+
+def _serve_metrics(stage: str, folders: Folders, where: MetricsSettings) -> None:
+    for how, count in exits(folders).items():
+        metrics.EXITS.labels(stage, how).inc(count)
+    if where.port is None:
+        return
+    from prometheus_client import start_http_server
+
+    try:
+        start_http_server(where.port, addr=where.host)
+    except OSError as error:
+        raise WorkerStopped(
+            ExitCode.REFUSED,
+            f"it cannot serve metrics on {where.host}:{where.port} ({error.strerror}): give this worker "
+            "another OPOI_METRICS__PORT",
+        ) from error
+
+
+def _pause(folders: Folders, worker: WorkerSettings) -> None:
+    log.warning(
+        "worker waits: it was stopped because it refused most of what it saw; then it tries one record",
+        seconds=worker.breaker_pause_seconds,
+        file=str(folders.tripped),
+        next_step="look at the dead letters; delete the file to let records through again",
+    )
+    time.sleep(worker.breaker_pause_seconds)
