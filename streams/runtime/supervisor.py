@@ -1,12 +1,12 @@
 """The parent of a worker: it waits, and writes down how the worker ended.
 
 A process cannot record its own segmentation fault. So `opoi worker` forks: the child does the work, the
-parent imports nothing, passes signals on, and after the child's death counts it against the record that
-the child's mark names, if the child died by its own fault: with exit code 70 or 73, with a code that
-`ExitCode` does not list, or by a signal that it raised itself. Without a mark, all records in work are suspects
+parent imports nothing, passes signals on, and after the child's death counts it against the record that the
+child's mark names, if the child died by its own fault: with exit code 70 or 73, with a code that `ExitCode`
+does not list, or by a signal that it raised itself. Without a mark, all records in work are suspects
 (`streams.runtime.quarantine`). The other codes of `ExitCode` blame no record. SIGKILL (the kernel short of
-memory, an operator), SIGTERM, SIGINT and SIGHUP come from outside. When the parent is killed, the kernel kills
-the child with it; that death is not counted either.
+memory, an operator), SIGTERM, SIGINT and SIGHUP come from outside. When the parent is killed, the kernel
+kills the child with it; that death is not counted either.
 """
 
 import ctypes
