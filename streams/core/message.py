@@ -8,6 +8,8 @@ from streams.core.contract import Coordinates, Headers, Poison, header
 from streams.core.topic_names import RETRY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST = 253_402_300_799_999
+"""31 December 9999, in milliseconds since 1970: producers send anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,13 @@ class Arrival:
     key: bytes | None
     value: bytes | None
     headers: Headers
+    has_headers: bool = True
+    """False where its headers cannot be read: reading them killed the process."""
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
-    """A Kafka timestamp as UTC, exactly."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+    """A Kafka timestamp as UTC, exactly; one before 1970 or after 9999 is held there."""
+    return _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LAST))
 
 
 def arrival(message: Any, logical: str) -> Arrival:

@@ -1,6 +1,5 @@
-"""The worker's consumer: records in, offsets out. Nothing else of the worker speaks to the group."""
+"""The consumer of a worker that is not Faust's: records in, offsets out. Nothing else speaks to the group."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,32 +13,24 @@ from streams.core.message import Arrival, from_milliseconds
 from streams.runtime import fetch_watchdog, metrics
 from streams.runtime.bounded_commit import Commits
 from streams.runtime.close_consumer import leave
+from streams.runtime.crash_guard import Guards
 from streams.runtime.exit_codes import Refused
 from streams.runtime.fetch_watchdog import Starvation
-from streams.runtime.kafka_clients import header_pairs, make_consumer
+from streams.runtime.kafka_clients import as_bytes, header_pairs, make_consumer
 from streams.runtime.offsets import Offsets, PartitionOffsets, Position, Source
-
-# a worker that does not poll for so long is dead; it polls all the time, also while it is full
-_MAX_POLL_MS = 60_000
-# each start of a run takes one record, so a deep queue would only be fetched to be thrown away
-_CONFIG = {
-    **fetch_watchdog.CONFIG,
-    "max.poll.interval.ms": _MAX_POLL_MS,
-    "queued.min.messages": 1,
-    "queued.max.messages.kbytes": 8 * 1024,
-    "fetch.message.max.bytes": 256 * 1024,
-}
-SAY_EVERY = 30.0
+from streams.runtime.throttled_log import ThrottledLog
 
 log = structlog.get_logger(__name__)
 
+Partitions = list[TopicPartition]
 
-class IntakeFailed(Refused):
+
+class ConsumerFailed(Refused):
     """The consumer cannot go on; the text is for the user."""
 
 
 @dataclass(eq=False, slots=True)
-class Ticket:
+class Delivery:
     """One record in hand. Nothing is committed past it before `done`."""
 
     arrived: Arrival
@@ -61,11 +52,13 @@ class Ticket:
         self._partition.done(self.arrived.coordinates.offset)
 
 
-class Intake:
-    """Records of `topics` (logical names) for the group of `stage`, one by one.
+class WorkerConsumer:
+    """Records of `topics` (logical names) for the group of `stage`. Not thread-safe.
 
-    `gained` is called when partitions came; `release` with those that are about to go elsewhere: what is done
-    when it returns is committed. Both are called from within `next` and `close`.
+    `on_assigned` is called with new partitions after the poll that brought them, before their records are
+    handed out. `on_revoked` is called with those that are about to go elsewhere, from within `receive` and
+    `close`; what is done when it returns is committed. `on_lost`: with those that are already gone.
+    `config` overrides properties of librdkafka.
     """
 
     def __init__(
@@ -73,59 +66,62 @@ class Intake:
         kafka: KafkaSettings,
         stage: str,
         topics: Sequence[str],
-        gained: Callable[[], None],
-        release: Callable[[frozenset[Source]], None],
-        **overrides: Any,
+        guards: Guards,
+        *,
+        on_revoked: Callable[[frozenset[Source]], None],
+        on_lost: Callable[[frozenset[Source]], None] = lambda gone: None,
+        on_assigned: Callable[[Consumer, Partitions], None] = lambda consumer, partitions: None,
+        **config: Any,
     ) -> None:
         self._stage = stage
         self._logical = {kafka.physical(topic): topic for topic in topics}
-        self._gained = gained
-        self._release = release
+        self._guards = guards
+        self._on_revoked = on_revoked
+        self._on_lost = on_lost
+        self._on_assigned = on_assigned
         self._offsets = Offsets()
+        self._held = False
         self._paused: set[Source] = set()
         # librdkafka keeps the pause of a partition that was lost, and gives it back paused
-        self._gained_now: set[Source] = set()
-        self._said = float("-inf")
-        self._consumer: Consumer = make_consumer(kafka, f"opoi-{stage}", **{**_CONFIG, **overrides})
+        self._gained: set[Source] = set()
+        self._newly: Partitions = []
+        self._log = ThrottledLog(log, stage=stage)
+        self._consumer = make_consumer(kafka, f"opoi-{stage}", **{**fetch_watchdog.CONFIG, **config})
         self._starvation = Starvation(kafka)
         self._commits = Commits(self._consumer)
         self._asked: dict[Source, Position] = {}
+
+    def start(self) -> None:
+        """Joins the group."""
         self._consumer.subscribe(
             list(self._logical), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
         self._starvation.start(self._consumer)
 
-    def next(self, seconds: float) -> Ticket | None:
-        """The next record, after at most `seconds`; also what keeps the membership alive.
+    def receive(self, most: int, seconds: float) -> list[Delivery]:
+        """At most `most` records, after at most `seconds`; also what keeps the membership alive.
 
-        Raises IntakeFailed.
+        Raises ConsumerFailed.
         """
-        message = self._consumer.poll(seconds)
-        self._starvation.asked(() if message is None else (message,), held=bool(self._paused))
-        if message is None:
-            return None
-        if (error := message.error()) is None:
-            return self._ticket(message)
-        if error.code() != KafkaError._PARTITION_EOF:
-            self._failed(error)
-        return None
+        self._apply_hold()
+        messages = self._consumer.consume(most, seconds)
+        self._starvation.asked(messages, held=self._held)
+        if self._newly:
+            newly, self._newly = self._newly, []
+            self._guards.deaths.load()
+            self._on_assigned(self._consumer, newly)
+        found = []
+        for message in messages:
+            if (error := message.error()) is None:
+                if (delivery := self._delivery(message)) is not None:
+                    found.append(delivery)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                self._failed(error)
+        return found
 
     def hold(self, held: bool) -> None:
-        """Whether to hold back further records; to be said again after every `next`."""
-        assigned = self._assignment()
-        wanted = assigned if held else set()
-        try:
-            if pause := wanted - self._paused:
-                self._consumer.pause([TopicPartition(*each) for each in pause])
-            if resume := (self._paused | self._gained_now) & assigned - wanted:
-                self._consumer.resume([TopicPartition(*each) for each in resume])
-        except KafkaException as error:
-            # a rebalance that was not told yet; said again after the next poll
-            log.debug("partitions cannot be paused or resumed now", error=str(error))
-            self._paused = set()
-            return
-        self._paused = wanted
-        self._gained_now -= assigned
+        """Whether to hold back further records, from the next `receive` on."""
+        self._held = held
 
     def commit(self) -> bool:
         """Commits what is done, and waits for the answer; False where the broker did not take it."""
@@ -137,24 +133,39 @@ class Intake:
         try:
             answers = self._commits.commit(wanted)
         except KafkaException as error:
-            self._say("offsets cannot be committed now, they are tried again", error=str(error))
+            self._log.warning("offsets cannot be committed now, they are tried again", error=str(error))
             return False
         if answers is None:
-            self._say("a commit of offsets has no answer yet")
+            self._log.warning("a commit of offsets has no answer yet")
             return False
         taken = {Source(each.topic, each.partition) for each in answers if each.error is None}
         self._offsets.committed({source: at for source, at in self._asked.items() if source in taken})
         return len(taken) == len(self._asked)
 
     def close(self) -> None:
-        """Leaves the group; `release` is called for what was held."""
+        """Leaves the group; `on_revoked` is called for what was held."""
         self._starvation.stop()
         leave(self._consumer)
 
-    def _assignment(self) -> set[Source]:
-        return {Source(each.topic, each.partition) for each in self._consumer.assignment()}
+    def _apply_hold(self) -> None:
+        if not (self._held or self._paused or self._gained):
+            return
+        assigned = {Source(each.topic, each.partition) for each in self._consumer.assignment()}
+        wanted = assigned if self._held else set()
+        try:
+            if pause := wanted - self._paused:
+                self._consumer.pause([TopicPartition(*each) for each in pause])
+            if resume := (self._paused | self._gained) & assigned - wanted:
+                self._consumer.resume([TopicPartition(*each) for each in resume])
+        except KafkaException as error:
+            # a rebalance that was not told yet; said again before the next poll
+            log.debug("partitions cannot be paused or resumed now", error=str(error))
+            self._paused = set()
+            return
+        self._paused = wanted
+        self._gained -= assigned
 
-    def _ticket(self, message: Message) -> Ticket | None:
+    def _delivery(self, message: Message) -> Delivery | None:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None
         assert partition is not None
@@ -163,48 +174,46 @@ class Intake:
         if source in self._paused:
             self._paused = set()  # something un-paused it: all are paused anew
         if source not in self._offsets:
-            log.error("a record of a partition that is not held comes again elsewhere", topic=topic)
+            # collected before the rebalance that took its partition away
+            log.debug("a record of a partition that is not held comes again elsewhere", topic=topic)
             return None
         of_partition = self._offsets[source]
         if not of_partition.take(offset):
             metrics.REDELIVERED.labels(self._stage).inc()
             return None
+        at = Coordinates(self._logical[topic], partition, offset)
+        # a header name that is no UTF-8 ends the process in confluent-kafka, by a signal
+        dead = self._guards.why_dead(at)
+        with self._guards.mark.during(at):
+            headers = () if dead else header_pairs(message.headers())
         arrived = Arrival(
-            Coordinates(self._logical[topic], partition, offset),
+            at,
             from_milliseconds(message.timestamp()[1]),
-            message.key(),
-            message.value(),
-            header_pairs(message.headers()),
+            as_bytes(message.key()),
+            as_bytes(message.value()),
+            headers,
+            has_headers=not dead,
         )
-        return Ticket(arrived, source, of_partition)
+        return Delivery(arrived, source, of_partition)
 
     def _failed(self, error: KafkaError) -> None:
         if error.fatal():
-            raise IntakeFailed(
+            raise ConsumerFailed(
                 f"the consumer of {self._stage} cannot go on: {error.str()}; where the broker is older "
                 "than 4.0 set OPOI_KAFKA__GROUP_PROTOCOL=classic"
             )
-        self._say("the broker does not give records now", error=error.str())
+        self._log.warning("the broker does not give records now", error=error.str())
 
-    def _say(self, what: str, **details: str) -> None:
-        if time.monotonic() - self._said >= SAY_EVERY:
-            self._said = time.monotonic()
-            log.warning(what, stage=self._stage, **details)
-
-    def _assigned(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    def _assigned(self, consumer: Consumer, partitions: Partitions) -> None:
         self._paused = set()
+        self._newly += partitions
         for source, committed in self._committed(consumer, partitions).items():
             self._offsets.begin(source, committed)
-            self._gained_now.add(source)
-        self._gained()
+            self._gained.add(source)
         self._counted("partitions assigned", partitions)
 
-    def _committed(
-        self, consumer: Consumer, partitions: list[TopicPartition]
-    ) -> dict[Source, Position | None]:
-        found: dict[Source, Position | None] = {
-            Source(each.topic, each.partition): None for each in partitions
-        }
+    def _committed(self, consumer: Consumer, partitions: Partitions) -> dict[Source, Position | None]:
+        found: dict[Source, Position | None] = dict.fromkeys(_sources(partitions))
         if not partitions:
             return found
         try:
@@ -219,25 +228,32 @@ class Intake:
                 found[Source(each.topic, each.partition)] = Position.parse(each.offset, each.metadata)
         return found
 
-    def _revoked(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        going = frozenset(Source(each.topic, each.partition) for each in partitions)
+    def _revoked(self, consumer: Consumer, partitions: Partitions) -> None:
+        going = _sources(partitions)
         with self._commits.in_callback():
-            self._release(going)
+            self._on_revoked(going)
             self.commit()
         self._drop(going)
         self._counted("partitions given back", partitions)
 
-    def _lost(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._drop(frozenset(Source(each.topic, each.partition) for each in partitions))
-        self._counted("partitions lost, what was in work is done again elsewhere", partitions)
+    def _lost(self, consumer: Consumer, partitions: Partitions) -> None:
+        gone = _sources(partitions)
+        self._on_lost(gone)
+        self._drop(gone)
+        self._counted("partitions lost, what was in hand is done again elsewhere", partitions)
 
     def _drop(self, going: frozenset[Source]) -> None:
         self._paused = set()
-        self._gained_now -= going
+        self._gained -= going
+        self._newly = [each for each in self._newly if Source(each.topic, each.partition) not in going]
         for source in going:
             self._offsets.end(source)
 
-    def _counted(self, what: str, partitions: list[TopicPartition]) -> None:
+    def _counted(self, what: str, partitions: Partitions) -> None:
         metrics.ASSIGNED_PARTITIONS.labels(self._stage).set(len(self._offsets))
         if partitions:
             log.info(what, stage=self._stage, partitions=len(partitions), held=len(self._offsets))
+
+
+def _sources(partitions: Partitions) -> frozenset[Source]:
+    return frozenset(Source(each.topic, each.partition) for each in partitions)

@@ -10,6 +10,8 @@ import json
 import mmap
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,6 +45,27 @@ class Mark:
     def clear(self) -> None:
         """The process works on no record."""
         self._map[0] = 0
+
+    @contextmanager
+    def during(self, at: Coordinates, expected: tuple[type[Exception], ...] = ()) -> Iterator[None]:
+        """The process works on the record at `at` meanwhile; afterwards on what it worked on before.
+
+        An exception that is not `expected` leaves the mark as it is: it names the record.
+        """
+        before = self._map[:_SIZE] if self._map[0] else None
+        self.set(at)
+        try:
+            yield
+        except expected:
+            self._restore(before)
+            raise
+        self._restore(before)
+
+    def _restore(self, before: bytes | None) -> None:
+        if before is None:
+            self.clear()
+        else:
+            self._map[:_SIZE] = before
 
     @property
     def is_set(self) -> bool:

@@ -57,8 +57,8 @@ class Position:
     @property
     def metadata(self) -> str:
         """The metadata to commit; the inverse of `parse`."""
-        if not self.unfinished:
-            return ""
+        if not self.unfinished or self.end - self.unfinished[0] == len(self.unfinished):
+            return ""  # nothing is done beyond the offset
         first, *further = self.unfinished
         return f"{_FORMAT}:{self.end - first}:{','.join(str(each - first) for each in further)}"
 
@@ -77,6 +77,7 @@ class PartitionOffsets:
         self._unfinished = set(committed.unfinished) if committed else set()
         self._restored = set(self._unfinished)
         self._first = committed.offset if committed else 0
+        self._begin = self._first
 
     def take(self, offset: int) -> bool:
         """The record at `offset` came; False where it was done in an earlier assignment."""
@@ -88,6 +89,8 @@ class PartitionOffsets:
         self._restored = {each for each in self._restored if each > offset}
         if self._end is not None and offset < self._end:
             return offset in self._unfinished
+        if self._end is None:
+            self._begin = offset
         self._end = offset + 1
         self._unfinished.add(offset)
         return True
@@ -99,6 +102,12 @@ class PartitionOffsets:
     def position(self) -> Position | None:
         """What can be committed now; None before the first record."""
         return None if self._end is None else Position.of(self._unfinished, self._end)
+
+    def is_news(self, position: Position) -> bool:
+        """Whether the broker does not know of `position`: a commit that moves nothing is left out."""
+        if self.committed is None:
+            return position.offset != self._begin or bool(position.metadata)
+        return (position.offset, position.metadata) != (self.committed.offset, self.committed.metadata)
 
     def is_committed(self, offset: int) -> bool:
         """Whether the broker knows that the record at `offset` is done."""
@@ -136,7 +145,7 @@ class Offsets:
         return {
             source: position
             for source, position in found
-            if position is not None and position != self._partitions[source].committed
+            if position is not None and self._partitions[source].is_news(position)
         }
 
     def committed(self, positions: Mapping[Source, Position]) -> None:

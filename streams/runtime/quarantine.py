@@ -1,16 +1,21 @@
 """Which of several records in work at once killed the process.
 
-A process that dies by its own fault, with no mark that names a record, does not say which run did it. So the
-records in work stand in a file; after such a death the parent makes them suspects, and a suspect is worked on
-alone: if it kills again, the mark names it (`streams.runtime.supervisor`).
+A process that dies by its own fault, with no mark that names a record, does not say which record did it. So
+the records in work stand in a file; after such a death the parent makes them suspects. Suspects are worked on
+in smaller lots, in the end alone: what kills again is among them, and at last the mark names it
+(`streams.runtime.supervisor`).
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from streams.core.contract import Coordinates
+
+LOTS = 64
+"""Into so many lots suspects are split: of 10,000, three deaths leave one."""
 
 
 class Suspects:
@@ -18,35 +23,48 @@ class Suspects:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._suspects = {Coordinates(*each) for each in _read(file)["suspects"]}
+        self._suspects = _expanded(_read(file)["suspects"])
+        self._lot = max(1, len(self._suspects) // LOTS)
         self._in_work: set[Coordinates] = set()
         self._write()
 
     def __contains__(self, at: Coordinates) -> bool:
         return at in self._suspects
 
-    def in_work(self, records: Iterable[Coordinates]) -> None:
+    def __bool__(self) -> bool:
+        return bool(self._suspects)
+
+    @property
+    def lot(self) -> int:
+        """How many suspects to work on at once, at most."""
+        return self._lot
+
+    def in_work(self, records: Collection[Coordinates]) -> None:
         """These and no others are in work from now on."""
         wanted = set(records)
         if wanted != self._in_work:
             self._in_work = wanted
             self._write()
 
-    def clear(self, at: Coordinates) -> None:
-        """The record at `at` did no harm."""
-        if at in self._suspects:
-            self._suspects.discard(at)
+    def clear(self, *records: Coordinates) -> None:
+        """The records did no harm."""
+        if harmless := self._suspects & {*records}:
+            self._suspects -= harmless
             self._write()
 
     def _write(self) -> None:
-        _replace(self._file, in_work=_places(self._in_work), suspects=_places(self._suspects))
+        _replace(self._file, in_work=_ranges(self._in_work), suspects=_ranges(self._suspects))
 
 
 def suspect_all_in_work(file: Path) -> None:
-    """The worker of this file died by its own fault, and nothing names the record."""
+    """The worker of this file died by its own fault, and nothing names the record.
+
+    Of suspects, those that were in work are the only ones left: the others were not touched.
+    """
     if file.exists():
         before = _read(file)
-        _replace(file, in_work=[], suspects=before["suspects"] + before["in_work"])
+        suspects, in_work = _expanded(before["suspects"]), _expanded(before["in_work"])
+        _replace(file, in_work=[], suspects=_ranges((suspects & in_work) or suspects | in_work))
 
 
 def _read(file: Path) -> dict[str, list[Any]]:
@@ -57,8 +75,22 @@ def _read(file: Path) -> dict[str, list[Any]]:
         return {"in_work": [], "suspects": []}  # none yet, or a crash of the machine cut it
 
 
-def _places(records: Iterable[Coordinates]) -> list[Any]:
-    return [(at.topic, at.partition, at.offset) for at in records]
+def _expanded(ranges: Iterable[Any]) -> set[Coordinates]:
+    """`[topic, partition, first, last]`; version 0.2 wrote `[topic, partition, offset]`."""
+    return {
+        Coordinates(topic, partition, offset)
+        for topic, partition, first, *last in ranges
+        for offset in range(first, (last[0] if last else first) + 1)
+    }
+
+
+def _ranges(records: Iterable[Coordinates]) -> list[tuple[str, int, int, int]]:
+    places = sorted((at.topic, at.partition, at.offset) for at in records)
+    found = []
+    for _, group in groupby(enumerate(places), lambda each: (each[1][:2], each[1][2] - each[0])):
+        run = [place for _, place in group]
+        found.append((*run[0], run[-1][2]))
+    return found
 
 
 def _replace(file: Path, **content: list[Any]) -> None:

@@ -1,7 +1,7 @@
 """Whatever partitions do while the sink polls: nothing is committed that is not in ClickHouse."""
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.tables import tables
-from streams.runtime.dlq_limit import Breaker
-from streams.runtime.offsets import Source
+from streams.runtime.consumer import Delivery
+from streams.runtime.offsets import Offsets, Position, Source
 from streams.stages.sink import loop
-from streams.stages.sink.batch import Arrived, Batch, Entry
+from streams.stages.sink.batch import Batch, Entry
 from streams.stages.sink.loop import Sink
 from streams.stages.sink.row_mapper import BatchIntake
-from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, FakeLetters, FakeStore, verdict
+from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, FakeLetters, FakeStore, guards, verdict
 
 VERDICTS = tables()["expert.verdicts"]
 PARTITIONS = range(3)
@@ -55,54 +55,73 @@ polls = st.builds(
 
 
 class Broker:
-    """A log of verdicts a partition, as `Feed` shows it to the sink; stops the sink after the last poll."""
+    """A log of verdicts a partition, as the consumer shows it; stops the sink after the last poll."""
 
     def __init__(self, script: list[Poll], away: Callable[[Poll], None]) -> None:
         self.script = script
         self.away = away
-        self.position = dict.fromkeys(PARTITIONS, 0)
+        self.offsets = Offsets()
+        self.position: dict[int, int] = {}
         self.committed = dict.fromkeys(PARTITIONS, 0)
-        self.stop: Callable[[], None] = lambda: None
+        self.sink: Sink
+        self._assign(PARTITIONS)
 
-    def start(self, on_revoked: Any, on_lost: Any) -> None:
-        self.leave = {"revoke": on_revoked, "lose": on_lost}
+    def start(self) -> None:
+        """Partitions are there from the start."""
 
-    def receive(self, seconds: float) -> list[Arrived]:
+    def receive(self, most: int, seconds: float) -> list[Delivery]:
         if not self.script:
-            self.stop()
+            self.sink.stop()
             return []
         poll = self.script.pop(0)
         came = self._read(poll.before)
         self.away(poll)
-        if poll.how in self.leave:
-            went = poll.which & self.position.keys()
-            self.leave[poll.how](frozenset(map(source, went)))
-            for partition in went:
-                del self.position[partition]
+        if poll.how in ("revoke", "lose"):
+            self._go(poll.how, poll.which & self.position.keys())
         elif poll.how == "assign":
-            for partition in poll.which - self.position.keys():
-                self.position[partition] = self.committed[partition]
-        kept = [one for one in came if one.source.partition in self.position]
-        return kept + self._read(poll.after)
+            self._assign(poll.which - self.position.keys())
+        return [one for one in came if one.live] + self._read(poll.after)
 
-    def _read(self, counts: tuple[int, ...]) -> list[Arrived]:
+    def _assign(self, partitions: Iterable[int]) -> None:
+        for partition in partitions:
+            self.position[partition] = self.committed[partition]
+            self.offsets.begin(source(partition), Position((), self.committed[partition]))
+
+    def _go(self, how: str, went: Iterable[int]) -> None:
+        sources = frozenset(map(source, went))
+        if how == "revoke":
+            self.sink.revoked(sources)
+            self.commit()
+        else:
+            self.sink.drop(sources)
+        for each in sources:
+            self.offsets.end(each)
+            del self.position[each.partition]
+
+    def _read(self, counts: tuple[int, ...]) -> list[Delivery]:
         found = []
         for partition in sorted(self.position):
             begin = self.position[partition]
             self.position[partition] = begin + counts[partition]
-            found += [verdict(offset, partition) for offset in range(begin, begin + counts[partition])]
+            of_partition = self.offsets[source(partition)]
+            for offset in range(begin, begin + counts[partition]):
+                assert of_partition.take(offset)
+                found.append(Delivery(verdict(offset, partition), source(partition), of_partition))
         return found
 
     def hold(self, held: bool) -> None:
         """The next polls bring what they bring: a pause takes effect late."""
 
-    def commit(self, ends: Mapping[Source, int]) -> None:
-        for at, end in ends.items():
+    def commit(self) -> bool:
+        due = self.offsets.due()
+        for at, position in due.items():
             assert at.partition in self.position, "committed for the new owner"
-            self.committed[at.partition] = end
+            self.committed[at.partition] = position.offset
+        self.offsets.committed(due)
+        return True
 
     def close(self) -> None:
-        self.leave["revoke"](frozenset(map(source, self.position)))
+        self._go("revoke", list(self.position))
 
 
 @given(script=st.lists(polls, max_size=12), rows=st.integers(1, 8), due=st.booleans())
@@ -116,23 +135,22 @@ def test_nothing_is_committed_that_was_not_landed(script: list[Poll], rows: int,
 
     plain = BatchIntake(CODEC, MemoryStore.whole(), lambda topic: TOPIC_ID).entry
 
-    def entry_of(message: Arrived) -> Entry:
+    def entry_of(message: Delivery) -> Entry:
         if registry_away:
             raise registry_away.pop()
         return plain(message)
 
     broker: Any = Broker(list(script), away)
     with tempfile.TemporaryDirectory() as folder, patch.object(loop, "_FIRST_WAIT", 0.0):
-        sink = Sink(
-            feed=broker,
+        broker.sink = Sink(
+            consumer=lambda sink: broker,
             entry_of=entry_of,
             store=store,
             letters=letters,
-            breaker=Breaker(Path(folder) / "tripped", run=50, share=0.5, window=200),
+            guards=guards(Path(folder)),
             batch=Batch(rows, 10**9, 0.0 if due else 3600.0),
         )
-        broker.stop = sink.stop
-        sink.run()
+        broker.sink.run()
     landed = set(zip(store.column(VERDICTS, "_partition"), store.column(VERDICTS, "_offset"), strict=True))
     for partition, end in broker.committed.items():
         assert {(partition, offset) for offset in range(end)} <= landed

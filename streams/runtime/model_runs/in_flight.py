@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 from agent.ports import ModelAway, ModelError, QuotaExceeded
 from schemas.errors import BrokerAway, NotRegistered, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.runtime.consumer import Ticket
+from streams.runtime.consumer import Delivery
 from streams.runtime.model_runs import metrics
 from streams.runtime.model_runs.circuit_breaker import Outage
 
@@ -54,7 +54,7 @@ class Flight:
     """One run in work, and the records that asked for it; more than one where a record came again."""
 
     asked: Asked
-    tickets: list[Ticket]
+    tickets: list[Delivery]
     began: float = field(default_factory=time.monotonic)
     stage: Stage = "waiting"
     """`waiting`: for what is away; `settled`: acknowledged, but not committed."""
@@ -70,7 +70,7 @@ class Flight:
         """Whether nothing is left to be committed about it."""
         return self.stage == "settled" and all(one.is_committed or not one.live for one in self.tickets)
 
-    def asked_by(self, ticket: Ticket) -> bool:
+    def asked_by(self, ticket: Delivery) -> bool:
         """Whether the very record of `ticket` asked for it."""
         return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
 

@@ -17,7 +17,7 @@ from schemas.catalog import topics
 from schemas.errors import RegistryAway
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates, Output
-from streams.runtime.consumer import Intake, Ticket
+from streams.runtime.consumer import Delivery, WorkerConsumer
 from streams.runtime.crash_guard import Guards
 from streams.runtime.exit_codes import ExitCode, fail_stop, own_code
 from streams.runtime.kafka_clients import CheckedProducer
@@ -52,6 +52,14 @@ from streams.stages.replay.results import (
 )
 
 POLL_SECONDS = 0.02
+CONSUMER = {
+    # a worker that does not poll for so long is dead; it polls all the time, also while it is full
+    "max.poll.interval.ms": 60_000,
+    # each start of a run takes one record, so a deep queue would only be fetched to be thrown away
+    "queued.min.messages": 1,
+    "queued.max.messages.kbytes": 8 * 1024,
+    "fetch.message.max.bytes": 256 * 1024,
+}
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +82,7 @@ class ReplayWorker:
         self._guards = guards
         self._bounds = bounds
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._waiting: deque[Ticket] = deque()
+        self._waiting: deque[Delivery] = deque()
         self._in_hand = min(bounds.concurrency, MOST_IN_HAND)
         self._held = False
         self._flights: dict[str, Flight] = {}
@@ -90,8 +98,13 @@ class ReplayWorker:
         self._replies = Replies(publisher, guards)
         self._bulletins = bulletins
         self._lookout = Lookout(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
-        self._intake = Intake(
-            kafka, STAGE, (REQUESTS, RETRY), guards.deaths.load, self._release, **consumer_overrides
+        self._consumer = WorkerConsumer(
+            kafka,
+            STAGE,
+            (REQUESTS, RETRY),
+            guards,
+            on_revoked=self._release,
+            **{**CONSUMER, **consumer_overrides},
         )
 
     def stop(self) -> None:
@@ -101,22 +114,22 @@ class ReplayWorker:
     def run(self, beat: Callable[[], None] = lambda: None) -> int:
         """Works until stopped, says `beat` in each turn; how many runs were left that did not end in time.
 
-        Ends the process where the worker is at fault itself. Raises IntakeFailed.
+        Ends the process where the worker is at fault itself. Raises ConsumerFailed.
         """
+        self._consumer.start()
         while not self._stopping:
             beat()
             self._serve()
             self._bulletins.refresh()
             self._begin()
             self._commit_in_time()
-            self._intake.hold(self._must_hold())
-            if (ticket := self._intake.next(POLL_SECONDS)) is not None:
-                self._waiting.append(ticket)
+            self._consumer.hold(self._must_hold())
+            self._waiting.extend(self._consumer.receive(1, POLL_SECONDS))
             self._lookout.look(self._flights.values())
             if (hanging := self._lookout.hanging(self._flights.values())) is not None:
                 self._hangs(*hanging)
         self._drain(lambda _: True)
-        self._intake.close()
+        self._consumer.close()
         self._bulletins.close()
         if self._fault is not None:
             fail_stop(*self._fault)
@@ -178,7 +191,7 @@ class ReplayWorker:
         flights = self._flights.values()
         return [ticket.arrived.coordinates for flight in flights for ticket in flight.tickets]
 
-    def _judge(self, ticket: Ticket) -> None:
+    def _judge(self, ticket: Delivery) -> None:
         """What is to be done with a record. Raises RegistryAway."""
         asked = read_or_bury(ticket, self._codec, self._guards, self._replies)
         if asked is None:
@@ -275,7 +288,7 @@ class ReplayWorker:
         if not self._stopping:
             self._drain(lambda ticket: ticket.source in going)
 
-    def _drain(self, concerns: Callable[[Ticket], bool]) -> None:
+    def _drain(self, concerns: Callable[[Delivery], bool]) -> None:
         end = time.monotonic() + self._bounds.drain_seconds
 
         def is_busy(flight: Flight) -> bool:
@@ -297,7 +310,7 @@ class ReplayWorker:
             self._commit()
 
     def _commit(self) -> None:
-        self._commits_taken = self._intake.commit()
+        self._commits_taken = self._consumer.commit()
         self._committed_at = time.monotonic()
         for flight in [one for one in self._flights.values() if one.is_over]:
             self._forget(flight)

@@ -15,7 +15,7 @@ from streams.core.contract import Coordinates, Output, Poison, header
 from streams.core.dispositions import DISPOSITIONS, cause, disposition
 from streams.core.message import Arrival
 from streams.runtime import metrics
-from streams.runtime.consumer import Ticket
+from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import Guards
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.model_runs.daily_budget import spending
@@ -39,7 +39,7 @@ class Replies:
 
     def send(
         self,
-        tickets: list[Ticket],
+        tickets: list[Delivery],
         outputs: tuple[Output, ...],
         *,
         letter: Letter | None = None,
@@ -66,12 +66,12 @@ class Replies:
         headers = (("traceparent", traceparent),) if traceparent is not None else ()
         self._publisher.put(Publication(outputs, arrived.timestamp, acknowledged, broken, letter, headers))
 
-    def answer(self, ticket: Ticket, outputs: tuple[Output, ...]) -> None:
+    def answer(self, ticket: Delivery, outputs: tuple[Output, ...]) -> None:
         """Writes an answer that took no run."""
         self._guards.breaker.good()
         self.send([ticket], outputs)
 
-    def bury(self, ticket: Ticket, kind: str, reason: str, request: ReplayRequest | None) -> None:
+    def bury(self, ticket: Delivery, kind: str, reason: str, request: ReplayRequest | None) -> None:
         """Puts a record into the dead letters; ends the process where that happens to most of them.
 
         `request`: what the record asks for, where that can be read; its trace says that it was not run.
@@ -108,7 +108,7 @@ class Replies:
         self.send([ticket], tuple(outputs), letter=letter, then=buried)
 
 
-def read_or_bury(ticket: Ticket, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
+def read_or_bury(ticket: Delivery, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
     """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
     at = ticket.arrived.coordinates
     try:

@@ -2,26 +2,16 @@
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from sinks.clickhouse import BatchRefused
 from sinks.rows import Row
 from sinks.tables import Table
-from streams.core.contract import Headers
+from streams.core.contract import Coordinates
+from streams.core.message import Arrival
+from streams.runtime.consumer import Delivery
 from streams.runtime.offsets import Source
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """One message as it came. `topic` is logical, `timestamp` in milliseconds since 1970."""
-
-    topic: str
-    source: Source
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,14 +24,19 @@ class Refusal:
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """One message and what becomes of it: a row, a dead letter, or (neither) nothing."""
+    """One record and what becomes of it: a row, a dead letter, or (neither) nothing."""
 
-    arrived: Arrived
+    delivery: Delivery
     topic_id: UUID
     """Kafka's id of the topic that it stood in."""
     table: Table | None = None
     row: Row | None = None
     refusal: Refusal | None = None
+
+    @property
+    def arrived(self) -> Arrival:
+        """The record as it came."""
+        return self.delivery.arrived
 
 
 @dataclass(slots=True)
@@ -56,6 +51,7 @@ class Batch:
     """Tables whose rows of this batch are in ClickHouse."""
     _size: int = 0
     _since: float = 0.0
+    _closed: bool = False
 
     def add(self, entry: Entry, now: float) -> None:
         """Takes one message in."""
@@ -69,7 +65,11 @@ class Batch:
 
     def is_full(self) -> bool:
         """Whether it must be landed before more is taken."""
-        return len(self.entries) >= self.rows or self._size >= self.bytes
+        return self._closed or len(self.entries) >= self.rows or self._size >= self.bytes
+
+    def close(self) -> None:
+        """Nothing more joins it."""
+        self._closed = bool(self.entries)
 
     def is_due(self, now: float) -> bool:
         """Whether it is to be landed now."""
@@ -87,22 +87,22 @@ class Batch:
         """Entries that become dead letters."""
         return [entry for entry in self.entries if entry.refusal is not None]
 
-    def ends(self) -> dict[Source, int]:
-        """The offset to commit of each partition: the one after its last message."""
-        return {entry.arrived.source: entry.arrived.offset + 1 for entry in self.entries}
+    def coordinates(self) -> list[Coordinates]:
+        """Where its records stand."""
+        return [entry.arrived.coordinates for entry in self.entries]
 
-    def oldest(self) -> int | None:
-        """Kafka timestamp of the oldest message, milliseconds since 1970."""
+    def oldest(self) -> datetime | None:
+        """Kafka timestamp of the oldest record."""
         return min((entry.arrived.timestamp for entry in self.entries), default=None)
 
     def drop(self, sources: Collection[Source]) -> None:
-        """Forgets the messages of partitions that went elsewhere."""
-        self.entries = [entry for entry in self.entries if entry.arrived.source not in sources]
+        """Forgets the records of partitions that went elsewhere."""
+        self.entries = [entry for entry in self.entries if entry.delivery.source not in sources]
         self._size = sum(len(entry.arrived.value or b"") for entry in self.entries)
 
     def clear(self) -> None:
         """Forgets everything."""
-        self.entries, self.landed, self._size = [], set(), 0
+        self.entries, self.landed, self._size, self._closed = [], set(), 0, False
 
 
 def judged(

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Protocol, TypeVar
+from uuid import UUID
 
 import structlog
 
@@ -16,18 +17,20 @@ from schemas.errors import BrokerAway, RegistryAway
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway, Row
 from sinks.dead_letters import Headers, dead_letter_headers
-from sinks.rows import kafka_time
 from sinks.tables import DEAD_LETTERS, Table
+from streams.core.contract import Coordinates
 from streams.runtime import metrics
-from streams.runtime.dlq_limit import Breaker
+from streams.runtime.consumer import Delivery
+from streams.runtime.crash_guard import Guards
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
-from streams.stages.sink.batch import Arrived, Batch, Entry, Refusal, judged
-from streams.stages.sink.consumer import Feed, FeedBroken
+from streams.stages.sink.batch import Batch, Entry, Refusal, judged
 
 STAGE = "sink"
+UNKNOWN_TOPIC_ID = UUID(int=0)
 
+_TAKE = 500
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
@@ -62,6 +65,25 @@ class Letters(Protocol):
         """Waits until all are acknowledged. Raises DeliveryFailed."""
 
 
+class Consumer(Protocol):
+    """What brings the records, `streams.runtime.consumer.WorkerConsumer`."""
+
+    def start(self) -> None:
+        """Joins the group."""
+
+    def receive(self, most: int, seconds: float) -> list[Delivery]:
+        """What came. Raises WorkerStopped."""
+
+    def hold(self, held: bool) -> None:
+        """Whether to hold back further records."""
+
+    def commit(self) -> bool:
+        """Commits what is done; False where the broker did not take it."""
+
+    def close(self) -> None:
+        """Leaves the group."""
+
+
 class _Leaving(Exception):
     """The process was asked to stop while it waited."""
 
@@ -69,29 +91,30 @@ class _Leaving(Exception):
 class Sink:
     """One worker of the sink. Not thread-safe; `stop` may be called from a signal handler.
 
-    `entry_of` says what becomes of a message; it may raise RegistryAway and BrokerAway.
+    `entry_of` says what becomes of a record; it may raise RegistryAway and BrokerAway.
     """
 
     def __init__(
         self,
         *,
-        feed: Feed,
-        entry_of: Callable[[Arrived], Entry],
+        consumer: Callable[["Sink"], Consumer],
+        entry_of: Callable[[Delivery], Entry],
         store: Store,
         letters: Letters,
-        breaker: Breaker,
+        guards: Guards,
         batch: Batch,
     ) -> None:
-        self._feed = feed
+        self._consumer = consumer(self)
         self._entry_of = entry_of
         self._store = store
         self._letters = letters
-        self._breaker = breaker
+        self._guards = guards
+        self._breaker = guards.breaker
         self._batch = batch
-        self._inbox: deque[Arrived] = deque()
+        self._inbox: deque[Delivery] = deque()
         self._stopping = False
         self._waiting = False
-        self._failure: SinkStopped | None = None
+        self._failure: WorkerStopped | None = None
         self._said = float("-inf")
         self._beat: Callable[[], None] = lambda: None
 
@@ -102,12 +125,12 @@ class Sink:
     def behind(self) -> float:
         """Age in seconds of the oldest message in hand; 0 where there is none."""
         oldest = self._batch.oldest()
-        return 0.0 if oldest is None else max(0.0, time.time() - oldest / 1000)
+        return 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
 
     def run(self, beat: Callable[[], None] = lambda: None) -> None:
         """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
         self._beat = beat
-        self._feed.start(self._revoked, self._drop)
+        self._consumer.start()
         try:
             while not self._stopping:
                 if not self._inbox:
@@ -119,19 +142,17 @@ class Sink:
             self._flush_once()
         except _Leaving:
             log.warning("stopping while something is away; what is in hand is landed after the restart")
-        except FeedBroken as error:
-            self._failure = SinkStopped(ExitCode.REFUSED, str(error))
-            raise self._failure from error
-        except SinkStopped as stopped:
+        except WorkerStopped as stopped:
             self._failure = stopped
+            self._consumer.close()
             raise
-        finally:
-            self._feed.close()
+        # after an exception that nobody expects, nothing more is landed or committed
+        self._consumer.close()
 
     def _receive(self, seconds: float) -> None:
         self._beat()
         # a rebalance in the middle of this puts another inbox in place
-        came = self._feed.receive(seconds)
+        came = self._consumer.receive(_TAKE, seconds)
         self._inbox.extend(came)
         if self._failure is not None:
             raise self._failure
@@ -139,19 +160,50 @@ class Sink:
     def _take(self) -> None:
         """Moves what was received into the batch, as much as it may hold."""
         while self._inbox and not self._batch.is_full() and not self._stopping:
-            arrived = self._inbox[0]
-            entry = self._until_done(lambda: self._entry_of(arrived))  # noqa: B023
-            if not self._inbox or self._inbox[0] is not arrived:
+            delivery = self._inbox[0]
+            if not self._may_join(delivery.arrived.coordinates):
+                self._batch.close()
+                return
+            entry = self._until_done(lambda: self._entry(delivery))  # noqa: B023
+            if not self._inbox or self._inbox[0] is not delivery:
                 continue  # its partition went elsewhere in the meantime
             self._inbox.popleft()
+            topic = delivery.arrived.coordinates.topic
             if entry.refusal is None:
-                self._breaker.good(f"read {arrived.topic}")
+                self._breaker.good(f"read {topic}")
             else:
-                self._count(f"read {arrived.topic}", entry, entry.refusal)
+                self._count(f"read {topic}", entry, entry.refusal)
             self._batch.add(entry, time.monotonic())
+
+    def _may_join(self, at: Coordinates) -> bool:
+        """Whether a record may share the batch in hand; suspects are landed in lots of their own."""
+        suspects, entries = self._guards.suspects, self._batch.entries
+        if not suspects or not entries:
+            return True
+        careful = entries[0].arrived.coordinates in suspects
+        return careful == (at in suspects) and (not careful or len(entries) < suspects.lot)
+
+    def _entry(self, delivery: Delivery) -> Entry:
+        """What becomes of a record. Raises RegistryAway, BrokerAway, SinkStopped."""
+        at = delivery.arrived.coordinates
+        why = self._guards.why_dead(at)
+        if not why or (at.topic == DEAD_LETTERS and self._guards.may_be_read(at)):
+            with self._guards.mark.during(at, expected=(RegistryAway, BrokerAway)):
+                return self._entry_of(delivery)
+        if at.topic == DEAD_LETTERS:
+            raise SinkStopped(
+                ExitCode.DEAD_LETTER_REFUSED,
+                f"{why}, the dead letter {_place(at)}, which cannot become one again; start a version of "
+                "opoi that can read it, or move the group's offset past it",
+            )
+        return Entry(delivery, UNKNOWN_TOPIC_ID, refusal=Refusal("killed_the_process", why))
 
     def _land(self) -> None:
         """Inserts what is not inserted yet. Raises ClickHouseAway, SinkStopped."""
+        places = self._batch.coordinates()
+        self._guards.suspects.in_work(places)
+        if len(places) == 1 and places[0] in self._guards.suspects:
+            self._guards.mark.set(places[0])
         for name, entries in self._batch.to_land().items():
             for entry, reason in judged(entries, self._insert):
                 if reason is None:
@@ -172,11 +224,11 @@ class Sink:
     def _refuse(self, entry: Entry, reason: str) -> None:
         assert entry.table is not None
         sink_metrics.REFUSED.labels(entry.table.name).inc()
-        if entry.arrived.topic == DEAD_LETTERS:
+        if entry.arrived.coordinates.topic == DEAD_LETTERS:
             raise SinkStopped(
                 ExitCode.DEAD_LETTER_REFUSED,
-                f"ClickHouse refuses the dead letter {_place(entry.arrived)}, which cannot become one again: "
-                f"{reason}; mend table {entry.table.name} and start again",
+                f"ClickHouse refuses the dead letter {_place(entry.arrived.coordinates)}, which cannot "
+                f"become one again: {reason}; mend table {entry.table.name} and start again",
             )
         refusal = Refusal("refused_by_clickhouse", reason)
         self._count(f"land {entry.table.name}", entry, refusal)
@@ -187,7 +239,8 @@ class Sink:
         if why := self._breaker.refuse(kind):
             raise SinkStopped(
                 ExitCode.BREAKER,
-                f"{why}; the last one ({_place(entry.arrived)}): {refusal.kind}: {refusal.reason}",
+                f"{why}; the last one ({_place(entry.arrived.coordinates)}): {refusal.kind}: "
+                f"{refusal.reason}",
             )
 
     def _finish(self) -> None:
@@ -195,9 +248,14 @@ class Sink:
         letters = self._batch.dead_letters()
         if letters:
             self._bury(letters)
-        ends = self._batch.ends()
+        for entry in self._batch.entries:
+            entry.delivery.done()
+        self._guards.mark.clear()
+        self._guards.suspects.in_work(())
+        self._guards.suspects.clear(*self._batch.coordinates())
         self._batch.clear()
-        self._feed.commit(ends)
+        if self._consumer.commit():
+            sink_metrics.COMMITTED.set_to_current_time()
 
     def _bury(self, letters: Sequence[Entry]) -> None:
         now = datetime.now(UTC)
@@ -205,22 +263,22 @@ class Sink:
             arrived, refusal = entry.arrived, entry.refusal
             assert refusal is not None
             headers = dead_letter_headers(
-                topic=arrived.topic,
-                partition=arrived.source.partition,
-                offset=arrived.offset,
-                timestamp=kafka_time(arrived.timestamp),
+                topic=arrived.coordinates.topic,
+                partition=arrived.coordinates.partition,
+                offset=arrived.coordinates.offset,
+                timestamp=arrived.timestamp,
                 stage=STAGE,
                 error_type=refusal.kind,
                 error=refusal.reason,
                 failed_at=now,
-                topic_id=str(entry.topic_id),
+                topic_id=str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else "",
                 headers=arrived.headers,
             )
             self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
             metrics.DEAD_LETTERS.labels(STAGE, refusal.kind).inc()
             log.warning(
                 "a record is in the dead letters",
-                record=_place(arrived),
+                record=_place(arrived.coordinates),
                 kind=refusal.kind,
                 error=refusal.reason,
             )
@@ -252,7 +310,7 @@ class Sink:
 
     def _away(self, error: Exception) -> None:
         self._waiting = True
-        self._feed.hold(True)
+        self._consumer.hold(True)
         sink_metrics.AWAY.labels(_AWAY[type(error)]).set(1)
         metrics.WAITS.labels(STAGE).inc()
         if time.monotonic() - self._said >= _SAY_EVERY:
@@ -261,7 +319,7 @@ class Sink:
 
     def _back(self) -> None:
         self._waiting = False
-        self._feed.hold(False)
+        self._consumer.hold(False)
         self._said = float("-inf")
         for what in _AWAY.values():
             sink_metrics.AWAY.labels(what).set(0)
@@ -276,19 +334,20 @@ class Sink:
         else:
             self._finish()
 
-    def _revoked(self, going: frozenset[Source]) -> None:
+    def revoked(self, going: frozenset[Source]) -> None:
         if not self._waiting and self._failure is None:
             try:
                 self._flush_once()
             except SinkStopped as stopped:
                 # no exception may leave the consumer's callback; the poll around it raises this one
                 self._failure = stopped
-        self._drop(going)
+        self.drop(going)
 
-    def _drop(self, gone: frozenset[Source]) -> None:
+    def drop(self, gone: frozenset[Source]) -> None:
+        """Partitions went elsewhere: what is in hand of them is the next owner's."""
         self._batch.drop(gone)
-        self._inbox = deque(arrived for arrived in self._inbox if arrived.source not in gone)
+        self._inbox = deque(one for one in self._inbox if one.source not in gone)
 
 
-def _place(arrived: Arrived) -> str:
-    return f"{arrived.topic}[{arrived.source.partition}]@{arrived.offset}"
+def _place(at: Coordinates) -> str:
+    return f"{at.topic}[{at.partition}]@{at.offset}"

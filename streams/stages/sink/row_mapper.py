@@ -13,9 +13,11 @@ from schemas.errors import Undecodable
 from schemas.store import SchemaStore
 from sinks import metrics
 from sinks.dead_letters import RETRY, NotADeadLetter, parse_dead_letter
-from sinks.rows import Landing, Row, bounded, dead_letter_row, kafka_time, row_maker
+from sinks.rows import Landing, Row, bounded, dead_letter_row, row_maker
 from sinks.tables import DEAD_LETTERS, Table, tables
-from streams.stages.sink.batch import Arrived, Entry, Refusal
+from streams.core.message import Arrival
+from streams.runtime.consumer import Delivery
+from streams.stages.sink.batch import Entry, Refusal
 
 log = structlog.get_logger(__name__)
 
@@ -30,26 +32,28 @@ class BatchIntake:
         self._rows = {name: row_maker(table) for name, table in tables().items() if table.topic.record}
         self._writers: set[tuple[str, int]] = set()
 
-    def entry(self, arrived: Arrived) -> Entry:
-        """What becomes of a message. Raises RegistryAway, BrokerAway."""
-        topic_id = self._topic_id(arrived.topic)
-        if arrived.value is None and topic_spec(arrived.topic).cleanup == "compact":
-            metrics.TOMBSTONES.labels(arrived.topic).inc()
-            return Entry(arrived, topic_id)
+    def entry(self, delivery: Delivery) -> Entry:
+        """What becomes of a record. Raises RegistryAway, BrokerAway."""
+        arrived = delivery.arrived
+        topic = arrived.coordinates.topic
+        topic_id = self._topic_id(topic)
+        if arrived.value is None and topic_spec(topic).cleanup == "compact":
+            metrics.TOMBSTONES.labels(topic).inc()
+            return Entry(delivery, topic_id)
         try:
             table, values = self._row(arrived, topic_id)
         except Undecodable as error:
-            return Entry(arrived, topic_id, refusal=Refusal(error.kind, error.reason))
+            return Entry(delivery, topic_id, refusal=Refusal(error.kind, error.reason))
         except NotADeadLetter as error:
-            return Entry(arrived, topic_id, refusal=Refusal("unreadable_headers", str(error)))
-        return Entry(arrived, topic_id, table, values)
+            return Entry(delivery, topic_id, refusal=Refusal("unreadable_headers", str(error)))
+        return Entry(delivery, topic_id, table, values)
 
-    def _row(self, arrived: Arrived, topic_id: UUID) -> tuple[Table, Row]:
-        if arrived.topic == DEAD_LETTERS:
+    def _row(self, arrived: Arrival, topic_id: UUID) -> tuple[Table, Row]:
+        if arrived.coordinates.topic == DEAD_LETTERS:
             at = _landing(arrived, topic_id, schema_id=0)
             return tables()[DEAD_LETTERS], dead_letter_row(arrived.value, arrived.headers, at)
         schema_id, _ = unframe(arrived.value)
-        if arrived.topic.startswith(RETRY):
+        if arrived.coordinates.topic.startswith(RETRY):
             at = self._first_landing(arrived, schema_id)
         else:
             at = _landing(arrived, topic_id, schema_id)
@@ -57,7 +61,7 @@ class BatchIntake:
         self._notice(at.topic, at.schema_id)
         return tables()[at.topic], self._rows[at.topic](record, at)
 
-    def _first_landing(self, arrived: Arrived, schema_id: int) -> Landing:
+    def _first_landing(self, arrived: Arrival, schema_id: int) -> Landing:
         """Where a record that was sent again stood at first: there it takes its place."""
         letter = parse_dead_letter(arrived.headers)
         if letter.topic not in self._rows:
@@ -95,13 +99,13 @@ class BatchIntake:
         self._writers.add((topic, schema_id))
 
 
-def _landing(arrived: Arrived, topic_id: UUID, schema_id: int) -> Landing:
+def _landing(arrived: Arrival, topic_id: UUID, schema_id: int) -> Landing:
     return Landing(
         topic_id=topic_id,
-        topic=arrived.topic,
-        partition=arrived.source.partition,
-        offset=arrived.offset,
-        timestamp=kafka_time(arrived.timestamp),
+        topic=arrived.coordinates.topic,
+        partition=arrived.coordinates.partition,
+        offset=arrived.coordinates.offset,
+        timestamp=bounded(arrived.timestamp),
         key=arrived.key or b"",
         schema_id=schema_id,
     )

@@ -5,22 +5,21 @@ from typing import NoReturn
 
 import structlog
 from clickhouse_connect.driver import options
-from confluent_kafka import TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from schemas.codec import Codec, SubjectNames
 from schemas.registry import ConfluentRegistry
 from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
-from streams.runtime import fetch_watchdog, process
+from streams.runtime import process
+from streams.runtime.consumer import WorkerConsumer
 from streams.runtime.crash_guard import Guards
-from streams.runtime.fetch_watchdog import Starvation
-from streams.runtime.kafka_clients import CheckedProducer, LogOffsets, make_consumer
+from streams.runtime.kafka_clients import CheckedProducer, LogOffsets
 from streams.runtime.loop_watchdog import Pulse
 from streams.runtime.process import WorkerProcess
 from streams.settings import Settings
 from streams.stages.sink.batch import Batch
-from streams.stages.sink.consumer import Feed
 from streams.stages.sink.loop import STAGE, Sink
 from streams.stages.sink.row_mapper import BatchIntake
 from streams.stages.sink.topic_ids import TopicIds, report_losses
@@ -28,7 +27,6 @@ from streams.stages.sink.topic_ids import TopicIds, report_losses
 RETRY_TOPIC = f"opoi.retry.{STAGE}"
 
 _CONSUMER = {
-    **fetch_watchdog.CONFIG,
     # rows land in batches: an answer of the broker for each record would only cost processor time
     "fetch.min.bytes": 256 * 1024,
     "fetch.wait.max.ms": 500,
@@ -50,25 +48,31 @@ def make_sink(settings: Settings, guards: Guards) -> Sink:
     registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
     log_offsets = LogOffsets(settings.kafka)
-    consumer = make_consumer(settings.kafka, f"opoi-{STAGE}", **_CONSUMER)
 
-    def assigned(partitions: Sequence[TopicPartition]) -> None:
+    def assigned(consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
         topic_ids.forget()
         report_losses(consumer, log_offsets, partitions)
 
-    codec = Codec(registry, SubjectNames(settings.kafka.topic_names))
-    bounds = settings.clickhouse
-    return Sink(
-        feed=Feed(
-            consumer,
-            {settings.kafka.physical(topic): topic for topic in source_topics()},
+    def consumer_of(sink: Sink) -> WorkerConsumer:
+        return WorkerConsumer(
+            settings.kafka,
+            STAGE,
+            source_topics(),
+            guards,
+            on_revoked=sink.revoked,
+            on_lost=sink.drop,
             on_assigned=assigned,
-            starvation=Starvation(settings.kafka),
-        ),
+            **_CONSUMER,
+        )
+
+    bounds = settings.clickhouse
+    codec = Codec(registry, SubjectNames(settings.kafka.topic_names))
+    return Sink(
+        consumer=consumer_of,
         entry_of=BatchIntake(codec, registry, topic_ids).entry,
         store=ClickHouse(settings.clickhouse),
         letters=CheckedProducer(settings.kafka),
-        breaker=guards.breaker,
+        guards=guards,
         batch=Batch(bounds.batch_rows, bounds.batch_bytes, bounds.batch_seconds),
     )
 

@@ -8,7 +8,7 @@ import pytest
 from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.runtime.consumer import Ticket
+from streams.runtime.consumer import Delivery
 from streams.runtime.model_runs.circuit_breaker import Outage
 from streams.runtime.model_runs.in_flight import (
     Asked,
@@ -42,7 +42,7 @@ class Agent:
 def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
     asked = Asked(request(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds)), builders.decision())
     partition = PartitionOffsets(None)
-    return Flight(asked, [Ticket(arrived(asked.request), Source("requests", 2), partition)]), partition
+    return Flight(asked, [Delivery(arrived(asked.request), Source("requests", 2), partition)]), partition
 
 
 def landing(one: Flight, agent: Execute, first_wait: float = 0.02) -> Landing:

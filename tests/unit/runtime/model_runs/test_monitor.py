@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from streams.runtime.consumer import Ticket
+from streams.runtime.consumer import Delivery
 from streams.runtime.model_runs.in_flight import Asked, Flight
 from streams.runtime.model_runs.monitor import Lookout
 from streams.runtime.model_runs.pause import Control, Controls
@@ -47,7 +47,7 @@ def lookout(operator: Operator) -> Lookout:
 def flight() -> Flight:
     """A run that took as long as it may, and a little longer; its budget is a second."""
     asked = Asked(request(), builders.decision())
-    one = Flight(asked, [Ticket(arrived(asked.request), Source("requests", 2), PartitionOffsets(None))])
+    one = Flight(asked, [Delivery(arrived(asked.request), Source("requests", 2), PartitionOffsets(None))])
     one.stage, one.running_since = "running", time.monotonic() - 2 * 1 - HANG_SECONDS - 0.1
     return one
 

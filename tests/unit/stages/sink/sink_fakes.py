@@ -2,28 +2,31 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-from confluent_kafka import KafkaException, TopicPartition
 
 from schemas.codec import Codec
 from schemas.memory import MemoryStore
 from sinks.clickhouse import BatchRefused
 from sinks.tables import Table
-from streams.core.contract import Headers
-from streams.runtime.offsets import Source
-from streams.stages.sink.batch import Arrived
+from streams.core.contract import Coordinates, Headers
+from streams.core.message import Arrival
+from streams.runtime.consumer import Delivery
+from streams.runtime.crash_guard import Guards
+from streams.runtime.offsets import Offsets, PartitionOffsets, Source
+from streams.runtime.supervisor import Folders
+from streams.settings import WorkerSettings
+from streams.stages.sink.loop import Sink
 from tests.samples import NOON, sample
 
 CODEC = Codec(MemoryStore.whole())
 TOPIC_ID = UUID("0b9fc1a2-5f6e-4d3c-8b7a-1e2d3c4b5a69")
-MILLISECONDS = int(NOON.timestamp() * 1000)
 
 
-def verdict(offset: int, partition: int = 0, value: bytes | None = None) -> Arrived:
-    """A message with a verdict; its revision is its offset."""
+def verdict(offset: int, partition: int = 0, value: bytes | None = None) -> Arrival:
+    """A record with a verdict; its revision is its offset."""
     record = sample("ExpertVerdict").model_copy(update={"revision": offset})
     return arrived("expert.verdicts", offset, value or CODEC.encode("expert.verdicts", record), partition)
 
@@ -34,12 +37,23 @@ def arrived(
     value: bytes | None,
     partition: int = 0,
     headers: Sequence[tuple[str, bytes | None]] = (),
-) -> Arrived:
-    """A message; the physical topic is called as the logical one."""
-    return Arrived(topic, Source(topic, partition), offset, MILLISECONDS, b"k", value, tuple(headers))
+) -> Arrival:
+    """A record; the physical topic is called as the logical one."""
+    return Arrival(Coordinates(topic, partition, offset), NOON, b"k", value, tuple(headers))
 
 
-Poll = Sequence[Arrived] | Callable[[], Sequence[Arrived] | None]
+def delivery(record: Arrival) -> Delivery:
+    """A record in hand, of a partition that nobody looks at."""
+    at = record.coordinates
+    return Delivery(record, Source(at.topic, at.partition), PartitionOffsets(None))
+
+
+def guards(folder: Path, **worker: Any) -> Guards:
+    """What a worker keeps on disk."""
+    return Guards.in_folders(Folders(folder, "sink", "1"), WorkerSettings(**worker))
+
+
+Poll = Sequence[Arrival] | Callable[[], Sequence[Arrival] | None]
 
 
 class FakeFeed:
@@ -48,31 +62,55 @@ class FakeFeed:
     def __init__(self, polls: Sequence[Poll], happened: list[str]) -> None:
         self.polls = deque(polls)
         self.happened = happened
+        self.offsets = Offsets()
         self.committed: dict[Source, int] = {}
         self.held = False
-        self.stop: Callable[[], None] = lambda: None
-        self.revoke: Callable[[frozenset[Source]], None]
-        self.lose: Callable[[frozenset[Source]], None]
+        self.sink: Sink
 
-    def start(self, on_revoked: Any, on_lost: Any) -> None:
-        self.revoke, self.lose = on_revoked, on_lost
+    def start(self) -> None:
+        """Nothing: partitions are there when their first record is."""
 
-    def receive(self, seconds: float) -> list[Arrived]:
+    def receive(self, most: int, seconds: float) -> list[Delivery]:
         if self.held:
             time.sleep(seconds)  # as a poll of paused partitions does
         if not self.polls:
-            self.stop()
+            self.sink.stop()
             return []
         found = self.polls.popleft()
-        return list((found() if callable(found) else found) or ())
+        return [self._delivery(one) for one in (found() if callable(found) else found) or ()]
+
+    def _delivery(self, record: Arrival) -> Delivery:
+        at = record.coordinates
+        source = Source(at.topic, at.partition)
+        if source not in self.offsets:
+            self.offsets.begin(source, None)
+        assert self.offsets[source].take(at.offset)
+        return Delivery(record, source, self.offsets[source])
+
+    def revoke(self, going: frozenset[Source]) -> None:
+        """Partitions are about to go elsewhere."""
+        self.sink.revoked(going)
+        self.commit()
+        for source in going:
+            self.offsets.end(source)
+
+    def lose(self, gone: frozenset[Source]) -> None:
+        """Partitions went elsewhere."""
+        self.sink.drop(gone)
+        for source in gone:
+            self.offsets.end(source)
 
     def hold(self, held: bool) -> None:
         self.held = held
         self.happened.append("hold" if held else "go on")
 
-    def commit(self, ends: Mapping[Source, int]) -> None:
-        self.committed |= ends
-        self.happened.append("commit")
+    def commit(self) -> bool:
+        due = self.offsets.due()
+        if due:
+            self.committed |= {source: position.offset for source, position in due.items()}
+            self.offsets.committed(due)
+            self.happened.append("commit")
+        return True
 
     def close(self) -> None:
         self.revoke(frozenset(self.committed))
@@ -117,50 +155,3 @@ class FakeLetters:
         if self.fails is not None:
             raise self.fails
         self.happened.append("flush")
-
-
-class FakeConsumer:
-    """What the feed needs of confluent-kafka's consumer."""
-
-    def __init__(self) -> None:
-        self.polls: deque[list[Any]] = deque()
-        self.during: Callable[[], None] = lambda: None
-        """What happens in the middle of the next poll."""
-        self.paused: list[list[TopicPartition]] = []
-        self.resumed = 0
-        self.commits: list[dict[tuple[str, int], int]] = []
-        self.commit_fails: deque[KafkaException] = deque()
-        self.refused: set[int] = set()
-        self.held = [TopicPartition("expert.verdicts", 0), TopicPartition("expert.verdicts", 1)]
-
-    def subscribe(self, topics: list[str], on_assign: Any, on_revoke: Any, on_lost: Any) -> None:
-        self.topics, self.on_assign, self.on_revoke, self.on_lost = topics, on_assign, on_revoke, on_lost
-
-    def consume(self, number: int, seconds: float) -> list[Any]:
-        during, self.during = self.during, lambda: None
-        during()
-        return self.polls.popleft() if self.polls else []
-
-    def assignment(self) -> list[TopicPartition]:
-        return self.held
-
-    def pause(self, partitions: list[TopicPartition]) -> None:
-        self.paused.append(partitions)
-
-    def resume(self, partitions: list[TopicPartition]) -> None:
-        self.resumed += 1
-
-    def commit(self, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        if self.commit_fails:
-            raise self.commit_fails.popleft()
-        self.commits.append({(each.topic, each.partition): each.offset for each in offsets})
-        return [_Answer(each, each.partition in self.refused) for each in offsets]
-
-    def close(self) -> None:
-        self.on_revoke(self, self.held)
-
-
-class _Answer:
-    def __init__(self, at: TopicPartition, refused: bool) -> None:
-        self.topic, self.partition, self.offset = at.topic, at.partition, at.offset
-        self.error = "stale" if refused else None

@@ -16,13 +16,13 @@ from streams.runtime.offsets import Source
 from streams.stages.sink.batch import Batch, Entry, judged
 from streams.stages.sink.row_mapper import BatchIntake, unknown_fields
 from tests.samples import dead_letter, sample
-from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, arrived, verdict
+from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, arrived, delivery, verdict
 
 VERDICTS = tables()["expert.verdicts"]
 
 
 def entry(offset: int, partition: int = 0) -> Entry:
-    return Entry(verdict(offset, partition), TOPIC_ID, VERDICTS, (offset,))
+    return Entry(delivery(verdict(offset, partition)), TOPIC_ID, VERDICTS, (offset,))
 
 
 def intake(store: Any = None) -> BatchIntake:
@@ -50,9 +50,9 @@ class TestBatch:
     def test_messages_that_lead_to_nothing_move_the_offset_too(self) -> None:
         batch = Batch(10, 10**6, 1.0)
         batch.add(entry(4), 0.0)
-        batch.add(Entry(verdict(5), TOPIC_ID), 0.0)
+        batch.add(Entry(delivery(verdict(5)), TOPIC_ID), 0.0)
         batch.add(entry(7, partition=1), 0.0)
-        assert batch.ends() == {Source("expert.verdicts", 0): 6, Source("expert.verdicts", 1): 8}
+        assert [(at.partition, at.offset) for at in batch.coordinates()] == [(0, 4), (0, 5), (1, 7)]
         assert [len(found) for found in batch.to_land().values()] == [2]
 
     def test_what_went_elsewhere_is_forgotten(self) -> None:
@@ -60,7 +60,17 @@ class TestBatch:
         batch.add(entry(4), 0.0)
         batch.add(entry(7, partition=1), 0.0)
         batch.drop({Source("expert.verdicts", 0)})
-        assert batch.ends() == {Source("expert.verdicts", 1): 8}
+        assert [(at.partition, at.offset) for at in batch.coordinates()] == [(1, 7)]
+        assert not batch.is_full()
+
+    def test_a_closed_batch_takes_nothing_more_until_it_is_landed(self) -> None:
+        batch = Batch(10, 10**6, 3600.0)
+        batch.close()
+        assert not batch.is_full()
+        batch.add(entry(4), 0.0)
+        batch.close()
+        assert batch.is_due(0.0)
+        batch.clear()
         assert not batch.is_full()
 
     def test_a_table_is_landed_once(self) -> None:
@@ -76,13 +86,13 @@ class TestJudged:
         landed: list[int] = []
 
         def land(entries: Any) -> None:
-            offsets = [each.arrived.offset for each in entries]
+            offsets = [each.arrived.coordinates.offset for each in entries]
             if bad & set(offsets):
                 raise BatchRefused(f"bad: {bad & set(offsets)}")
             landed.extend(offsets)
 
         found = list(judged([entry(offset) for offset in range(7)], land))
-        assert [(each.arrived.offset, reason) for each, reason in found] == [
+        assert [(each.arrived.coordinates.offset, reason) for each, reason in found] == [
             (offset, f"bad: {{{offset}}}" if offset in bad else None) for offset in range(7)
         ]
         assert landed == [offset for offset in range(7) if offset not in bad]
@@ -92,7 +102,7 @@ class TestJudged:
 
         def land(entries: Any) -> None:
             inserts.append(len(entries))
-            if any(each.arrived.offset == 700 for each in entries):
+            if any(each.arrived.coordinates.offset == 700 for each in entries):
                 raise BatchRefused("bad")
 
         refused = [each for each, reason in judged([entry(offset) for offset in range(1024)], land) if reason]
@@ -119,7 +129,7 @@ class TestJudged:
 
 class TestIntake:
     def test_a_record_becomes_a_row_at_its_coordinates(self) -> None:
-        found = intake().entry(verdict(41, partition=2))
+        found = intake().entry(delivery(verdict(41, partition=2)))
         assert found.table is VERDICTS
         assert found.row is not None
         values = dict(zip((column.name for column in VERDICTS.landed), found.row, strict=True))
@@ -139,7 +149,7 @@ class TestIntake:
         ],
     )
     def test_what_can_never_be_decoded_is_refused(self, value: bytes | None, kind: str) -> None:
-        found = intake().entry(arrived("expert.verdicts", 0, value))
+        found = intake().entry(delivery(arrived("expert.verdicts", 0, value)))
         assert found.row is None
         assert found.refusal is not None
         assert found.refusal.kind == kind
@@ -150,21 +160,21 @@ class TestIntake:
                 raise RegistryAway("gone")
 
         with pytest.raises(RegistryAway):
-            intake(Away()).entry(verdict(0))
+            intake(Away()).entry(delivery(verdict(0)))
 
     def test_a_deletion_in_a_compacted_topic_is_nothing(self) -> None:
-        found = intake().entry(arrived("agent.artifacts", 0, None))
+        found = intake().entry(delivery(arrived("agent.artifacts", 0, None)))
         assert (found.row, found.refusal) == (None, None)
 
     def test_a_dead_letter_is_landed_whatever_it_holds(self) -> None:
-        found = intake().entry(arrived(DEAD_LETTERS, 0, b"\x00", headers=dead_letter()))
+        found = intake().entry(delivery(arrived(DEAD_LETTERS, 0, b"\x00", headers=dead_letter())))
         assert found.table is tables()[DEAD_LETTERS]
-        assert intake().entry(arrived(DEAD_LETTERS, 0, None)).refusal is None
+        assert intake().entry(delivery(arrived(DEAD_LETTERS, 0, None))).refusal is None
 
     def test_a_record_that_was_sent_again_takes_its_first_place(self) -> None:
         first = UUID("7a9fc1a2-5f6e-4d3c-8b7a-1e2d3c4b5a69")
         headers = dead_letter(topic="expert.verdicts", partition=5, offset=77, topic_id=str(first))
-        found = intake().entry(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers))
+        found = intake().entry(delivery(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers)))
         assert found.table is VERDICTS
         assert found.row is not None
         values = dict(zip((column.name for column in VERDICTS.landed), found.row, strict=True))
@@ -177,7 +187,7 @@ class TestIntake:
         ids=["none", "no topic", "no records", "no id"],
     )
     def test_what_was_sent_again_without_a_place_is_refused(self, headers: list[tuple[str, bytes]]) -> None:
-        found = intake().entry(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers))
+        found = intake().entry(delivery(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers)))
         assert found.refusal is not None
         assert found.refusal.kind == "unreadable_headers"
 
@@ -189,8 +199,8 @@ class TestIntake:
         value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + b"\x00"
         reading = intake(store)
         with capture_logs() as logs:
-            assert reading.entry(arrived("expert.verdicts", 0, value)).refusal is None
-            reading.entry(arrived("expert.verdicts", 1, value))
+            assert reading.entry(delivery(arrived("expert.verdicts", 0, value))).refusal is None
+            reading.entry(delivery(arrived("expert.verdicts", 1, value)))
         assert [line["fields"] for line in logs] == [["ExpertVerdict.mood"]]
 
 

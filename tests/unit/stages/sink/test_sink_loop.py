@@ -11,12 +11,16 @@ from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import DEAD_LETTERS, tables
-from streams.runtime.dlq_limit import Breaker
+from streams.core.contract import Coordinates
+from streams.core.message import Arrival
+from streams.runtime.consumer import Delivery
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
+from streams.runtime.quarantine import suspect_all_in_work
+from streams.runtime.supervisor import Folders
 from streams.stages.sink import loop
-from streams.stages.sink.batch import Arrived, Batch, Entry
+from streams.stages.sink.batch import Batch, Entry
 from streams.stages.sink.loop import Sink, SinkStopped
 from streams.stages.sink.row_mapper import BatchIntake
 from tests.samples import dead_letter, sample
@@ -27,6 +31,7 @@ from tests.unit.stages.sink.sink_fakes import (
     FakeLetters,
     FakeStore,
     arrived,
+    guards,
     verdict,
 )
 
@@ -37,29 +42,28 @@ FIRST, SECOND = Source("expert.verdicts", 0), Source("expert.verdicts", 1)
 class World:
     """A sink and what is around it."""
 
-    def __init__(self, tripped: Path, rows: int = 100, seconds: float = 0.0, run: int = 50) -> None:
+    def __init__(self, folder: Path, rows: int = 100, seconds: float = 0.0, run: int = 50) -> None:
         self.happened: list[str] = []
         self.store = FakeStore(self.happened)
         self.letters = FakeLetters(self.happened)
-        self.entry_of: Callable[[Arrived], Entry] = BatchIntake(
+        self.entry_of: Callable[[Delivery], Entry] = BatchIntake(
             CODEC, MemoryStore.whole(), lambda topic: TOPIC_ID
         ).entry
-        self.breaker = Breaker(tripped, run=run, share=0.5, window=200)
+        self.guards = guards(folder, breaker_run=run)
         self.batch = Batch(rows, 10**9, seconds)
 
     def run(self, polls: Sequence[Any]) -> FakeFeed:
         """Runs the sink over `polls`, then stops it."""
         self.feed = FakeFeed(polls, self.happened)
-        self.sink = Sink(
-            feed=self.feed,  # type: ignore[arg-type]
+        self.feed.sink = Sink(
+            consumer=lambda sink: self.feed,
             entry_of=lambda message: self.entry_of(message),
             store=self.store,
             letters=self.letters,
-            breaker=self.breaker,
+            guards=self.guards,
             batch=self.batch,
         )
-        self.feed.stop = self.sink.stop
-        self.sink.run()
+        self.feed.sink.run()
         return self.feed
 
 
@@ -70,7 +74,7 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def world(tmp_path: Path) -> World:
-    return World(tmp_path / "tripped")
+    return World(tmp_path)
 
 
 def test_rows_are_landed_before_their_offsets_are_committed(world: World) -> None:
@@ -81,14 +85,14 @@ def test_rows_are_landed_before_their_offsets_are_committed(world: World) -> Non
 
 
 def test_what_is_in_hand_at_the_stop_is_landed(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", seconds=3600)
+    world = World(tmp_path, seconds=3600)
     feed = world.run([[verdict(0)]])
     assert feed.committed == {FIRST: 1}
     assert world.store.column(VERDICTS, "_offset") == [0]
 
 
 def test_a_full_batch_is_landed_before_more_is_taken(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", rows=2, seconds=3600)
+    world = World(tmp_path, rows=2, seconds=3600)
     world.run([[verdict(offset) for offset in range(5)]])
     assert world.happened.count("insert expert_verdicts_raw") == 3
     assert world.store.column(VERDICTS, "_offset") == [0, 1, 2, 3, 4]
@@ -105,7 +109,7 @@ def test_the_registry_away_is_waited_for(world: World) -> None:
     answers = iter([RegistryAway("gone"), RegistryAway("gone")])
     plain = world.entry_of
 
-    def entry_of(message: Arrived) -> Entry:
+    def entry_of(message: Delivery) -> Entry:
         for error in answers:
             raise error
         return plain(message)
@@ -137,7 +141,7 @@ def test_a_table_that_is_landed_is_not_landed_again_when_the_next_one_fails(worl
 
 def test_rows_that_come_after_a_table_was_landed_are_landed_too(tmp_path: Path) -> None:
     """A rebalance while ClickHouse goes away between two tables of one landing."""
-    world = World(tmp_path / "tripped", seconds=3600)
+    world = World(tmp_path, seconds=3600)
     alert = arrived("opoi.alerts", 0, CODEC.encode("opoi.alerts", sample("Alert")))
     plain = world.store.insert
     gone = iter([ClickHouseAway("gone")])
@@ -155,7 +159,7 @@ def test_rows_that_come_after_a_table_was_landed_are_landed_too(tmp_path: Path) 
 
 
 def test_one_table_that_refuses_all_stops_the_sink_beside_others_that_do_not(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", run=10)
+    world = World(tmp_path, run=10)
     offset = [column.name for column in VERDICTS.landed].index("_topic_id")
     alerts = [arrived("opoi.alerts", n, CODEC.encode("opoi.alerts", sample("Alert"))) for n in range(40)]
     world.store.refuses = lambda row: len(row) == len(VERDICTS.landed) and row[offset] == TOPIC_ID
@@ -166,7 +170,7 @@ def test_one_table_that_refuses_all_stops_the_sink_beside_others_that_do_not(tmp
 
 
 def test_few_bad_rows_among_many_stop_nothing(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", rows=1000, seconds=3600, run=10)
+    world = World(tmp_path, rows=1000, seconds=3600, run=10)
     revision = [column.name for column in VERDICTS.landed].index("revision")
     world.store.refuses = lambda row: row[revision] % 50 == 0
     world.run([[verdict(number) for number in range(1000)]])
@@ -197,7 +201,7 @@ def test_refused_rows_are_found_and_the_others_landed(world: World) -> None:
 
 
 def test_many_refused_rows_stop_the_sink(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", run=5)
+    world = World(tmp_path, run=5)
     world.store.refuses = lambda row: True
     with pytest.raises(SinkStopped, match="5 records in a row were refused") as stopped:
         world.run([[verdict(offset) for offset in range(20)]])
@@ -207,7 +211,7 @@ def test_many_refused_rows_stop_the_sink(tmp_path: Path) -> None:
 
 
 def test_many_undecodable_records_stop_the_sink(tmp_path: Path) -> None:
-    world = World(tmp_path / "tripped", run=5)
+    world = World(tmp_path, run=5)
     with pytest.raises(SinkStopped, match="not_framed") as stopped:
         world.run([[verdict(offset, value=b"\x01bad") for offset in range(20)]])
     assert stopped.value.code == 74
@@ -234,7 +238,7 @@ class TestRebalance:
     """Partitions that go elsewhere."""
 
     def test_what_is_in_hand_is_landed_and_committed_first(self, tmp_path: Path) -> None:
-        world = World(tmp_path / "tripped", seconds=3600)
+        world = World(tmp_path, seconds=3600)
         seen = []
 
         def revoke() -> None:
@@ -248,7 +252,7 @@ class TestRebalance:
 
     @pytest.mark.parametrize("how", ["revoke", "lose"])
     def test_what_comes_with_the_poll_in_which_others_go_is_landed(self, world: World, how: str) -> None:
-        def going() -> list[Arrived]:
+        def going() -> list[Arrival]:
             getattr(world.feed, how)(frozenset({FIRST}))
             return [verdict(8, partition=1), verdict(9, partition=1)]
 
@@ -265,7 +269,7 @@ class TestRebalance:
         assert world.store.column(VERDICTS, "_offset") == [7]
 
     def test_clickhouse_away_at_that_moment_leaves_them_to_the_next_owner(self, tmp_path: Path) -> None:
-        world = World(tmp_path / "tripped", seconds=3600)
+        world = World(tmp_path, seconds=3600)
 
         def revoke() -> None:
             world.store.away.append(ClickHouseAway("gone"))
@@ -278,7 +282,7 @@ class TestRebalance:
         plain = world.entry_of
         away = iter([RegistryAway("gone")])
 
-        def entry_of(message: Arrived) -> Entry:
+        def entry_of(message: Delivery) -> Entry:
             for error in away:
                 raise error
             return plain(message)
@@ -290,9 +294,40 @@ class TestRebalance:
         assert feed.committed == {SECOND: 8}
 
     def test_a_stop_from_within_the_callback_reaches_the_caller(self, tmp_path: Path) -> None:
-        world = World(tmp_path / "tripped", seconds=3600)
+        world = World(tmp_path, seconds=3600)
         world.store.refuses = lambda row: True
         letter = arrived(DEAD_LETTERS, 4, b"x", headers=dead_letter())
         with pytest.raises(SinkStopped):
             world.run([[letter], lambda: world.feed.revoke(frozenset({FIRST})), []])
         assert world.feed.committed == {}
+
+
+def test_a_record_that_killed_the_process_goes_to_the_dead_letters(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    for _ in range(3):
+        world.guards.deaths.add(Coordinates("expert.verdicts", 0, 1), "sigsegv")
+    world.guards.deaths.load()
+    feed = world.run([[verdict(0), verdict(1), verdict(2)]])
+    [(_, _, headers)] = world.letters.sent
+    assert parse_dead_letter(headers).error_type == "killed_the_process"
+    assert world.store.column(VERDICTS, "_offset") == [0, 2]
+    assert feed.committed == {FIRST: 3}
+
+
+def test_suspects_are_landed_in_lots_of_their_own(tmp_path: Path) -> None:
+    first = World(tmp_path, rows=1000, seconds=3600)
+    places = [Coordinates("expert.verdicts", 0, offset) for offset in range(200)]
+    first.guards.suspects.in_work(places)
+    suspect_all_in_work(Folders(tmp_path, "sink", "1").in_work)
+    world = World(tmp_path, rows=1000, seconds=3600)
+    sizes: list[int] = []
+    plain = world.store.insert
+
+    def insert(table: Any, rows: Any) -> None:
+        sizes.append(len(rows))
+        plain(table, rows)
+
+    world.store.insert = insert  # type: ignore[method-assign]
+    world.run([[verdict(offset) for offset in range(300)]])
+    assert sizes == [3] * 66 + [2, 100]
+    assert not world.guards.suspects
