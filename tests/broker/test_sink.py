@@ -54,7 +54,10 @@ class Pipe:
         env = {**self.env, "OPOI_WORKER__NAME": name}
         with self.log.open("ab") as log:
             self.workers[name] = subprocess.Popen(
-                [sys.executable, "-m", "streams.stages.sink.worker"], env=env, stdout=log, stderr=log
+                [sys.executable, "-P", "-m", "streams.cli.main", "worker", "sink"],
+                env=env,
+                stdout=log,
+                stderr=log,
             )
 
     def end(self, name: str, number: signal.Signals) -> int:
