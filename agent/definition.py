@@ -11,6 +11,7 @@ from agent.limits import Limits, LimitsError, filled, read_limits
 from agent.run import AgentDefinition
 from agent.spec import AgentSpec, SpecError
 from schemas.identity import canonical_json
+from schemas.names import UnsafeName, safe_name
 
 PROMPT_FILE = "prompt.md"
 PROMPT_FOLDER = "prompt"
@@ -66,10 +67,17 @@ def _spec(folder: Traversable, written: str, declarations: Declarations, limits:
     if isinstance(sub_agents, dict):
         by_name = {str(one["name"]): one for one in declarations}
         for name, sub_agent in sub_agents.items():
-            own = folder.joinpath(SUB_AGENTS_FOLDER).joinpath(str(name))
+            own = folder.joinpath(SUB_AGENTS_FOLDER).joinpath(_safe(str(name)))
             sub_agent["prompt"] = filled(_prompt(own), limits)
             sub_agent["declarations"] = _declarations(own, by_name)
     return AgentSpec.of(loaded)
+
+
+def _safe(sub_agent: str) -> str:
+    try:
+        return safe_name(sub_agent, "sub-agent")
+    except UnsafeName as error:
+        raise SpecError(f"this is no AgentSpec: {error}") from error
 
 
 def _declarations(folder: Traversable, known: Mapping[str, Mapping[str, Any]]) -> Declarations:

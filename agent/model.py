@@ -26,6 +26,7 @@ from agent.ports import (
     QuotaExceeded,
 )
 from agent.settings import ModelSettings
+from schemas.names import ADDRESS_RULE, SHOWN, is_address
 
 _KEY_REFUSED = (401, 403)
 _CONNECTIONS = httpx2.Limits(max_connections=256, max_keepalive_connections=64)
@@ -65,6 +66,10 @@ class GeminiModel:
 
         A model that refuses log-probabilities is asked again without them, and from then on at once.
         """
+        if not is_address(request.model):
+            # the name is part of the URL, and a decision may bring any
+            named = repr(request.model[:SHOWN])
+            raise ModelRefused(f"the model's name {named} {ADDRESS_RULE}", code=400, attempts=0)
         kind = (request.model, bool(request.declarations), _thinks(request.config))
         wanted = request.config.log_probabilities and kind not in self._without_log_probabilities
         try:

@@ -4,25 +4,26 @@ from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from schemas.names import Address
 from schemas.settings import Absent, HttpUrl, Port, SettingsModel
 
 
 class ModelSettings(SettingsModel):
     """The model behind google-genai: the local one, the Gemini API or Vertex AI."""
 
-    name: str = "opoi-local"
+    name: Address = "opoi-local"
     """Model that the agent runs on where a request names no other."""
     base_url: Annotated[HttpUrl | None, Absent] = "http://127.0.0.1:18200"
     """Server that speaks the Gemini API; empty: Google's own."""
     api_key: SecretStr = SecretStr("local")
     """Key of the Gemini API; not used with `enterprise`."""
-    api_version: Annotated[str | None, Absent] = None
+    api_version: Annotated[Address | None, Absent] = None
     """Version in the request path, such as v1; absent: the library's default."""
     enterprise: bool = False
     """Speak to Vertex AI with the machine's Google credentials instead of an API key."""
-    project: Annotated[str | None, Absent] = None
+    project: Annotated[Address | None, Absent] = None
     """Google Cloud project, with `enterprise`."""
-    location: Annotated[str | None, Absent] = None
+    location: Annotated[Address | None, Absent] = None
     """Google Cloud location, with `enterprise`."""
 
     @model_validator(mode="after")

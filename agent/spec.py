@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from agent.tool_spec import Argument, SpecModel, ToolSpec
 from schemas.identity import canonical_json, sha256
+from schemas.names import Name
 from schemas.records import Action, Effect
 from schemas.settings import HttpUrl
 
@@ -129,11 +130,11 @@ class DecisionSpec(SpecModel):
 class AgentSpec(SpecModel):
     """Everything opoi knows of one agent."""
 
-    name: str
+    name: Name
     version: str
     actions: Mapping[str, ActionSpec]
     tools: Mapping[str, ToolSpec]
-    sub_agents: Mapping[str, SubAgentSpec] = {}
+    sub_agents: Mapping[Name, SubAgentSpec] = {}
     sub_agent_calls: int = Field(default=8, ge=0)
     """Calls of sub-agents in one decision."""
     decision: DecisionSpec = DecisionSpec()

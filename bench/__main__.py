@@ -47,7 +47,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
 def run(name: str) -> str:
     """Runs one benchmark, prints what it prints, and returns it as a section of the page."""
     module, *arguments = BENCHMARKS[name]
-    command = [sys.executable, "-m", f"bench.{module}", *arguments]
+    command = [sys.executable, "-P", "-m", f"bench.{module}", *arguments]
     print(f"== {name}", flush=True)
     before = f"load average {os.getloadavg()[0]:.1f} before"
     begun = time.monotonic()

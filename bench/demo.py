@@ -50,7 +50,7 @@ def environment(scratch: Path) -> dict[str, str]:
 
 def no_network(scratch: Path, variables: dict[str, str]) -> str | None:
     """Why nothing can be installed from here; None where it can."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--no-deps", "--retries", "0"]
     done = subprocess.run(
         [*command, "--dest", scratch / "probe", "pip"], env=variables, capture_output=True, text=True
     )

@@ -61,7 +61,7 @@ def seconds(work: Callable[[], object]) -> float:
 def start(cache: str) -> tuple[float, float]:
     """Processor seconds and peak MiB of a server's start with this cache folder."""
     environment = {**os.environ, "XDG_CACHE_HOME": cache}
-    command = [sys.executable, "-c", START, cache]
+    command = [sys.executable, "-P", "-c", START, cache]
     found = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
     took, peak = found.stdout.splitlines()[-1].split()
     return float(took), float(peak)

@@ -63,7 +63,7 @@ class Bench:
     def worker(self, number: int = signal.SIGTERM) -> Iterator[psutil.Process]:
         """The join while the block runs, ended by signal `number`."""
         log = self._stack.home.folder / "join.log"
-        command = [sys.executable, "-m", "streams.cli.main", "worker", "join"]
+        command = [sys.executable, "-P", "-m", "streams.cli.main", "worker", "join"]
         with log.open("ab") as out:
             process = subprocess.Popen(command, env=self._stack.env, stdout=out, stderr=out)
         try:

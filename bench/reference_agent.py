@@ -47,7 +47,7 @@ def model_server() -> Iterator[ModelServer]:
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="opoi-bench-") as home:
         process = subprocess.Popen(
-            [sys.executable, "-m", "local_stack.model", "--port", str(port), "--home", home]
+            [sys.executable, "-P", "-m", "local_stack.model", "--port", str(port), "--home", home]
         )
         try:
             ready = listening(port)

@@ -20,7 +20,7 @@ REST_SECONDS = 20
 
 def opoi(home: Path, *words: str) -> str:
     """One call of the command line."""
-    command = [sys.executable, "-m", "streams.cli.main", *words]
+    command = [sys.executable, "-P", "-m", "streams.cli.main", *words]
     found = subprocess.run(
         command, env={**os.environ, "OPOI_HOME": str(home)}, stdout=subprocess.PIPE, check=True, text=True
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streams.errors import UserError
+from streams.private_files import close_to_others, own_folder
 from streams.settings import STACK_FILE
 
 LONGEST_SOCKET = 90
@@ -59,10 +60,13 @@ class Home:
         return Path(base) / f"opoi-{name}.sock"
 
     def prepare(self) -> None:
-        """Make the folders. Raises `UserError` where that cannot be, or the disk is full."""
+        """Make the folders, for this user alone. Raises `UserError` where that cannot be, or the disk is
+        full."""
         try:
             for folder in (self.folder, *(self.folder / name for name in PARTS)):
-                folder.mkdir(parents=True, exist_ok=True)
+                own_folder(folder)
+            if self.stack_env.is_file():
+                close_to_others(self.stack_env)
             probe = self.run / ".probe"
             probe.write_bytes(b"x" * 4096)
             probe.unlink()
@@ -83,9 +87,17 @@ class Home:
     @staticmethod
     def _own(folder: Path) -> None:
         """A folder for the socket that no other user can reach into."""
-        folder.mkdir(mode=0o700, exist_ok=True)
-        if folder.stat().st_uid != os.getuid():
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            # another user's link may lead into a folder of ours
+            owners = {folder.lstat().st_uid, folder.stat().st_uid}
+        except OSError as error:
+            raise UserError(
+                f"{folder} cannot be made for the socket ({error.strerror}): set OPOI_HOME to a shorter path"
+            ) from None
+        if owners != {os.getuid()}:
             raise UserError(f"{folder} belongs to another user: set OPOI_HOME to a shorter path")
+        close_to_others(folder)
 
     def is_stack(self) -> bool:
         """Whether a stack was ever started here."""

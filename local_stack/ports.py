@@ -7,8 +7,6 @@ import secrets
 import socket
 from typing import TYPE_CHECKING
 
-from dotenv import dotenv_values
-
 from local_stack.home import Home
 from streams.errors import UserError
 from streams.settings import LocalSettings, Settings, load_settings, variables
@@ -160,10 +158,12 @@ def stack_variables(ports: dict[str, int], oracle_secret: str) -> dict[str, str]
 
 def write_stack_env(home: Home, ports: dict[str, int]) -> Settings:
     """Write `stack.env`, with the secret that this stack had before; the settings that follow from it."""
-    before = dict(dotenv_values(home.stack_env)) if home.stack_env.is_file() else {}
+    *_, before = variables(home.folder).values()
     values = stack_variables(ports, before.get(ORACLE_SECRET) or secrets.token_hex(32))
     scratch = home.stack_env.with_suffix(".new")
-    scratch.touch(mode=0o600)
+    # one that an interrupted run left may be open to others
+    scratch.unlink(missing_ok=True)
+    scratch.touch(mode=0o600, exist_ok=False)
     scratch.write_text(HEADER + "".join(f"{name}={value}\n" for name, value in values.items()))
     scratch.replace(home.stack_env)
     return load_settings(home.folder)

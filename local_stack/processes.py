@@ -14,6 +14,8 @@ from streams.settings import LocalSettings, Settings
 
 BEYOND_STOPPING = 3
 """Seconds that the parent of a worker has to kill it, before the supervisor kills both."""
+PYTHON = (sys.executable, "-P")
+"""How a Python child is started: a user's own `agent/` or `streams/` in the working folder is never ours."""
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
 """What the workers stand on."""
 WORKERS = ("ticker", "join", "trigger", "replay", "sanitize", "sink")
@@ -85,13 +87,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
         Process(
             name="clickhouse",
             command=(
-                *(
-                    sys.executable,
-                    "-m",
-                    "local_stack.clickhouse.front",
-                    "--data",
-                    str(home.part("clickhouse")),
-                ),
+                *(*PYTHON, "-m", "local_stack.clickhouse.front", "--data", str(home.part("clickhouse"))),
                 *("--port", str(local.clickhouse_port), "--database", settings.clickhouse.database),
             ),
             ready=lambda: answers_http(f"http://127.0.0.1:{local.clickhouse_port}/ping"),
@@ -100,13 +96,13 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
     ]
     for name, port in (("model", local.model_port), ("ads", local.ads_port)):
         if _exists(f"local_stack.{name}"):
-            command = (sys.executable, "-m", f"local_stack.{name}", "--port", str(port))
+            command = (*PYTHON, "-m", f"local_stack.{name}", "--port", str(port))
             processes.append(Process(name, command, listening(port), priority=20))
     for stage, port in metrics_ports(local).items():
         processes.append(
             Process(
                 name=stage,
-                command=(sys.executable, "-m", "streams.cli.main", "worker", stage),
+                command=(*PYTHON, "-m", "streams.cli.main", "worker", stage),
                 ready=listening(port),
                 priority=30,
                 stop_seconds=math.ceil(settings.worker.stop_seconds) + BEYOND_STOPPING,

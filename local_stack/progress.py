@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from streams.visible import visible
+
 
 class Progress(Protocol):
     """Where a long command reports to."""
@@ -31,7 +33,7 @@ class Lines:
 
     def line(self, text: str) -> None:
         """Print `text`."""
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(visible(text) + "\n")
         sys.stderr.flush()
 
     def working(self, text: str) -> None:
@@ -45,15 +47,16 @@ def progress() -> Iterator[Progress]:
         yield Lines()
         return
     from rich.console import Console
+    from rich.text import Text
 
     console = Console(stderr=True, highlight=False)
     with console.status("") as status:
 
         class Live:
             def line(self, text: str) -> None:
-                console.print(text, markup=False)
+                console.print(Text(visible(text)))
 
             def working(self, text: str) -> None:
-                status.update(text.replace("[", r"\["))
+                status.update(Text(visible(text)))
 
         yield Live()

@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from local_stack.home import Home
-from local_stack.processes import BASE, WORKERS, Process
+from local_stack.processes import BASE, PYTHON, WORKERS, Process
 from streams.errors import UserError
 
 MARK = "OPOI_STACK"
@@ -60,7 +60,7 @@ class State:
 
 
 def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
-    """The supervisor's configuration for `processes`, which run in `directory`."""
+    """The supervisor's configuration for `processes`, which run in `directory`. Raises `UserError`."""
     sections = [
         "[unix_http_server]",
         f"file = {_value(str(home.socket))}",
@@ -111,6 +111,9 @@ def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
 
 
 def _value(text: str) -> str:
+    if set(text) & {"\n", "\r", "\0"}:
+        # what follows it would be read as sections of the file
+        raise UserError(f"{text!r} has a line break in its name: use a folder without one")
     # the file's format expands %(name)s
     return text.replace("%", "%%")
 
@@ -138,7 +141,7 @@ class Supervisor:
                 "the one-machine stack is not installed: run `pip install 'opoi[local]'`", exit_code=1
             )
         log = self.home.log("supervisor")
-        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
+        command = [*PYTHON, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
         environment = {**os.environ, MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
         # it outlives this process: no parent that would have to wait for it
         pid = os.posix_spawn(
@@ -259,13 +262,18 @@ def tail(log: Path, lines: int) -> list[str]:
     """The last lines of a log, none where there is no log yet."""
     if not log.is_file():
         return []
-    with log.open(errors="replace") as file:
+    with log_file(log) as file:
         return [line.rstrip("\n") for line in deque(file, maxlen=lines)]
+
+
+def log_file(log: Path) -> TextIO:
+    """A log open to be read; its lines end where it says so, and not at every carriage return in them."""
+    return log.open(errors="replace", newline="\n")
 
 
 def last_line(log: Path) -> str:
     """The last line of a log; of a structured one, what it says."""
-    line = next(iter(tail(log, 1)), "its log is empty")
+    line = next(iter(tail(log, 1)), "its log is empty").strip()
     if line.startswith("{"):
         try:
             return str(json.loads(line)["event"])

@@ -10,6 +10,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from schemas.errors import CatalogError
+from schemas.names import is_name
 
 NAMESPACE = "opoi"
 HERE = Path(__file__).parent
@@ -98,7 +99,7 @@ def topic(name: str) -> TopicSpec:
 def schema(record: str) -> dict[str, Any]:
     """The self-contained Avro schema of a record, parsed by fastavro."""
     path = AVSC / f"{NAMESPACE}.{record}.avsc"
-    if not path.exists():
+    if not is_name(record) or not path.exists():
         raise CatalogError(f"no schema of record {record!r} in {AVSC}")
     loaded = fastavro.schema.load_schema(str(path))
     assert isinstance(loaded, dict)

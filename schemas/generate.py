@@ -93,7 +93,7 @@ def render() -> str:
         "from schemas.record import Int, Long, Record, Timestamp\n\n\n" + body
     )
     formatted = subprocess.run(
-        [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "110", "-"],
+        [sys.executable, "-P", "-m", "ruff", "format", "--isolated", "--line-length", "110", "-"],
         input=text,
         capture_output=True,
         text=True,

@@ -37,6 +37,13 @@ def _bootstrap(value: str) -> str:
     return value
 
 
+def _topic(value: str) -> str:
+    # the broker's own rule; the registry's subjects, which stand in a URL, are made of it
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in (".", ".."):
+        raise ValueError("must be 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..`")
+    return value
+
+
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 """An http or https URL, kept without a trailing slash."""
 
@@ -70,7 +77,7 @@ class KafkaSettings(SettingsModel):
     """Password of the client's private key."""
     group_protocol: Literal["consumer", "classic"] = "classic"
     """`classic` everywhere, or `consumer` (KIP-848) on brokers from 4.0; see docs/decisions.md."""
-    topic_names: dict[str, str] = {}
+    topic_names: dict[str, Annotated[str, AfterValidator(_topic)]] = {}
     """Logical topic name to physical one, as JSON; a topic that is not named keeps its logical name."""
     partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
     """Partitions of each topic instead of the catalogue's 32; the local stack sets 8."""

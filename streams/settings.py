@@ -6,6 +6,8 @@ any of them the defaults speak to a one-machine stack on its usual ports.
 """
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -14,18 +16,22 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     DotEnvSettingsSource,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from agent.settings import AdsSettings, ModelSettings, ReplaySettings
+from schemas.names import Address
 from schemas.settings import Absent, HttpUrl, KafkaSettings, Port, RegistrySettings, SettingsModel, Share
 from sinks.settings import ClickHouseSettings
+from streams.retired_settings import renewed, tell, warnings
 from streams.settings_errors import PREFIX, SettingsError, describe, not_json, unknown_variables
 
 ENV_FILE = Path(".env")
 STACK_FILE = "stack.env"
+REWRITTEN = "`opoi down` and `opoi up` write that file anew"
 
 
 class LocalSettings(SettingsModel):
@@ -75,9 +81,9 @@ class PipelineSettings(SettingsModel):
     """Runs of each arm in a control case (K)."""
     corrector_share: Share = 1.0
     """Share of cases outside the control sample that get a corrector run."""
-    corrector_model: str | None = None
+    corrector_model: Address | None = None
     """Model of the corrector; absent: the one that the decision names."""
-    judge_models: tuple[str, ...] = ()
+    judge_models: tuple[Address, ...] = ()
     """Models that judge a hinted and an un-hinted conversation of each control case, as JSON."""
 
     @model_validator(mode="after")
@@ -90,10 +96,17 @@ class PipelineSettings(SettingsModel):
         return self
 
 
+def _worker_name(value: str) -> str:
+    # part of a folder's name and of the Kafka client's id
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
+        raise ValueError("must be 1 to 64 letters, digits, `_`, `.` and `-`, the first a letter or a digit")
+    return value
+
+
 class WorkerSettings(SettingsModel):
     """How a worker of a stage behaves."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")] = "1"
+    name: Annotated[str, AfterValidator(_worker_name)] = "1"
     """Name of this worker, unique within its stage: its state folder, and its place in the group over a
     restart. On Kubernetes the pod's name."""
     deaths_allowed: Annotated[int, Field(ge=1)] = 3
@@ -177,6 +190,10 @@ class Settings(BaseSettings):
         assert isinstance(init_settings, InitSettingsSource)
         home = init_settings.init_kwargs.get("home")
         stack = DotEnvSettingsSource(settings_cls, env_file=stack_file(Path(home) if home else None))
+        for source in (env_settings, dotenv_settings, stack):
+            assert isinstance(source, EnvSettingsSource)
+            layer = renewed(_of_opoi(source.env_vars))
+            source.env_vars = {name.lower(): value for name, value in layer.items()}
         return init_settings, env_settings, dotenv_settings, stack
 
 
@@ -196,10 +213,13 @@ def load_settings(home: Path | None = None) -> Settings:
     """The effective settings, of the stack at `home` where given.
 
     Raises `SettingsError` with one line per problem: the variable, its value, where it was set and
-    what is allowed.
+    what is allowed. A retired setting is told once, on stderr.
     """
     try:
-        layers = variables(home)
+        written = _written(home)
+        for where, found in written.items():
+            tell(warnings(found, where, REWRITTEN if where == str(stack_file(home)) else None))
+        layers = {where: renewed(found) for where, found in written.items()}
         problems = unknown_variables(Settings, layers)
         unreadable = not_json(Settings, layers)
         if unreadable:
@@ -215,18 +235,22 @@ def load_settings(home: Path | None = None) -> Settings:
 
 
 def variables(home: Path | None = None) -> dict[str, dict[str, str]]:
-    """The variables of opoi that are set, by where, highest first; names in upper case."""
+    """The variables of opoi that are set, by where, highest first; names in upper case, none retired."""
+    return {where: renewed(found) for where, found in _written(home).items()}
+
+
+def _written(home: Path | None) -> dict[str, dict[str, str]]:
     stack = stack_file(home)
-    layers: dict[str, dict[str, str | None]] = {
-        "environment": dict(os.environ),
-        str(ENV_FILE): _variables_in(ENV_FILE),
-        str(stack): _variables_in(stack),
-    }
     return {
-        where: {
-            name.upper(): value
-            for name, value in found.items()
-            if name.upper().startswith(PREFIX) and value is not None
-        }
-        for where, found in layers.items()
+        "environment": _of_opoi(os.environ),
+        str(ENV_FILE): _of_opoi(_variables_in(ENV_FILE)),
+        str(stack): _of_opoi(_variables_in(stack)),
+    }
+
+
+def _of_opoi(found: Mapping[str, str | None]) -> dict[str, str]:
+    return {
+        name.upper(): value
+        for name, value in found.items()
+        if name.upper().startswith(PREFIX) and value is not None
     }

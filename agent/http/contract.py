@@ -10,15 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from schemas.names import Identity
 from schemas.record import Timestamp
 from schemas.records import Action, Part, SubAgentRun, TraceStatus, Turn, Usage
 
 VERSION = "1.0.0"
 RUNS = "/v1/runs"
 OPENAPI = "/v1/openapi.json"
-
-Identity = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9._:-]+$")]
-"""An id as it may stand in a path."""
 
 
 class ContractModel(BaseModel):

@@ -11,7 +11,7 @@ import typer
 from local_stack import stack
 from local_stack.home import Home
 from local_stack.progress import Progress, progress
-from streams.cli.output import AsJson, echo_json, own_command
+from streams.cli.output import AsJson, echo, echo_json, echo_text, own_command
 from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
@@ -128,15 +128,15 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
 
 
 def _print(result: dict[str, Any]) -> None:
-    typer.echo(result["text"])
-    typer.echo("")
-    typer.echo(
+    echo_text(result["text"])
+    echo("")
+    echo_text(
         f"{result['decisions']} decisions and {result['verdicts']} verdicts in {result['seconds']} s. "
         "The model and the world are toys: the figures describe nothing else.\n"
         "The stack goes on running. Next:"
     )
     for command, about in _next_commands(result["example"]):
-        typer.echo(f"  {command}  # {about}")
+        echo(f"  {command}  # {about}")
 
 
 def _next_commands(example: Mapping[str, Any] | None) -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from local_stack.home import Home
 from local_stack.progress import progress
 from local_stack.status import Status, log_of
 from local_stack.status import status as current
-from local_stack.supervise import EXIT_MINUTES, tail
-from streams.cli.output import AsJson, echo_json, table
+from local_stack.supervise import EXIT_MINUTES, log_file, tail
+from streams.cli.output import AsJson, echo, echo_json, echo_text, table
 from streams.errors import UserError
 from streams.settings import Settings, load_settings
+from streams.visible import visible
 
 MEBIBYTE = 1024 * 1024
 
@@ -47,9 +48,9 @@ def up(
         echo_json(found.as_dict())
         return
     verb = "is up" if started.was_running else f"is up after {started.seconds:.0f} s"
-    typer.echo(f"The stack at {found.home} {verb}.")
-    typer.echo(_places(started.settings))
-    typer.echo("Next: `opoi status`, `opoi doctor`, `opoi down`.")
+    echo(f"The stack at {found.home} {verb}.")
+    echo_text(_places(started.settings))
+    echo("Next: `opoi status`, `opoi doctor`, `opoi down`.")
 
 
 def down() -> None:
@@ -60,7 +61,7 @@ def down() -> None:
     home, _ = _home()
     with progress() as shown:
         ran = stack.down(home, shown)
-    typer.echo(f"The stack at {home.folder} {'is down' if ran else 'was not running'}.")
+    echo(f"The stack at {home.folder} {'is down' if ran else 'was not running'}.")
 
 
 def status(as_json: AsJson = False) -> None:
@@ -73,7 +74,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         echo_json(found.as_dict())
         return
-    typer.echo(describe(found))
+    echo_text(describe(found))
 
 
 def logs(
@@ -88,7 +89,7 @@ def logs(
     home, _ = _home()
     log: Path = log_of(home, name)
     for line in tail(log, lines):
-        typer.echo(line)
+        echo_text(line)
     if follow:
         try:
             _follow(log)
@@ -108,10 +109,10 @@ def reset(
         if not sys.stdin.isatty():
             raise UserError(f"this deletes all data in {home.folder}: say --yes")
         size = sum(home.sizes().values()) / MEBIBYTE
-        typer.confirm(f"Delete all data in {home.folder} ({size:.0f} MiB)?", abort=True)
+        typer.confirm(visible(f"Delete all data in {home.folder} ({size:.0f} MiB)?"), abort=True)
     with progress() as shown:
         stack.reset(home, shown)
-    typer.echo(f"All data in {home.folder} is deleted.")
+    echo(f"All data in {home.folder} is deleted.")
 
 
 def describe(found: Status) -> str:
@@ -164,14 +165,14 @@ def _duration(seconds: int) -> str:
 
 def _follow(log: Path) -> None:
     """Print what is appended to `log`, over rotations, until interrupted."""
-    file = log.open(errors="replace")
+    file = log_file(log)
     file.seek(0, 2)
     while True:
         line = file.readline()
         if line:
-            typer.echo(line, nl=False)
+            echo_text(line, end="")
             continue
         time.sleep(0.2)
         if log.exists() and log.stat().st_ino != os.fstat(file.fileno()).st_ino:
             file.close()
-            file = log.open(errors="replace")
+            file = log_file(log)

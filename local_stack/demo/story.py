@@ -8,6 +8,7 @@ from local_stack.demo.feed import Sent
 from local_stack.demo.watch import OUTCOMES, Standing, rows_of
 from sinks.clickhouse import ClickHouse
 from streams.cli.output import table
+from streams.visible import visible
 
 _CHOICE = """
 SELECT decision_id FROM training_examples
@@ -120,4 +121,4 @@ def told(found: Told) -> str:
         f"  the row comes from  {how}" + (f" ({found.gap_class})" if found.gap_class else ""),
         f"  the agent wrote     {found.learned}: {found.final_text}",
     ]
-    return "\n".join(lines)
+    return "\n".join(map(visible, lines))

@@ -25,6 +25,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.stderr.write(f"{NOTICE}\n")
     sys.stderr.flush()
+    options.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = options.home / "local-model"
     uvicorn.run(
         application(open_registry(folder), folder),

@@ -34,7 +34,11 @@ def local_path(uri: str) -> Path:
     if parts.scheme not in ("", "file"):
         raise BadRow(f"{uri}: the local model reads a local path or a file:// URI, not {parts.scheme}://")
     path = Path(unquote(parts.path) if parts.scheme else uri)
-    if not path.is_file():
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise BadRow(f"{uri[:80]}: {error.strerror}") from error
+    if not there:
         raise BadRow(f"{uri}: there is no such file")
     return path
 

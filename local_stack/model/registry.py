@@ -7,6 +7,7 @@ from threading import Lock
 
 from local_stack.model.errors import invalid, unknown
 from local_stack.model.weights import OtherBase, Weights, load, save
+from schemas.names import is_name
 
 BASE_NAME = "opoi-local"
 MAXIMUM_LOADED = 8
@@ -33,7 +34,7 @@ class Registry:
                 self._loaded.move_to_end(short)
                 return self._loaded[short]
             path = self._path(short)
-            if not short.isalnum() or not path.exists():
+            if not is_name(short) or not path.exists():
                 raise unknown("Model", name)
             try:
                 weights = load(path, self.base.base, self.version)

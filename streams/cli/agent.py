@@ -8,7 +8,7 @@ import typer
 
 from schemas.records import Artifact
 from streams.cli.agent_http import check, serve
-from streams.cli.output import AsJson, echo_json, one_line_errors, table
+from streams.cli.output import AsJson, echo_json, echo_json_text, echo_line, echo_text, one_line_errors, table
 from streams.errors import UserError
 from streams.settings import load_settings
 
@@ -65,7 +65,7 @@ def export(
         found = read_definition(spec.parent, spec.name)
     except SpecError as error:
         raise UserError(str(error)) from error
-    typer.echo(exported(found))
+    echo_json_text(exported(found))
 
 
 @app.command()
@@ -77,14 +77,15 @@ def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or an agent on
     if name.replace("-", "_") == "media_buyer":
         from agent.media_buyer.definition import media_buyer
 
-        typer.echo(media_buyer().system_prompt, nl=False)
+        echo_text(media_buyer().system_prompt, end="")
         return
     found = [a for a in _registered() if a.kind == "system_prompt" and a.agent == name]
     if not found:
         raise UserError(
             f"no agent {name!r} is registered; `opoi agent list` names them, `opoi agent register` adds one"
         )
-    typer.echo(max(found, key=lambda artifact: artifact.registered_at).content.decode(), nl=False)
+    last = max(found, key=lambda artifact: artifact.registered_at)
+    echo_text(last.content.decode(errors="replace"), end="")
 
 
 @app.command("list")
@@ -124,6 +125,6 @@ def _print(rows: list[dict[str, str | int]], as_json: bool) -> None:
     if as_json:
         echo_json(rows)
     elif rows:
-        typer.echo(table([name.upper() for name in rows[0]], (list(row.values()) for row in rows)))
+        echo_text(table([name.upper() for name in rows[0]], (list(row.values()) for row in rows)))
     else:
-        typer.echo("nothing is registered", err=True)
+        echo_line("nothing is registered")

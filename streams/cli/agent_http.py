@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from streams.cli.output import AsJson, echo_json, echo_line, table
+from streams.cli.output import AsJson, echo, echo_json, echo_line, echo_text, table
 from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
@@ -45,7 +45,7 @@ def serve(
             server = Server(service.app(), host, port, name="agent")
         except CannotListen as error:
             raise UserError(f"{error}; take another with --port") from error
-        typer.echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
+        echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
         try:
             server.wait()
         except KeyboardInterrupt:
@@ -107,7 +107,7 @@ def check(
         echo_json(findings)
     else:
         rows = [(one.clause, one.outcome, one.seen) for one in findings]
-        typer.echo(table(("CLAUSE", "OUTCOME", "SEEN"), rows))
+        echo_text(table(("CLAUSE", "OUTCOME", "SEEN"), rows))
     broken = [one.clause for one in findings if one.outcome == "broken"]
     if broken:
         echo_line(f"{url} breaks the contract: {', '.join(broken)}")

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import BaseModel, SecretStr
 
+from streams.cli.output import echo, echo_json
 from streams.settings import Settings, load_settings, variables
 from streams.settings_errors import MASK, fields_of, variable_of, where_set
 
@@ -27,10 +28,10 @@ def show(
     """
     rows = effective(load_settings())
     if as_json:
-        typer.echo(json.dumps(rows, indent=2))
+        echo_json(rows)
         return
     for variable, row in rows.items():
-        typer.echo(f"{variable}={_text(row['value'])}  # {row['from']}")
+        echo(f"{variable}={_text(row['value'])}  # {row['from']}")
 
 
 def effective(settings: Settings) -> dict[str, dict[str, Any]]:

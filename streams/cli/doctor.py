@@ -4,7 +4,7 @@ from importlib import import_module
 
 import typer
 
-from streams.cli.output import AsJson, echo_json
+from streams.cli.output import AsJson, echo, echo_json
 from streams.health import checks
 from streams.settings import Settings, load_settings
 
@@ -25,8 +25,9 @@ def doctor(as_json: AsJson = False) -> None:
         width = max(len(finding.check) for finding in findings)
         for finding in findings:
             remedy = f"; {finding.remedy}" if finding.remedy else ""
-            typer.echo(f"{finding.outcome:<7}  {finding.check:<{width}}  {finding.message}{remedy}")
-        typer.echo(f"\n{len(faults)} faults found." if faults else "\nNothing is wrong.")
+            echo(f"{finding.outcome:<7}  {finding.check:<{width}}  {finding.message}{remedy}")
+        echo("")
+        echo(f"{len(faults)} faults found." if faults else "Nothing is wrong.")
     if faults:
         raise typer.Exit(FAULT_FOUND)
 

@@ -62,7 +62,9 @@ def _version(wanted: bool) -> None:
     if wanted:
         from importlib.metadata import version
 
-        typer.echo(version("opoi"))
+        from streams.cli.output import echo
+
+        echo(version("opoi"))
         raise typer.Exit
 
 
@@ -83,7 +85,9 @@ def run() -> None:
     try:
         app(prog_name="opoi")
     except UserError as error:
-        typer.echo(error.message, err=True)
+        from streams.cli.output import echo_text
+
+        echo_text(error.message, err=True)
         sys.exit(error.exit_code)
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from streams.cli.output import AsJson, echo_json, table
+from streams.cli.output import AsJson, echo, echo_json, echo_line, echo_text, table
 from streams.errors import UserError
 from streams.settings import load_settings
 
@@ -30,11 +30,11 @@ def up(
     if as_json:
         echo_json([migration.name for migration in applied])
     elif dry_run and applied:
-        typer.echo("\n\n".join(migrate.statements(settings, applied)))
+        echo_text("\n\n".join(migrate.statements(settings, applied)))
     else:
         for migration in applied:
-            typer.echo(f"{migration.name} applied")
-        typer.echo(f"database {settings.database} at {settings.url} is up to date", err=True)
+            echo(f"{migration.name} applied")
+        echo_line(f"database {settings.database} at {settings.url} is up to date")
 
 
 @app.command()
@@ -58,7 +58,7 @@ def status(as_json: AsJson = False) -> None:
     if as_json:
         echo_json([{"migration": name, "applied_at": applied_at} for name, applied_at in rows])
     else:
-        typer.echo(table(("MIGRATION", "APPLIED"), ((name, at or "missing") for name, at in rows)))
+        echo_text(table(("MIGRATION", "APPLIED"), ((name, at or "missing") for name, at in rows)))
     if any(step.applied_at is None for step in steps):
         raise typer.Exit(3)
 

@@ -1,6 +1,10 @@
-"""How commands print: plain tables for people, JSON for machines, errors of the wire in one line."""
+"""How commands print: plain tables for people, JSON for machines, errors of the wire in one line.
+
+Whatever a command prints goes through here, since records, models, experts and brokers put words into it.
+"""
 
 import base64
+import csv
 import dataclasses
 import json
 import shlex
@@ -17,14 +21,18 @@ import typer
 
 from schemas.errors import SchemaError
 from streams.errors import UserError
+from streams.visible import visible, visible_json
 
+TEXT = "\t\n"
+"""What a text of several lines may hold beside what can be seen."""
 AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Columns as wide as their widest cell; None is an empty cell, numbers stand right."""
     body = [list(row) for row in rows]
-    cells = [[*headers], *(["" if cell is None else str(cell) for cell in row] for row in body)]
+    texts = [[*headers], *(["" if cell is None else str(cell) for cell in row] for row in body)]
+    cells = [[visible(text) for text in row] for row in texts]
     widths = [max(len(row[column]) for row in cells) for column in range(len(headers))]
     right = [any(isinstance(row[column], int | float) for row in body) for column in range(len(headers))]
     return "\n".join(
@@ -36,21 +44,43 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     )
 
 
+def echo(line: str, *, err: bool = False) -> None:
+    """Print one line: a line break in it is shown, not made."""
+    typer.echo(visible(line), err=err)
+
+
+def echo_text(text: str, *, err: bool = False, end: str = "\n") -> None:
+    """Print a text of several lines, each of them ours or meant to be one."""
+    typer.echo(visible(text, keep=TEXT) + end, err=err, nl=False)
+
+
 def echo_json(found: Any) -> None:
     """Print `found` as JSON; dataclasses become objects."""
-    typer.echo(json.dumps(found, indent=2, default=_plain))
+    echo_json_text(json.dumps(found, indent=2, default=_plain))
+
+
+def echo_json_text(text: str) -> None:
+    """Print what is JSON already."""
+    typer.echo(visible_json(text))
+
+
+def echo_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Print comma-separated values; a line break within a value stays one."""
+    writer = csv.writer(sys.stdout)
+    for row in (headers, *rows):
+        writer.writerow([visible(cell, keep=TEXT) if isinstance(cell, str) else cell for cell in row])
 
 
 def echo_line(line: str) -> None:
     """Print one line of progress to stderr."""
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def own_command() -> str:
     """This command as it can be typed here: `opoi` where PATH leads to this one, else its path."""
     script = Path(sys.executable).with_name("opoi")
     if not script.exists():
-        return f"{shlex.quote(sys.executable)} -m streams.cli.main"
+        return f"{shlex.quote(sys.executable)} -P -m streams.cli.main"
     found = shutil.which("opoi")
     if found is not None and script.samefile(found):
         return "opoi"

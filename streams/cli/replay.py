@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from schemas.settings import KafkaSettings
-from streams.cli.output import AsJson, echo_json, one_line_errors
+from streams.cli.output import AsJson, echo, echo_json, one_line_errors
 from streams.errors import UserError
 from streams.settings import load_settings
 
@@ -52,7 +52,7 @@ def show(
         echo_json(trace)
     else:
         for line in lines(trace, full=full):
-            typer.echo(line)
+            echo(line)
 
 
 @app.command()
@@ -64,7 +64,7 @@ def pause(
     Example usage: opoi replay pause --reason "the model's price has doubled"
     """
     _say(paused=True, reason=reason)
-    typer.echo("replays are paused; what runs ends, nothing new begins: `opoi replay status`")
+    echo("replays are paused; what runs ends, nothing new begins: `opoi replay status`")
 
 
 @app.command()
@@ -74,7 +74,7 @@ def resume() -> None:
     Example usage: opoi replay resume
     """
     _say(paused=False)
-    typer.echo("replays go on")
+    echo("replays go on")
 
 
 @app.command()
@@ -106,10 +106,10 @@ def status(as_json: AsJson = False) -> None:
         )
         return
     why = f": {control.reason}" if control.reason else ""
-    typer.echo(f"paused since {since}{why}" if control.paused else "not paused")
+    echo(f"paused since {since}{why}" if control.paused else "not paused")
     for topic, count in found.waiting.items():
-        typer.echo(f"{count} not done on {kafka.physical(topic)}")
-    typer.echo(f"{found.workers} workers")
+        echo(f"{count} not done on {kafka.physical(topic)}")
+    echo(f"{found.workers} workers")
 
 
 def _say(*, paused: bool, reason: str = "") -> None:

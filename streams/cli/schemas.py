@@ -1,6 +1,5 @@
 """`opoi schemas`: the schemas of records, in git and at the registry."""
 
-import json
 from typing import Annotated
 
 import typer
@@ -8,7 +7,7 @@ import typer
 from schemas.catalog import plain_schema, schema, topics
 from schemas.deploy_schemas import SchemaResult, apply_schemas, check_registered, check_schemas, with_records
 from schemas.errors import CatalogError
-from streams.cli.output import AsJson, echo_json, echo_line, one_line_errors, table
+from streams.cli.output import AsJson, echo_json, echo_line, echo_text, one_line_errors, table
 from streams.errors import UserError
 from streams.settings import load_settings
 
@@ -70,7 +69,7 @@ def list_schemas(as_json: AsJson = False) -> None:
     if as_json:
         echo_json(rows)
         return
-    typer.echo(
+    echo_text(
         table(
             ("TOPIC", "RECORD", "FIELDS", "IDENTITY", "WHAT"),
             ((r["topic"], r["record"], r["fields"], ", ".join(r["identity"]), r["doc"]) for r in rows),
@@ -88,7 +87,7 @@ def show(name: Annotated[str, typer.Argument(help="A record or a topic.")]) -> N
     if record is None:
         raise UserError(f"{name} carries raw bytes: it has no schema")
     try:
-        typer.echo(json.dumps(plain_schema(record), indent=2))
+        echo_json(plain_schema(record))
     except CatalogError:
         raise UserError(
             f"no record or topic {name!r}; `opoi schemas list` and `opoi topics list` name them"
@@ -110,4 +109,4 @@ def _print(results: list[SchemaResult], as_json: bool) -> None:
         )
         for r in results
     )
-    typer.echo(table(("TOPIC", "RECORD", "STATE", "ID", "COMPARED WITH", "WHAT"), rows))
+    echo_text(table(("TOPIC", "RECORD", "STATE", "ID", "COMPARED WITH", "WHAT"), rows))

@@ -1,8 +1,6 @@
 """`opoi sql`: named analyst queries, and statements of one's own, read-only."""
 
-import csv
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any
@@ -11,7 +9,7 @@ import typer
 
 from sinks.named_queries import QueryFault, named_queries, named_query
 from streams.cli.migrate import one_line_errors
-from streams.cli.output import AsJson, table
+from streams.cli.output import AsJson, echo_csv, echo_json, echo_json_text, echo_line, echo_text, table
 from streams.errors import UserError
 from streams.settings import load_settings
 
@@ -73,14 +71,12 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
 def _print(names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool, as_csv: bool) -> None:
     if as_json:
         listed = [dict(zip(names, row, strict=True)) for row in rows]
-        typer.echo(json.dumps(listed, indent=2, ensure_ascii=False, default=_plain))
+        echo_json_text(json.dumps(listed, indent=2, ensure_ascii=False, default=_plain))
     elif as_csv:
-        writer = csv.writer(sys.stdout)
-        writer.writerow(names)
-        writer.writerows([_plain_cell(cell) for cell in row] for row in rows)
+        echo_csv(names, ([_plain_cell(cell) for cell in row] for row in rows))
     else:
-        typer.echo(table(names, ([_cut(_plain_cell(cell)) for cell in row] for row in rows)))
-        typer.echo(f"{len(rows)} rows", err=True)
+        echo_text(table(names, ([_cut(_plain_cell(cell)) for cell in row] for row in rows)))
+        echo_line(f"{len(rows)} rows")
 
 
 def _plain_cell(value: Any) -> Any:
@@ -90,7 +86,7 @@ def _plain_cell(value: Any) -> Any:
 
 
 def _cut(cell: Any) -> Any:
-    """Long texts would break the table; `--json` and `--csv` give them whole."""
+    """Long texts and line breaks would break the table; `--json` and `--csv` give them whole."""
     if not isinstance(cell, str):
         return cell
     line = " ".join(cell.split())
@@ -115,10 +111,10 @@ def _list(as_json: bool) -> None:
             }
             for query in named_queries().values()
         ]
-        typer.echo(json.dumps(listed, indent=2))
+        echo_json(listed)
         return
     rows = [
         (query.name, query.about, ", ".join(each.name for each in query.parameters))
         for query in named_queries().values()
     ]
-    typer.echo(table(("QUERY", "ANSWERS", "PARAMETERS"), rows))
+    echo_text(table(("QUERY", "ANSWERS", "PARAMETERS"), rows))

@@ -4,7 +4,7 @@ import typer
 
 from schemas.catalog import topics
 from schemas.deploy_topics import TopicResult, apply_topics, check_topics, partitions_of
-from streams.cli.output import AsJson, echo_json, echo_line, one_line_errors, table
+from streams.cli.output import AsJson, echo_json, echo_line, echo_text, one_line_errors, table
 from streams.settings import load_settings
 
 app = typer.Typer(help="Create and check the topics of the catalogue.", no_args_is_help=True)
@@ -49,7 +49,7 @@ def list_topics(as_json: AsJson = False) -> None:
         ]
         echo_json(rows)
         return
-    typer.echo(
+    echo_text(
         table(
             ("TOPIC", "RECORD", "KEY", "PARTITIONS", "KEPT", "OWNER", "DESCRIPTION"),
             (
@@ -80,4 +80,4 @@ def _print(results: list[TopicResult], as_json: bool) -> None:
         echo_json(results)
         return
     rows = ((r.physical, r.partitions, r.outcome, "; ".join(r.problems), r.remedy) for r in results)
-    typer.echo(table(("TOPIC", "PARTITIONS", "STATE", "WHAT", "DO"), rows))
+    echo_text(table(("TOPIC", "PARTITIONS", "STATE", "WHAT", "DO"), rows))

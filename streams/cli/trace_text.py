@@ -1,6 +1,5 @@
 """One replay as a person reads it, from the row of its trace."""
 
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -83,9 +82,9 @@ def _part(part: Row) -> tuple[str, str]:
 
 
 def _indented(label: str, text: str, indent: str) -> Iterator[str]:
-    first, *rest = text.splitlines() or [""]
+    first, *rest = text.removesuffix("\n").split("\n")
     yield f"{indent}{label:<10}{first}"
-    yield from textwrap.indent("\n".join(rest), f"{indent}{'':<10}").splitlines()
+    yield from (f"{indent}{'':<10}{line}" if line else "" for line in rest)
 
 
 def _shown(text: str, full: bool) -> str:

@@ -5,9 +5,10 @@ import sys
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 
 from streams.errors import UserError
-from streams.settings import Settings, load_settings
+from streams.settings import Settings, WorkerSettings, load_settings
 
 STAGES = {
     "join": "streams.stages.join.worker",
@@ -49,4 +50,10 @@ def _settings(name: str | None) -> Settings:
     settings = load_settings()
     if name is None:
         return settings
-    return settings.model_copy(update={"worker": settings.worker.model_copy(update={"name": name})})
+    try:
+        # a copy with another name would not be checked
+        worker = WorkerSettings.model_validate({**settings.worker.model_dump(), "name": name})
+    except ValidationError as error:
+        rule = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise UserError(f"--name {name!r}: {rule}") from None
+    return settings.model_copy(update={"worker": worker})

@@ -23,7 +23,7 @@ class Guards:
     @classmethod
     def in_folders(cls, folders: Folders, worker: WorkerSettings) -> "Guards":
         """The guards in the worker's folders, which are made."""
-        folders.worker.mkdir(parents=True, exist_ok=True)
+        folders.make()
         deaths = Deaths(folders.deaths)
         deaths.load()
         breaker = Breaker(

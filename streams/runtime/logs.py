@@ -3,11 +3,14 @@
 import logging
 import sys
 import time
-from typing import Any
+from io import StringIO
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 
 from streams.settings import LogSettings
+from streams.visible import visible
 
 OURS = ("opoi", "streams", "agent", "sinks", "schemas", "local_stack", "testkit", "bench", "__main__")
 LIBRARIES = {
@@ -55,6 +58,7 @@ def configure(settings: LogSettings, **fixed: Any) -> None:
     wanted = getattr(logging, settings.level.upper())
     logging.basicConfig(level=max(wanted, logging.WARNING), handlers=[handler], force=True)
     logging.captureWarnings(True)
+    sys.excepthook = _uncaught
     for name in OURS:
         logging.getLogger(name).setLevel(wanted)
     for library, least in LIBRARIES.items():
@@ -65,12 +69,60 @@ def _rendered(settings: LogSettings) -> list[Any]:
     if settings.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
     return [
+        _one_line,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             # the pretty one shows the values of variables, secrets among them
-            exception_formatter=structlog.dev.plain_traceback,
-        )
+            exception_formatter=_traceback,
+        ),
     ]
+
+
+class _Shown:
+    """A value whose representation can be seen."""
+
+    def __init__(self, value: object) -> None:
+        self._value = value
+
+    def __repr__(self) -> str:
+        return visible(repr(self._value))
+
+
+def _one_line(_: Any, __: str, event: Any) -> Any:
+    """The event with texts that neither begin a line of their own nor move the cursor."""
+    shown = {
+        visible(name): visible(value) if isinstance(value, str) else _Shown(value)
+        for name, value in event.items()
+    }
+    if "exc_info" in event:
+        shown["exc_info"] = event["exc_info"]
+    if not _is_ours(event["logger"]):
+        # Faust writes tables
+        shown["event"] = _indented(str(event["event"]))
+    return shown
+
+
+def _indented(text: str) -> str:
+    """Several lines of which only the first begins where an event does."""
+    return "\n  ".join(map(visible, text.split("\n")))
+
+
+def _traceback(out: TextIO, error: Any) -> None:
+    """The traceback, indented: a message of several lines forges no event."""
+    plain = StringIO()
+    structlog.dev.plain_traceback(plain, error)
+    out.write(_indented("\n" + plain.getvalue().strip("\n")))
+
+
+def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, Exception):
+        structlog.get_logger("opoi").critical("the process ends by an error", exc_info=(kind, error, trace))
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+def _is_ours(logger: str) -> bool:
+    return logger.partition(".")[0] in OURS
 
 
 class RateLimit(logging.Filter):
@@ -87,7 +139,7 @@ class RateLimit(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether `record` is written."""
-        if record.name.partition(".")[0] in OURS:
+        if _is_ours(record.name):
             return True
         kind = (record.pathname, record.lineno)
         started, count = self._kinds.get(kind, (0.0, 0))

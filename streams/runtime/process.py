@@ -69,7 +69,7 @@ def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], b
     left, guards = False, None
     try:
         folders = Folders(settings.home, stage, settings.worker.name)
-        folders.worker.mkdir(parents=True, exist_ok=True)
+        folders.make()
         _serve_metrics(stage, folders, settings.metrics)
         guards = Guards.in_folders(folders, settings.worker)
         if guards.breaker.half_open:

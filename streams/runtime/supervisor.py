@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from schemas.names import safe_name
+from streams.private_files import own_folder
 from streams.runtime.crash_marker import Deaths, read_mark
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.quarantine import suspect_all_in_work
@@ -37,17 +39,23 @@ class AlreadyRuns(Exception):
 
 
 class Folders:
-    """Where a worker keeps its things, below `home`."""
+    """Where a worker keeps its things, below `home`. Raises UnsafeName."""
 
     def __init__(self, home: Path, stage: str, worker: str) -> None:
+        self._home = home
         self.stage = home / "state" / stage
-        self.worker = self.stage / worker
+        self.worker = self.stage / safe_name(worker, "worker")
         self.deaths = self.stage / ".deaths"
         self.mark = self.worker / "mark"
         self.exits = self.worker / "exits.json"
         self.lock = self.worker / "lock"
         self.tripped = self.worker / "breaker-tripped"
         self.in_work = self.worker / "in-work.json"
+
+    def make(self) -> None:
+        """Make the worker's folder, in a home that is this user's alone. Raises OSError."""
+        own_folder(self._home)
+        self.worker.mkdir(parents=True, exist_ok=True)
 
 
 def is_own_fault(status: int) -> bool:
@@ -70,7 +78,7 @@ def keep(folders: Folders, work: Callable[[], None], stop_seconds: float) -> int
 
     In the child this does not return. Raises `AlreadyRuns`.
     """
-    folders.worker.mkdir(parents=True, exist_ok=True)
+    folders.make()
     lock = folders.lock.open("a")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -29,7 +29,7 @@ class Worker:
 
     def start(self) -> None:
         """Starts the process."""
-        command = [sys.executable, "-m", "testkit.faust.stage", self.bed.stage, "--name", self.name]
+        command = [sys.executable, "-P", "-m", "testkit.faust.stage", self.bed.stage, "--name", self.name]
         command += ["--bootstrap", self.bed.bootstrap, "--home", str(self.bed.home), *self.more]
         environment = os.environ | {"OPOI_UNSAFE_FAUST": self.unsafe}
         with self.log.open("ab") as log:

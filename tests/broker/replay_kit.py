@@ -242,7 +242,7 @@ class Worker:
         self.log = config.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tests.broker.replay_process", str(config)], cwd=ROOT, stderr=log
+                [sys.executable, "-P", "-m", "tests.broker.replay_process", str(config)], cwd=ROOT, stderr=log
             )
 
     def kill(self) -> None:

@@ -377,9 +377,10 @@ def test_counting_and_embedding(client: genai.Client) -> None:
 
 def test_models_are_listed_and_an_unknown_one_is_not_found(client: genai.Client) -> None:
     assert client.models.get(model=MODEL).description
-    with pytest.raises(errors.ClientError) as caught:
-        ask(client, [first()], model="opoi-lokal")
-    assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
+    for name in ("opoi-lokal", "x" * 1000):
+        with pytest.raises(errors.ClientError) as caught:
+            ask(client, [first()], model=name)
+        assert (caught.value.code, caught.value.status) == (404, "NOT_FOUND")
 
 
 def test_cached_contents(client: genai.Client) -> None:
@@ -596,7 +597,7 @@ def test_the_command_serves_and_stops(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     environment = {**os.environ, "OPOI_HOME": str(tmp_path)}
-    command = [sys.executable, "-m", "local_stack.model", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "local_stack.model", "--port", str(port)]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     try:
         for _ in range(600):

@@ -39,7 +39,7 @@ WORKERS = ("join", "trigger", "replay", "sanitize", "sink", "ticker")
 
 def opoi(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """One call of the command line for the stack at `folder`."""
-    command = [sys.executable, "-m", "streams.cli.main", *words]
+    command = [sys.executable, "-P", "-m", "streams.cli.main", *words]
     return subprocess.run(command, env=environment(folder), capture_output=True, text=True)
 
 
@@ -72,6 +72,7 @@ def result(folder: Path) -> dict[str, Any]:
     """What the demo says of itself, after each process was killed once while it ran."""
     command = [
         sys.executable,
+        "-P",
         "-m",
         "streams.cli.main",
         "demo",
@@ -238,7 +239,7 @@ def test_the_doctor_names_each_of_five_faults(
             "OPOI_KAFKA__TOPIC_NAMES": '{"opoi.alerts": "wrong.alerts"}',
             "OPOI_CLICKHOUSE__DATABASE": "nowhere",
         }
-        command = [sys.executable, "-m", "streams.cli.main", "doctor", "--json"]
+        command = [sys.executable, "-P", "-m", "streams.cli.main", "doctor", "--json"]
         found = subprocess.run(command, env=environment_of_faults, capture_output=True, text=True)
     assert found.returncode == 3
     faults = {(one["check"], one["message"]) for one in json.loads(found.stdout) if one["outcome"] == "fault"}

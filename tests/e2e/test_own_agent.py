@@ -53,7 +53,7 @@ class Shell:
     def words(self, command: str) -> list[str]:
         """The command with this machine's Python and this test's port."""
         first, *rest = shlex.split(command.replace(PORT, self.port))
-        own = {"opoi": [sys.executable, "-m", "streams.cli.main"], "python": [sys.executable]}
+        own = {"opoi": [sys.executable, "-P", "-m", "streams.cli.main"], "python": [sys.executable]}
         return [*own[first], *rest]
 
     def run(self, command: str) -> str:

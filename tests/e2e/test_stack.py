@@ -28,7 +28,7 @@ QUIET = {"log_level": 0}
 
 def opoi(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """One call of the command line for the stack at `folder`."""
-    command = [sys.executable, "-m", "streams.cli.main", *words]
+    command = [sys.executable, "-P", "-m", "streams.cli.main", *words]
     return subprocess.run(command, env={**environment(folder), **variables}, capture_output=True, text=True)
 
 
@@ -231,7 +231,7 @@ def test_the_doctor_finds_what_is_wrong_and_says_what_to_do(stack: RunningStack,
 def test_the_reference_agent_on_the_local_model_keeps_its_contract(stack: RunningStack) -> None:
     port = free_port()
     platform = {"OPOI_ADS__GRAPH_URL": f"http://127.0.0.1:{port}"}
-    command = [sys.executable, "-m", "streams.cli.main", "agent", "serve", "media_buyer", "--port", "0"]
+    command = [sys.executable, "-P", "-m", "streams.cli.main", "agent", "serve", "media_buyer", "--port", "0"]
     variables = {**stack.env, **platform}
     with subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, text=True) as served:
         assert served.stdout is not None

@@ -25,7 +25,7 @@ class Front:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        command = [sys.executable, "-m", "local_stack.clickhouse.front", "--data", str(self.folder)]
+        command = [sys.executable, "-P", "-m", "local_stack.clickhouse.front", "--data", str(self.folder)]
         self.process = subprocess.Popen([*command, "--port", str(self.port)])
         for _ in range(600):
             if self.process.poll() is not None:

@@ -132,6 +132,33 @@ def test_settings_that_need_one_another(
     assert said in line
 
 
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OPOI_MODEL__NAME", "../x"),
+        ("OPOI_MODEL__API_VERSION", "v1/../v2"),
+        ("OPOI_MODEL__PROJECT", "p?x=1"),
+        ("OPOI_MODEL__LOCATION", "eu#"),
+        ("OPOI_PIPELINE__CORRECTOR_MODEL", "%2e%2e"),
+        ("OPOI_PIPELINE__JUDGE_MODELS", '["good", "a//b"]'),
+        ("OPOI_KAFKA__TOPIC_NAMES", '{"agent.decisions": ".."}'),
+        ("OPOI_KAFKA__TOPIC_NAMES", '{"agent.decisions": "a/b"}'),
+    ],
+)
+def test_what_becomes_part_of_an_address_leads_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    (line,) = problems(monkeypatch, **{variable: value})
+    assert line.startswith(f"{variable}=")
+    assert ": must be " in line
+
+
+def test_the_names_of_models_on_every_platform_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("gemini-2.5-flash", "models/x", "projects/p/locations/eu/endpoints/1", "meta/llama-3@001"):
+        monkeypatch.setenv("OPOI_MODEL__NAME", name)
+        assert load_settings().model.name == name
+
+
 def test_an_empty_variable_takes_a_default_away(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPOI_MODEL__BASE_URL", "")
     assert load_settings().model.base_url is None

@@ -1,5 +1,7 @@
 """Validates a replay request."""
 
+import re
+
 from schemas.errors import Undecodable
 from schemas.identity import decision_key
 from schemas.records import AgentDecision, ReplayRequest
@@ -12,6 +14,8 @@ STAGE = "replay"
 REQUESTS = "opoi.replay-requests"
 RETRY = "opoi.retry.replay"
 DECISIONS = "agent.decisions"
+# it begins the run's id in the URLs of agents over HTTP
+_ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,99}")
 
 
 def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
@@ -19,6 +23,8 @@ def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
     topic = contract_topic(arrived, (REQUESTS,))
     request = codec.decode(topic, arrived.value)
     assert isinstance(request, ReplayRequest)
+    if not _ID.fullmatch(request.replay_id):
+        raise Poison("contract", f"replay_id is {request.replay_id[:80]!r}; it must match {_ID.pattern}")
     key = decision_key(request.agent, request.decision_id)
     if arrived.key != key.encode():
         raise Poison("wrong_key", f"the message key is {arrived.key!r}, the record's is {key!r}")

@@ -1,6 +1,7 @@
 """An agent read from its folder is whole, or the text says what is missing."""
 
 import json
+import re
 import shutil
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from agent.definition import read_definition
 from agent.media_buyer.definition import media_buyer
-from agent.spec import SpecError
+from agent.spec import AgentSpec, SpecError
 
 MEDIA_BUYER = Path(str(files("agent.media_buyer")))
 
@@ -90,3 +91,22 @@ def test_what_is_missing_is_named(folder: Path, damage: object, said: str) -> No
 
     with pytest.raises(SpecError, match=said):
         read_definition(folder)
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "..", "/tmp/elsewhere", ".hidden", "a\0b", "a\x1b[2J"])
+def test_a_sub_agent_whose_name_leads_elsewhere_is_not_read(folder: Path, name: str) -> None:
+    elsewhere = folder.parent / "elsewhere"
+    shutil.copytree(folder / "sub_agents" / "delivery_analyst", elsewhere)
+    spec = (folder / "spec.yaml").read_text()
+    (folder / "spec.yaml").write_text(spec.replace("  delivery_analyst:\n", f"  {json.dumps(name)}:\n"))
+    with pytest.raises(SpecError, match=f"sub-agent {re.escape(repr(name))} must be 1 to 200 bytes"):
+        read_definition(folder)
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "", "x" * 201, "a\nb", "a\u202eb"])
+def test_an_agent_whose_name_leads_elsewhere_is_no_agent(name: str) -> None:
+    given = json.loads(media_buyer().spec.content())
+    with pytest.raises(SpecError, match=r"(?s)name\n.*must be 1 to 200 bytes of printable characters"):
+        AgentSpec.of({**given, "name": name})
+    with pytest.raises(SpecError, match="must be 1 to 200 bytes of printable characters"):
+        AgentSpec.of({**given, "sub_agents": {name: next(iter(given["sub_agents"].values()))}})

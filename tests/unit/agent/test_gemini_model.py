@@ -275,3 +275,16 @@ def test_a_part_that_cannot_be_used_is_a_refusal_without_a_code(served):
 def test_a_call_times_out_at_its_end_and_not_before(seconds):
     sent = generation_config(ModelRequest("m", [QUESTION]), False, seconds)
     assert seconds * 1000 <= sent.http_options.timeout < seconds * 1000 + 1
+
+
+NO_NAMES = ["", "..", "../x", "a/../b", "a?b", "a#b", "%2e", "a\0b", "a\n", "\ud800", "x" * 70000]
+
+
+@pytest.mark.parametrize("name", NO_NAMES, ids=range(len(NO_NAMES)))
+def test_a_name_that_leads_to_another_address_is_refused_unasked(served, name):
+    model, server = served()
+    with pytest.raises(ModelRefused) as caught:
+        model.generate(ModelRequest(name, [QUESTION]))
+    assert (caught.value.code, caught.value.attempts, server.requests) == (400, 0, [])
+    assert "must be names separated by /" in str(caught.value)
+    assert len(str(caught.value)) < 250

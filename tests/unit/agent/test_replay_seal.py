@@ -131,7 +131,7 @@ def leaks(platform: Platform) -> Mapping[str, Callable[[], object]]:
     return {
         "connection": platform.connect,
         "name": lambda: socket.getaddrinfo("example.invalid", 80),
-        "process": lambda: subprocess.run([sys.executable, "-c", program], check=False),
+        "process": lambda: subprocess.run([sys.executable, "-P", "-c", program], check=False),
     }
 
 

@@ -50,7 +50,7 @@ def test_help_imports_nothing_heavy() -> None:
         "try:\n    main.run()\nexcept SystemExit:\n    pass\n"
         f"print([name for name in {heavy} if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
 
 
@@ -98,3 +98,17 @@ def test_config_show_tells_values_origins_and_no_secrets(
 def test_a_user_error_says_its_exit_code() -> None:
     assert UserError("wrong").exit_code == 2
     assert UserError("failed", exit_code=1).exit_code == 1
+
+
+@pytest.mark.parametrize("stage", ["join", "replay", "sink"])
+@pytest.mark.parametrize("name", ["../../elsewhere", "/tmp/elsewhere", ".deaths", "", "a b", "x" * 65])
+def test_a_worker_is_refused_whose_name_leads_elsewhere(
+    stage: str, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rule = "must be 1 to 64 letters, digits, `_`, `.` and `-`, the first a letter or a digit\n"
+    assert opoi(monkeypatch, capsys, "worker", stage, "--name", name) == (2, "", f"--name {name!r}: {rule}")
+    monkeypatch.setenv("OPOI_WORKER__NAME", name)
+    expected = f"OPOI_WORKER__NAME={name!r} (environment): {rule}"
+    assert opoi(monkeypatch, capsys, "worker", stage) == (2, "", expected)
+    assert list(tmp_path.iterdir()) == []

@@ -114,4 +114,4 @@ def test_another_opoi_on_the_path_is_not_this_one(
 
 def test_without_a_script_the_module_is_run(virtual: Path) -> None:
     (virtual / "opoi").unlink()
-    assert own_command() == f"{virtual}/python -m streams.cli.main"
+    assert own_command() == f"{virtual}/python -P -m streams.cli.main"

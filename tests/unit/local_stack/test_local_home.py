@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,6 +59,69 @@ def test_size_is_what_the_disk_holds_not_what_files_pretend(tmp_path: Path) -> N
         os.truncate(file.fileno(), 100 * 1024 * 1024)
     (tmp_path / "real").write_bytes(b"x" * 100_000)
     assert 100_000 <= size_of(tmp_path) < 1_000_000
+
+
+def mode(path: Path) -> int:
+    """The permissions of a file or folder."""
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def _open_to_all() -> Iterator[None]:
+    """A process whose files everyone may read and write."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("_open_to_all")
+def test_a_home_is_made_for_its_user_alone(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    home.prepare()
+    assert {mode(home.folder), *(mode(home.part(name)) for name in PARTS)} == {0o700}
+
+
+@pytest.mark.usefixtures("_open_to_all")
+def test_a_home_of_an_older_version_is_closed_with_what_is_secret_in_it(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    (home.folder / "kafka").mkdir(parents=True)
+    home.stack_env.write_text("OPOI_REPLAY__ORACLE_SECRET=s")
+    home.prepare()
+    assert {mode(home.folder), mode(home.part("kafka"))} == {0o700}
+    assert mode(home.stack_env) == 0o600
+
+
+def test_a_folder_that_is_everyones_or_anothers_keeps_its_rights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, foreign = tmp_path / "shared", tmp_path / "foreign"
+    for folder, rights in ((shared, 0o1777), (foreign, 0o755)):
+        folder.mkdir()
+        folder.chmod(rights)
+    Home(shared).prepare()
+    assert mode(shared) == 0o1777
+    assert mode(shared / "state") == 0o700
+    monkeypatch.setattr(os, "getuid", lambda: foreign.stat().st_uid + 1)
+    Home(foreign).prepare()
+    assert mode(foreign) == 0o755
+
+
+def test_a_socket_is_not_put_into_a_folder_that_others_see_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sockets = tmp_path / "sockets"
+    sockets.mkdir(mode=0o755)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
+    deep = Home(tmp_path / ("x" * LONGEST_SOCKET))
+    deep.prepare()
+    assert mode(sockets) == 0o700
+    monkeypatch.setattr(os, "getuid", lambda: sockets.stat().st_uid + 1)
+    with pytest.raises(UserError, match="belongs to another user: set OPOI_HOME to a shorter path"):
+        deep.prepare()
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "file" / "x"))
+    with pytest.raises(UserError, match=r"cannot be made for the socket \(Not a directory\)"):
+        deep.prepare()
 
 
 def test_parts_are_folders_of_their_own() -> None:

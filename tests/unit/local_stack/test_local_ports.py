@@ -108,3 +108,11 @@ def test_settings_that_lead_away_from_the_stack_are_told(home: Home, monkeypatch
     settings = ports.write_stack_env(home, ports.from_base(21_000))
     (line,) = ports.diverted(settings, home)
     assert "OPOI_KAFKA__BOOTSTRAP_SERVERS=production:9092 (environment)" in line
+
+
+def test_a_file_that_an_interrupted_run_left_open_to_others_does_not_hold_the_secret(home: Home) -> None:
+    left = home.stack_env.with_suffix(".new")
+    left.touch()
+    left.chmod(0o644)
+    ports.write_stack_env(home, ports.from_base(free_base()))
+    assert stat.S_IMODE(home.stack_env.stat().st_mode) == 0o600

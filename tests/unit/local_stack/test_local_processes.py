@@ -5,11 +5,14 @@ import shlex
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from local_stack.home import Home
 from local_stack.kafka import new_cluster_id, server_properties
 from local_stack.ports import from_base, stack_variables
 from local_stack.processes import BASE, WORKERS, Process, Runtime, table
 from local_stack.supervise import MARK, config, last_line, recent_exits, tail
+from streams.errors import UserError
 from streams.settings import Settings
 
 RUNTIME = Runtime(java=Path("/opt/java"), kafka=Path("/opt/kafka"), registry=Path("/opt/registry"))
@@ -61,6 +64,14 @@ def test_paths_with_signs_that_the_format_expands_are_kept() -> None:
         shlex.split(section["command"].replace("%%", "%"))[-1]
         == "/srv/100% of it/a b/kafka/server.properties"
     )
+
+
+@pytest.mark.parametrize("sign", ["\n", "\r", "\r\n"])
+def test_a_folder_whose_name_would_add_a_process_is_refused(sign: str) -> None:
+    forged = Path(f"/srv/x{sign}[program:other]{sign}command = true")
+    for home, directory in ((forged, Path("/srv")), (Path("/srv"), forged)):
+        with pytest.raises(UserError, match="has a line break in its name: use a folder without one"):
+            config(Home(home), processes(Home(home)), directory)
 
 
 def test_every_worker_has_a_metrics_port_of_its_own() -> None:

@@ -18,7 +18,9 @@ time.sleep(30)
 
 
 def test_a_thread_that_dies_takes_the_process_with_it() -> None:
-    ended = subprocess.run([sys.executable, "-c", THREAD_DIES], capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        [sys.executable, "-P", "-c", THREAD_DIES], capture_output=True, text=True, timeout=60
+    )
     assert ended.returncode == ExitCode.OWN_FAULT
     said = ended.stdout + ended.stderr
     assert "the thread publisher died of ZeroDivisionError: division by zero" in said

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.names import UnsafeName
 from streams.core.contract import Coordinates
 from streams.runtime.crash_marker import Deaths, Mark
 from streams.runtime.exit_codes import ExitCode
@@ -24,6 +25,22 @@ AT = Coordinates("agent.decisions", 3, 42)
 @pytest.fixture
 def folders(tmp_path: Path) -> Folders:
     return Folders(tmp_path, "join", "1")
+
+
+def test_a_home_that_a_worker_makes_or_finds_is_closed_to_others(tmp_path: Path) -> None:
+    for home in (tmp_path / "new", tmp_path / "old"):
+        (tmp_path / "old").mkdir(mode=0o755, exist_ok=True)
+        folders = Folders(home, "join", "1")
+        folders.make()
+        folders.make()
+        assert folders.worker.is_dir()
+        assert home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("name", ["..", "../../elsewhere", "/tmp/elsewhere", ".deaths", "a\0", "x" * 201])
+def test_a_worker_whose_name_leads_elsewhere_has_no_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafeName, match=r"worker .* must be 1 to 200 bytes"):
+        Folders(tmp_path, "join", name)
 
 
 def dying(folders: Folders, end: Callable[[], None], *, marked: bool = True) -> Callable[[], None]:
@@ -160,7 +177,7 @@ sys.exit(keep(Folders(Path({home!r}), "join", "1"), work, 0.5))
 
 def start_keeper(home: Path, *, stubborn: bool) -> tuple[subprocess.Popen[bytes], int]:
     program = KEEPER.format(home=str(home), stubborn=stubborn)
-    keeper = subprocess.Popen([sys.executable, "-c", program])
+    keeper = subprocess.Popen([sys.executable, "-P", "-c", program])
     child = home / "child"
     deadline = time.monotonic() + 30
     while not (child.exists() and child.read_text()):

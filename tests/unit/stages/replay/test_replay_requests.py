@@ -23,6 +23,9 @@ def test_a_record_of_the_retry_topic_keeps_the_contract_that_its_header_names() 
     assert asked.request == request()
 
 
+NO_IDS = ("", "..", "../x", "a/b", "\x00", "r" * 101)
+
+
 @pytest.mark.parametrize(
     ("given", "kind"),
     [
@@ -31,6 +34,7 @@ def test_a_record_of_the_retry_topic_keeps_the_contract_that_its_header_names() 
         (arrived(request(), RETRY, dlq_topic=b"opoi.reviews"), "unknown_topic"),
         (arrived(request(decision=b"\x00\x01")), "not_framed"),
         (arrived(request(decision_id="d2"), key=b"media_buyer/d2"), "contract"),
+        *((arrived(request(replay_id=one)), "contract") for one in NO_IDS),
     ],
 )
 def test_what_breaks_the_contract_is_poison(given: Arrival, kind: str) -> None:

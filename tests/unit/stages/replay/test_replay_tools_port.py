@@ -24,7 +24,9 @@ process.run("replay", load_settings(), work)
 def start(home: Path, port: int) -> subprocess.CompletedProcess[str]:
     """A worker's beginning in a process of its own."""
     environment = {**os.environ, "OPOI_REPLAY__TOOLS_PORT": str(port), "OPOI_HOME": str(home)}
-    return subprocess.run([sys.executable, "-c", START], env=environment, capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-P", "-c", START], env=environment, capture_output=True, text=True
+    )
 
 
 def test_a_tools_port_that_is_taken_refuses_the_start_and_a_free_one_does_not(tmp_path: Path) -> None:
