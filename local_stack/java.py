@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+from schemas.child_environment import kept
 from streams.errors import UserError
 
 OLDEST = 21
@@ -46,7 +47,9 @@ def find_java(chosen: Path | None) -> Path:
 def java_version(java: Path) -> int | None:
     """Major version of the runtime `java`, None where it does not run."""
     try:
-        answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=30, check=True)
+        answer = subprocess.run(
+            [java, "-version"], capture_output=True, text=True, timeout=30, check=True, env=kept("java")
+        )
     except (OSError, subprocess.SubprocessError):
         return None
     found = re.search(r'version "(\d+)', answer.stderr + answer.stdout)

@@ -3,12 +3,13 @@
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from local_stack import kafka, registry
 from local_stack.home import Home
+from schemas import child_environment
 from streams.health.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
@@ -89,6 +90,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
             command=(
                 *(*PYTHON, "-m", "local_stack.clickhouse.front", "--data", str(home.part("clickhouse"))),
                 *("--port", str(local.clickhouse_port), "--database", settings.clickhouse.database),
+                *("--query-seconds", str(settings.clickhouse.timeout_seconds)),
             ),
             ready=lambda: answers_http(f"http://127.0.0.1:{local.clickhouse_port}/ping"),
             priority=10,
@@ -109,7 +111,10 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
                 environment={"OPOI_METRICS__PORT": str(port)},
             )
         )
-    return tuple(processes)
+    return tuple(
+        replace(process, command=(*child_environment.command(process.name), *process.command))
+        for process in processes
+    )
 
 
 def metrics_ports(local: LocalSettings) -> dict[str, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from local_stack.java import java_version
 from local_stack.progress import Progress
+from schemas.child_environment import kept
 from streams.errors import UserError
 
 OLDEST = 25
@@ -86,7 +87,11 @@ def _run(server: Trial, made: Path) -> None:
     deadline = time.monotonic() + TRIAL_SECONDS
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [java, f"-XX:AOTCacheOutput={made}", *rest], stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            [java, f"-XX:AOTCacheOutput={made}", *rest],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=kept("java"),
         )
         try:
             while not server.ready() and process.poll() is None and time.monotonic() < deadline:

@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from local_stack.home import Home
 from local_stack.processes import BASE, PYTHON, WORKERS, Process
+from schemas.child_environment import kept_for_all
 from streams.errors import UserError
 
 MARK = "OPOI_STACK"
@@ -142,7 +143,7 @@ class Supervisor:
             )
         log = self.home.log("supervisor")
         command = [*PYTHON, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
-        environment = {**os.environ, MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
+        environment = {**kept_for_all(), MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
         # it outlives this process: no parent that would have to wait for it
         pid = os.posix_spawn(
             sys.executable,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.catalog import AVSC, NAMESPACE, references
+from schemas.child_environment import kept
 
 TARGET = Path(__file__).with_name("records.py")
 _PRIMITIVES = {
@@ -98,6 +99,7 @@ def render() -> str:
         capture_output=True,
         text=True,
         check=True,
+        env=kept("ruff"),
     )
     return formatted.stdout
 

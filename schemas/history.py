@@ -13,6 +13,7 @@ import yaml
 from fastavro.repository.base import AbstractSchemaRepository, SchemaRepositoryError
 
 from schemas.catalog import HERE, NAMESPACE, plain, references
+from schemas.child_environment import kept
 from schemas.errors import SchemaError
 
 NEVER_DEPLOYED = "never-deployed.yaml"
@@ -115,7 +116,10 @@ class _Objects:
     def __init__(self, folder: Path, id_bytes: int) -> None:
         self._id_bytes = id_bytes
         self._process = subprocess.Popen(
-            ["git", "-C", str(folder), "cat-file", "--batch"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            ["git", "-C", str(folder), "cat-file", "--batch"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=kept("git"),
         )
         self.blob = cache(self._read)
         self.yaml = cache(lambda sha: yaml.safe_load(self.blob(sha)))
@@ -161,7 +165,11 @@ class _Objects:
 def _git(folder: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=kept("git"),
         )
     except FileNotFoundError:
         raise NoHistory("git is not installed") from None

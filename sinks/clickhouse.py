@@ -1,6 +1,8 @@
 """ClickHouse over HTTP, one server or the embedded engine's front alike."""
 
+import re
 import struct
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +13,8 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError, DatabaseError, DataError, InterfaceError
 from clickhouse_connect.driver.query import QueryResult
 
+from sinks import read_only
+from sinks.read_only import Limits, NotReadOnly
 from sinks.settings import ClickHouseSettings
 from sinks.tables import Table
 
@@ -58,6 +62,8 @@ _TO_MEND = {
     "UNKNOWN_IDENTIFIER",
     "UNKNOWN_TABLE",
 }
+# of what only reads: it asks for more than it may have, and would again
+_TOO_MUCH = {"MEMORY_LIMIT_EXCEEDED", "TIMEOUT_EXCEEDED", "TOO_MANY_ROWS_OR_BYTES"}
 _NO_LOGIN = {"AUTHENTICATION_FAILED", "REQUIRED_PASSWORD", "UNKNOWN_USER", "WRONG_PASSWORD"}
 
 
@@ -125,9 +131,63 @@ class ClickHouse:
             )
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> QueryResult:
-        """Rows of a query with its `{name:Type}` parameters. Raises ClickHouseAway, StatementRefused."""
+        """Rows of a query with its `{name:Type}` parameters. Raises ClickHouseAway, StatementRefused.
+
+        A user who may only read cannot change settings either: they hold where they can be changed.
+        """
         with self._errors(StatementRefused):
-            return self._connected().query(sql, parameters=dict(parameters or {}), settings=settings)
+            client = self._connected()
+            changed = {
+                name: value
+                for name, value in settings.items()
+                if not ((known := client.server_settings.get(name)) and known.readonly)
+            }
+            return client.query(sql, parameters=dict(parameters or {}), settings=changed)
+
+    def read(self, statement: str, parameters: Mapping[str, str] | None = None) -> QueryResult:
+        """Rows of a statement of a stranger, which may only read tables, within limits.
+
+        Raises ClickHouseAway, StatementRefused.
+        """
+        given = dict(parameters or {})
+        for name in given:
+            # where the client finds none it would write the values into the text, which was checked before
+            if not re.search(rf"\{{{re.escape(name)}:[^}}]+\}}", statement):
+                raise StatementRefused(f"the statement has no parameter {{{name}:Type}}")
+        # the client itself gives up five seconds later; how much memory there is the server knows
+        limits = Limits(seconds=max(1, self.settings.timeout_seconds - 5), memory_bytes=sys.maxsize)
+        try:
+            read_only.check(statement, given, limits, self._parse)
+        except NotReadOnly as error:
+            raise StatementRefused(str(error)) from None
+        settings = {name: value for name, value in limits.settings().items() if name != "max_memory_usage"}
+        try:
+            return self.query(statement, given, readonly=2, **settings)
+        except (ClickHouseAway, StatementRefused) as refusal:
+            cause = refusal.__cause__
+            if isinstance(cause, DatabaseError) and cause.name in _TOO_MUCH:
+                raise StatementRefused(
+                    f"{_first_line(cause)}; ask for less: narrow WHERE, add LIMIT, or aggregate"
+                ) from cause
+            raise
+
+    def _parse(self, statement: str) -> tuple[str, bool]:
+        """What `sinks.read_only.Parse` promises."""
+        with self._errors(StatementRefused):
+            try:
+                [row] = self._connected().query(read_only.PARSE, {"statement": statement}).result_rows
+            except DatabaseError as error:
+                if error.name == "UNKNOWN_FUNCTION":
+                    raise StatementRefused(
+                        f"{self.settings.url} cannot show how it parses a statement, which ClickHouse can "
+                        "from 26.8 on: use a named query, or clickhouse-client as a user who may only read"
+                    ) from error
+                if error.name == "BAD_ARGUMENTS":
+                    raise NotReadOnly(read_only.ALLOWED) from error
+                if error.name == "SYNTAX_ERROR":
+                    raise StatementRefused(_first_line(error).partition(": In scope ")[0]) from error
+                raise
+        return row[0], bool(row[1])
 
     def command(self, sql: str) -> None:
         """Runs a statement. Raises ClickHouseAway, StatementRefused."""

@@ -7,13 +7,17 @@ A request without a session gets a fresh one (0.3 ms); a session keeps its handl
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from local_stack.clickhouse.reader import admit
 from local_stack.clickhouse.request import (
+    NOT_IMPLEMENTED,
+    READER,
     SESSION_IS_LOCKED,
     SESSION_NOT_FOUND,
     Query,
@@ -21,6 +25,7 @@ from local_stack.clickhouse.request import (
     refused,
 )
 from local_stack.clickhouse.statement import InlineInsert, split
+from sinks.read_only import Limits
 
 MAX_SESSION_TIMEOUT = 3600.0
 
@@ -45,32 +50,18 @@ class Answer:
     statistics: dict[str, int]
 
 
-def config_xml(backups: Path, memory_bytes: int) -> str:
-    """Server settings of the engine: where backups may go, and how much memory it may take."""
-    return (
-        "<clickhouse>\n"
-        f"  <backups><allowed_path>{backups}/</allowed_path></backups>\n"
-        f"  <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>\n"
-        # the defaults are for a machine of its own
-        "  <mark_cache_size>67108864</mark_cache_size>\n"
-        "  <uncompressed_cache_size>0</uncompressed_cache_size>\n"
-        "  <background_pool_size>2</background_pool_size>\n"
-        "  <background_schedule_pool_size>4</background_schedule_pool_size>\n"
-        "  <background_common_pool_size>2</background_common_pool_size>\n"
-        "  <background_fetches_pool_size>1</background_fetches_pool_size>\n"
-        "  <background_move_pool_size>1</background_move_pool_size>\n"
-        "</clickhouse>\n"
-    )
-
-
 class Engine:
-    """The engine on one data folder; thread-safe. Raises `QueryError` as a server would answer one."""
+    """The engine on one data folder; thread-safe. Raises `QueryError` as a server would answer one.
 
-    def __init__(self, data: Path, config: Path | None = None) -> None:
+    `config` is a file of `local_stack.clickhouse.config`; `limits` hold for what only reads.
+    """
+
+    def __init__(self, data: Path, config: Path, limits: Limits | None = None) -> None:
         import chdb
 
+        self._limits = limits or Limits()
         data.mkdir(parents=True, exist_ok=True)
-        self._address = str(data) + (f"?config-file={config}" if config else "")
+        self._address = f"{data}?config-file={config}"
         self._connect = chdb.connect
         # held open for as long as the engine lives: with its last handle the engine shuts down
         self._keeper = self._open()
@@ -88,6 +79,9 @@ class Engine:
     def run(self, query: Query) -> Answer:
         """Run a statement to its end."""
         with self._session(query) as session, self._prepared(session, query):
+            if query.keyword == "SET" and b"readonly" in query.text.lower():
+                text = f"SET readonly: ask as user {READER!r}, or send readonly=1 with each request"
+                raise refused(NOT_IMPLEMENTED, "NOT_IMPLEMENTED", text)
             inline = split(query.text)
             if inline is not None:
                 return self._insert(session.handle, query, inline)
@@ -136,7 +130,7 @@ class Engine:
             },
         )
 
-    def stream(self, query: Query) -> Iterator[bytes]:
+    def stream(self, query: Query) -> Generator[bytes]:
         """Run a statement and give its rows as the engine reads them; close the iterator to stop it."""
         split(query.text)  # refuses several statements
         with self._session(query) as session, self._prepared(session, query):
@@ -151,8 +145,22 @@ class Engine:
             finally:
                 result.close()
 
+    def cancel(self, tag: str) -> None:
+        """End the query that runs under `tag`, if one does; does not wait for its end."""
+        handle = self._open()
+        try:
+            _engine(handle.query, f"KILL QUERY WHERE Settings['log_comment'] = {_quoted(tag)} ASYNC")
+        finally:
+            handle.close()
+
     def _open(self) -> Any:
         return _engine(self._connect, self._address)
+
+    @staticmethod
+    def _ask(handle: Any, sql: str, parameters: dict[str, str]) -> str:
+        """The one row of a query, its columns separated by tabs."""
+        answer: bytes = _engine(handle.query, sql, "TSVRaw", params=parameters).bytes()
+        return answer.decode().removesuffix("\n")
 
     @contextmanager
     def _session(self, query: Query) -> Iterator[Session]:
@@ -195,19 +203,23 @@ class Engine:
     @contextmanager
     def _prepared(self, session: Session, query: Query) -> Iterator[None]:
         """Database and settings of one request on the session's handle, taken back afterwards."""
+        settings = dict(query.settings)
+        if query.read_only:
+            settings = admit(query, self._limits, partial(self._ask, session.handle))
+        if query.tag:
+            settings["log_comment"] = query.tag
         database = query.database or session.database
         if database != session.active_database:
             _engine(session.handle.query, f"USE {_quoted(database, '`')}")
             session.active_database = database
-        settings = dict(query.settings)
-        if query.read_only:
-            settings["readonly"] = "2"
         if not settings:
             yield
             return
         before = self._values(session, settings) if session.has_settings else {}
         assigned = ", ".join(f"{name} = {_quoted(value)}" for name, value in settings.items())
         _engine(session.handle.query, f"SET {assigned}")
+        if query.read_only:
+            _engine(session.handle.query, f"SET ROLE {READER}")
         try:
             yield
         finally:

@@ -3,7 +3,8 @@
     python -m local_stack.clickhouse.front --data FOLDER --port 18123 --database opoi
 
 Stock clients and `curl` speak to it as to a server: statements with inline data in any format,
-parameters, settings, sessions, compression, errors with their codes. What it leaves out: users (anyone
+parameters, settings, sessions, compression, errors with their codes. Requests by GET or HEAD, as user
+`reader` or with `readonly` only read tables, see `sinks.read_only`. What it leaves out: other users (anyone
 on this machine may do anything), external tables, and the native protocol's own compression.
 """
 
@@ -12,49 +13,59 @@ import os
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+from anyio import CancelScope
 from anyio.to_thread import run_sync
 from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
-from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from local_stack.clickhouse.engine import Engine, config_xml
+from local_stack.clickhouse.body import BODY_BYTES, read_body
+from local_stack.clickhouse.cancellation import Attendance
+from local_stack.clickhouse.config import config_xml, users_xml
+from local_stack.clickhouse.engine import Answer, Engine
 from local_stack.clickhouse.request import (
     ACCESS_DENIED,
     CODECS,
-    NOT_IMPLEMENTED,
     Query,
     QueryError,
     chosen_encoding,
-    decompress,
     parse,
     refused,
     summary_header,
 )
+from sinks.read_only import Limits
 
 MEMORY_BYTES = 2_000_000_000
 LOCAL_NAMES = frozenset(["127.0.0.1", "localhost", "[::1]"])
 
 
-def application(engine: Engine) -> Starlette:
-    """The HTTP interface over `engine`."""
+def application(engine: Engine, body_bytes: int = BODY_BYTES) -> Starlette:
+    """The HTTP interface over `engine`; a body may have `body_bytes`."""
+    attendance = Attendance(engine)
 
     async def query(request: Request) -> Response:
         headers = {"X-ClickHouse-Query-Id": request.query_params.get("query_id") or str(uuid.uuid4())}
         try:
             _refuse_browsers(request.headers)
-            wanted = await _read(request)
+            form, body = await read_body(request, body_bytes)
+            wanted = parse(request.method, request.query_params, request.headers, form, body)
             if not wanted.text.strip():
                 return PlainTextResponse("Ok.\n", headers=headers)
+            if not wanted.returns_rows and not wanted.read_only:
+                answer = await run_sync(engine.run, wanted)
+                return await _whole(answer, wanted, request, headers)
+            wanted = replace(wanted, tag=uuid.uuid4().hex)
             if wanted.streaming:
-                return await _streamed(engine, wanted, headers)
-            return await _whole(engine, wanted, request, headers)
+                return await _streamed(engine, attendance, wanted, request, headers)
+            answer = await attendance.run(request, wanted, partial(engine.run, wanted))
+            return await _whole(answer, wanted, request, headers)
         except QueryError as error:
             return _failed(error, headers)
 
@@ -76,27 +87,7 @@ def application(engine: Engine) -> Starlette:
     )
 
 
-async def _read(request: Request) -> Query:
-    form: dict[str, str] = {}
-    body = b""
-    if request.headers.get("content-type", "").startswith("multipart/form-data"):
-        async with request.form(max_part_size=256 * 1024 * 1024) as parts:
-            for name, value in parts.multi_items():
-                if isinstance(value, UploadFile):
-                    raise refused(
-                        NOT_IMPLEMENTED, "NOT_IMPLEMENTED", f"external table {name!r} needs a server"
-                    )
-                form[name] = value
-    else:
-        encoding = request.headers.get("content-encoding", "")
-        body = await request.body()
-        if encoding:
-            body = await run_sync(decompress, encoding, body)
-    return parse(request.method, request.query_params, request.headers, form, body)
-
-
-async def _whole(engine: Engine, query: Query, request: Request, headers: dict[str, str]) -> Response:
-    answer = await run_sync(engine.run, query)
+async def _whole(answer: Answer, query: Query, request: Request, headers: dict[str, str]) -> Response:
     headers |= _format_headers(query) | {"X-ClickHouse-Summary": summary_header(answer.statistics)}
     body = answer.body
     enabled = request.query_params.get("enable_http_compression") == "1"
@@ -107,28 +98,28 @@ async def _whole(engine: Engine, query: Query, request: Request, headers: dict[s
     return Response(body, headers=headers, media_type="text/plain; charset=UTF-8")
 
 
-async def _streamed(engine: Engine, query: Query, headers: dict[str, str]) -> Response:
+async def _streamed(
+    engine: Engine, attendance: Attendance, query: Query, request: Request, headers: dict[str, str]
+) -> Response:
     chunks = engine.stream(query)
     # the first chunk decides the status: an error after it can only be told inside the body
-    first = await run_sync(next, chunks, b"")
+    first = await attendance.run(request, query, lambda: next(chunks, None))
     tag = secrets.token_hex(8)
 
     async def body() -> AsyncIterator[bytes]:
-        yield first
+        chunk = first
         try:
-            async for chunk in iterate_in_threadpool(chunks):
+            while chunk is not None:
                 yield chunk
+                chunk = await attendance.run(request, query, lambda: next(chunks, None))
         except QueryError as error:
             yield exception_block(error, tag)
         finally:
-            await run_sync(_close, chunks)
+            with CancelScope(shield=True):
+                await run_sync(chunks.close)
 
     headers |= _format_headers(query) | {"X-ClickHouse-Exception-Tag": tag}
     return StreamingResponse(body(), headers=headers, media_type="text/plain; charset=UTF-8")
-
-
-def _close(chunks: Iterator[bytes]) -> None:
-    chunks.close()  # type: ignore[attr-defined]
 
 
 def exception_block(error: QueryError, tag: str) -> bytes:
@@ -167,6 +158,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--database", default="opoi", help="database that is made at the start")
     parser.add_argument("--memory", type=int, default=MEMORY_BYTES, help="bytes that the engine may use")
+    parser.add_argument("--body-bytes", type=int, default=BODY_BYTES, help="bytes that a request may have")
+    parser.add_argument(
+        "--query-seconds", type=int, default=Limits().seconds, help="how long a read-only query may take"
+    )
     options = parser.parse_args()
 
     # the engine takes its time zone from the process
@@ -174,11 +169,11 @@ def main() -> None:
     time.tzset()
     folder: Path = options.data.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    config = folder / "config.xml"
-    config.write_text(config_xml(folder / "backups", options.memory))
-    engine = open_engine(folder, config, options.database)
+    # half, so that the sink can write while one is asked for too much
+    limits = Limits(seconds=options.query_seconds, memory_bytes=options.memory // 2)
+    engine = open_engine(folder, options.memory, options.database, limits)
     uvicorn.run(
-        application(engine),
+        application(engine, options.body_bytes),
         host="127.0.0.1",
         port=options.port,
         log_level="warning",
@@ -187,10 +182,13 @@ def main() -> None:
     )
 
 
-def open_engine(folder: Path, config: Path, database: str) -> Engine:
+def open_engine(folder: Path, memory: int, database: str, limits: Limits) -> Engine:
     """The engine on `folder` with its database, which is Atomic: the default one is not."""
+    users, config = folder / "users.xml", folder / "config.xml"
+    users.write_text(users_xml())
+    config.write_text(config_xml(folder / "backups", memory, users))
     try:
-        engine = Engine(folder / "data", config)
+        engine = Engine(folder / "data", config, limits)
     except QueryError as error:
         raise SystemExit(
             f"{folder / 'data'} cannot be opened, another process may hold it: {error}"

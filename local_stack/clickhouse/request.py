@@ -3,6 +3,8 @@
 Sources: the HTTP interface of ClickHouse, https://clickhouse.com/docs/interfaces/http.
 """
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Mapping
@@ -51,9 +53,17 @@ CODECS = {
 }
 WORTH_COMPRESSING = 4096
 
+READER = "reader"
+"""User whose requests only read, as those by GET; every other name may do anything."""
+
+# what cramjam says where the output does not fit
+_NO_ROOM = "failed to write whole buffer"
+# formats that the engine's Python package answers with objects instead of bytes
+_PYTHON_OBJECTS = frozenset(["dataframe", "arrowtable"])
+
 _TRAILING_FORMAT = re.compile(rb"\bFORMAT\s+(\w+)\s*;?\s*$", re.IGNORECASE)
 _WORD = re.compile(rb"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(\w*)", re.DOTALL)
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*$")
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _CODE = re.compile(r"Code: (\d+)\.")
 _RETURNS_ROWS = frozenset(
     ["SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXISTS", "EXPLAIN", "CHECK", "VALUES", "FROM"]
@@ -61,11 +71,13 @@ _RETURNS_ROWS = frozenset(
 
 UNKNOWN_SETTING, CANNOT_DECOMPRESS, SESSION_NOT_FOUND, SESSION_IS_LOCKED = 115, 271, 372, 373
 NOT_IMPLEMENTED, ACCESS_DENIED, SYNTAX_ERROR, LOGICAL_ERROR = 48, 497, 62, 49
+BAD_ARGUMENTS, UNKNOWN_FORMAT, READONLY, TOO_MANY_BYTES = 36, 73, 164, 307
 _STATUS_OF_CODE = {
     **dict.fromkeys([6, 8, 26, 27, 36, 38, 41, 42, 43, 53, 62, 69, 70, 72, 117, 131, 271, 321, 395], 400),
     **dict.fromkeys([497], 403),
     **dict.fromkeys([46, 47, 50, 56, 60, 63, 73, 78, 81, 115, 336], 404),
     159: 408,
+    307: 413,
     48: 501,
 }
 
@@ -110,6 +122,8 @@ class Query:
     session_must_exist: bool = False
     read_only: bool = False
     wait: bool = False
+    tag: str = ""
+    """Names this run of it, for `Engine.cancel`; empty: it cannot be cancelled."""
 
     @property
     def keyword(self) -> str:
@@ -155,7 +169,7 @@ def parse(
     # a statement in the address is followed by its data in the body
     parts = [part for part in (values.get("query", "").encode(), body) if part]
     for name in values:
-        if not _NAME.match(name):
+        if not _NAME.fullmatch(name):
             raise refused(UNKNOWN_SETTING, "UNKNOWN_SETTING", f"Unknown setting '{name}'")
     settings = {
         name: value
@@ -166,24 +180,41 @@ def parse(
         timeout = float(values.get("session_timeout", "60"))
     except ValueError:
         raise refused(
-            36, "BAD_ARGUMENTS", f"session_timeout is {values['session_timeout']!r}, not seconds"
+            BAD_ARGUMENTS, "BAD_ARGUMENTS", f"session_timeout is {values['session_timeout']!r}, not seconds"
         ) from None
+    default_format = values.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"
+    if not _NAME.fullmatch(default_format) or default_format.lower() in _PYTHON_OBJECTS:
+        raise refused(UNKNOWN_FORMAT, "UNKNOWN_FORMAT", f"Unknown format {default_format}")
+    # whoever asks for a read-only mode gets all of it; the setting alone would leave file() to a reader
+    readonly = settings.pop("readonly", "0")
     return Query(
         text=b"\n".join(parts),
         settings=settings,
         parameters={name[6:]: value for name, value in values.items() if name.startswith("param_")},
         database=values.get("database") or headers.get("x-clickhouse-database") or None,
-        default_format=values.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated",
+        default_format=default_format,
         session_id=values.get("session_id") or None,
         session_timeout=timeout,
         session_must_exist=values.get("session_check") == "1",
-        read_only=method == "GET",
+        read_only=method != "POST" or readonly != "0" or _user(values, headers) == READER,
         wait=values.get("wait_end_of_query") == "1",
     )
 
 
-def decompress(encoding: str, body: bytes) -> bytes:
-    """The body as it was before `Content-Encoding`. Raises `QueryError`."""
+def _user(values: Mapping[str, str], headers: Mapping[str, str]) -> str:
+    """The name that the client gives itself; nobody checks it, it can only ask for less."""
+    name = values.get("user") or headers.get("x-clickhouse-user")
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if name or scheme.lower() != "basic":
+        return name or ""
+    try:
+        return base64.b64decode(token).decode().partition(":")[0]
+    except (binascii.Error, UnicodeDecodeError):
+        raise refused(ACCESS_DENIED, "ACCESS_DENIED", "the Authorization header cannot be read") from None
+
+
+def decompress(encoding: str, body: bytes, limit: int) -> bytes:
+    """The body as it was before `Content-Encoding`, at most `limit` bytes. Raises `QueryError`."""
     if encoding in ("", "identity"):
         return body
     if encoding not in CODECS:
@@ -192,12 +223,23 @@ def decompress(encoding: str, body: bytes) -> bytes:
             "NOT_IMPLEMENTED",
             f"Content-Encoding {encoding!r}; known are {', '.join(CODECS)}",
         )
+    # memory is taken only as it is written, and the codecs write no further than its end
+    room = bytearray(limit)
     try:
-        return bytes(CODECS[encoding].decompress(body))
+        size = CODECS[encoding].decompress_into(body, room)
     except cramjam.DecompressionError as error:
+        if str(error) == _NO_ROOM:
+            raise too_large(f"{len(body)} bytes of {encoding} are more than {limit} bytes", limit) from None
         raise refused(
             CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS", f"the body is not {encoding}: {error}"
         ) from None
+    return bytes(memoryview(room)[:size])
+
+
+def too_large(what: str, limit: int) -> QueryError:
+    """A body over the limit; 413."""
+    text = f"{what}; a body may have {limit}, compressed and decompressed: send fewer rows at once"
+    return refused(TOO_MANY_BYTES, "TOO_MANY_BYTES", text)
 
 
 def chosen_encoding(accepted: str, enabled: bool, size: int) -> str | None:

@@ -1,9 +1,9 @@
 """`opoi sql`: named analyst queries, and statements of one's own, read-only."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,9 @@ from streams.cli.migrate import one_line_errors
 from streams.cli.output import AsJson, echo_csv, echo_json, echo_json_text, echo_line, echo_text, table
 from streams.errors import UserError
 from streams.settings import load_settings
+
+if TYPE_CHECKING:
+    from sinks.clickhouse import ClickHouse
 
 LONGEST = 60
 """Characters of a cell in a table."""
@@ -38,7 +41,9 @@ def sql(
         raise UserError("--json and --csv exclude each other: give one of them")
     given = _parameters(param or [])
     if statement is not None:
-        _print(*_ask(statement, given), as_json=as_json, as_csv=as_csv)
+        with one_line_errors():
+            found = _clickhouse().read(statement, given)
+        _print(found.column_names, found.result_rows, as_json=as_json, as_csv=as_csv)
         return
     assert name is not None
     try:
@@ -46,16 +51,16 @@ def sql(
         bound = query.bind(given)
     except QueryFault as fault:
         raise UserError(str(fault)) from fault
-    _, rows = _ask(query.sql, bound)
+    with one_line_errors():
+        # ours: it needs no check
+        rows = _clickhouse().query(query.sql, bound, readonly=2).result_rows
     _print(list(query.columns), rows, as_json=as_json, as_csv=as_csv)
 
 
-def _ask(text: str, bound: Mapping[str, Any]) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+def _clickhouse() -> "ClickHouse":
     from sinks.clickhouse import ClickHouse
 
-    with one_line_errors():
-        found = ClickHouse(load_settings().clickhouse).query(text, bound, readonly=2)
-    return found.column_names, found.result_rows
+    return ClickHouse(load_settings().clickhouse)
 
 
 def _parameters(given: Sequence[str]) -> dict[str, str]:

@@ -17,7 +17,8 @@ from local_stack.ports import free_port
 class Front:
     """The front on one data folder; it can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        self.options = options
         self.port = free_port()
         self.folder = folder
         self.url = f"http://127.0.0.1:{self.port}"
@@ -26,7 +27,7 @@ class Front:
     def start(self) -> None:
         """Start, and wait until it answers."""
         command = [sys.executable, "-P", "-m", "local_stack.clickhouse.front", "--data", str(self.folder)]
-        self.process = subprocess.Popen([*command, "--port", str(self.port)])
+        self.process = subprocess.Popen([*command, "--port", str(self.port), *self.options])
         for _ in range(600):
             if self.process.poll() is not None:
                 raise RuntimeError(f"the front ended with {self.process.returncode}")
