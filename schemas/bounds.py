@@ -1,62 +1,209 @@
-"""Which writers' schemas are safe to decode with.
+"""Which writers' schemas are safe to decode with, and how much one body may hold.
 
-Time and memory of decoding grow with the length of the body, except with two kinds of schema, which
-no record of ours needs: items of no bytes, of which a few bytes can announce billions, and recursive
-types, of which a few megabytes overrun the C stack.
+Fastavro takes a schema at its word: recursive types overrun the C stack, a few bytes announce billions of
+items of no bytes, types that hold one another twice double with each, and a record of a thousand fields of no
+bytes makes a thousand values of each byte. So it is measured what a read of the body can become, each named
+type once, and a body's reads are counted.
 """
 
-from typing import Any
+import io
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import fastavro
+import fastavro.schema
+
+from schemas.cleaned_schema import MOST_DEPTH, PRIMITIVES, UnsafeSchema, cleaned, not_avro
+
+MOST_VALUES = 2_000_000
+"""Values of one body; at the worst they take a gigabyte of Python's memory."""
+_RATES = (2, 4, 8, 16)
+"""How many values a read of the body may become; with our own schemas it is at most the first."""
+_MOST_OF_NOTHING = 10_000
+"""Values that take no bytes at all, in one body."""
+
+# what fastavro raises on schemas that break Avro's rules
+_PARSE_FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    fastavro.schema.SchemaParseException,
+)
+
+
+class TooManyValues(Exception):
+    """A body holds more values than one may."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriterSchema:
+    """A schema that is safe to decode with."""
+
+    schema: Any
+    """Parsed by fastavro."""
+    most_reads: int
+    """How often fastavro may read from a body of it."""
+
+    def source(self, body: bytes) -> BinaryIO:
+        """The body for fastavro; its `read` raises TooManyValues."""
+        # an empty string is the most for a byte: its length is read, and its text
+        return io.BytesIO(body) if 2 * len(body) <= self.most_reads else _Counted(body, self.most_reads)
+
+
+class _Counted(io.BytesIO):
+    def __init__(self, body: bytes, most_reads: int) -> None:
+        super().__init__(body)
+        self._left = most_reads
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self._left -= 1
+        if self._left < 0:
+            raise TooManyValues
+        return super().read(size)
+
+
+def writer_schema(schema: Any, reader: Any = None) -> WriterSchema:
+    """The JSON value of a foreign schema, ready to decode with. Raises UnsafeSchema.
+
+    `reader`: the parsed schema through which it is read; its defaults are values, too.
+    """
+    try:
+        parsed = fastavro.parse_schema(cleaned(schema), named_schemas={})
+    except UnsafeSchema:
+        raise
+    except _PARSE_FAULTS as error:
+        raise not_avro(f"{type(error).__name__}: {str(error)[:200]}") from error
+    return WriterSchema(parsed, MOST_VALUES // _rate(parsed, reader))
 
 
 def unsafe(schema: Any) -> str | None:
     """Why a schema parsed by fastavro must not be decoded with, in one line; None where it may."""
-    named: dict[str, Any] = {}
-    _collect(schema, named)
-    return _fault(schema, named, ())
+    try:
+        _rate(schema, None)
+    except UnsafeSchema as fault:
+        return str(fault)
+    return None
 
 
-def _parts(schema: Any) -> list[Any]:
-    """The schemas directly within one."""
+def _rate(schema: Any, reader: Any) -> int:
+    """How many values a read can become, rounded up to one of the rates. Raises UnsafeSchema."""
+    cost = _Costs(dict(_records(reader))).of(schema)
+    for rate, surplus in zip(_RATES, cost.surplus, strict=True):
+        if surplus <= _MOST_OF_NOTHING:
+            return rate
+    raise UnsafeSchema(f"a value of it can hold more than {_MOST_OF_NOTHING} values of no bytes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """What a value of a type can cost."""
+
+    depth: int
+    is_empty: bool
+    """It takes no bytes."""
+    surplus: tuple[float, ...]
+    """For each rate: how many values there can be in it beyond those that its reads may become."""
+
+
+_NULL = _Cost(1, True, tuple(1.0 for _ in _RATES))
+_ATOM = _Cost(1, False, tuple(1.0 - rate for rate in _RATES))
+
+
+class _Costs:
+    """The costs of types. `ours`: the number of fields of each record of the reader."""
+
+    def __init__(self, ours: dict[str, int]) -> None:
+        self._ours = ours
+        self._known: dict[str, _Cost] = {}
+        self._within: list[str] = []
+
+    def of(self, schema: Any) -> _Cost:
+        """The cost of a type. Raises UnsafeSchema where nothing bounds it."""
+        cost = self._measured(schema)
+        if cost.depth > MOST_DEPTH:
+            raise UnsafeSchema(f"it is nested more than {MOST_DEPTH} deep")
+        return cost
+
+    def _measured(self, schema: Any) -> _Cost:
+        if isinstance(schema, str):
+            if schema in self._within:
+                raise UnsafeSchema(f"{schema} holds itself")
+            # fastavro takes a primitive's name for the primitive, whatever else is called so
+            if schema in PRIMITIVES:
+                return _NULL if schema == "null" else _ATOM
+            return self._known.get(schema, _ATOM)
+        if isinstance(schema, list):
+            branches = [self.of(branch) for branch in schema]
+            largest = (max(each, default=0.0) for each in _by_rate(branches))
+            # which branch it is takes a read
+            return _Cost(1 + _deepest(branches), False, _less_a_read(largest))
+        if schema["type"] in ("array", "map"):
+            return self._of_items(schema)
+        if "name" not in schema:
+            return _NULL if schema["type"] == "null" else _ATOM
+        self._within.append(schema["name"])
+        cost = self._of_named(schema)
+        self._within.pop()
+        self._known[schema["name"]] = cost
+        return cost
+
+    def _of_named(self, schema: dict[str, Any]) -> _Cost:
+        if schema["type"] == "enum":
+            return _ATOM
+        if schema["type"] == "fixed":
+            return _NULL if schema["size"] == 0 else _ATOM
+        fields = [self.of(field["type"]) for field in schema["fields"]]
+        # what the writer lacks comes from the reader's defaults
+        by_default = max(0, self._ours.get(_unqualified(schema), 0) - len(fields))
+        surplus = tuple(1.0 + by_default + sum(each) for each in _by_rate(fields))
+        return _Cost(1 + _deepest(fields), all(field.is_empty for field in fields), surplus)
+
+    def _of_items(self, schema: dict[str, Any]) -> _Cost:
+        is_map = schema["type"] == "map"
+        item = self.of(schema["values"] if is_map else schema["items"])
+        where = f"{'a map' if is_map else 'an array'} in {self._within[-1] if self._within else 'it'}"
+        if item.is_empty and not is_map:
+            raise UnsafeSchema(f"{where} has items of no bytes")
+        # a map's key is one more value and one more read
+        each = _less_a_read(surplus + 1.0 for surplus in item.surplus) if is_map else item.surplus
+        if each[-1] > 0:
+            raise UnsafeSchema(f"{where} has items of more than {_RATES[-1]} values a byte")
+        # there is no end of items, so that each must pay for itself
+        surplus = (math.inf if one > 0 else 1.0 for one in each)
+        return _Cost(1 + item.depth, False, _less_a_read(surplus))
+
+
+def _by_rate(costs: list[_Cost]) -> Iterator[list[float]]:
+    for at in range(len(_RATES)):
+        yield [cost.surplus[at] for cost in costs]
+
+
+def _less_a_read(surplus: Iterable[float]) -> tuple[float, ...]:
+    return tuple(one - rate for one, rate in zip(surplus, _RATES, strict=True))
+
+
+def _deepest(costs: list[_Cost]) -> int:
+    return max((cost.depth for cost in costs), default=0)
+
+
+def _unqualified(schema: dict[str, Any]) -> str:
+    """By this name fastavro matches a writer's record and a reader's."""
+    return str(schema["name"]).rpartition(".")[2]
+
+
+def _records(schema: Any) -> Iterator[tuple[str, int]]:
+    """Name and number of fields of each record in a parsed schema of ours."""
     if isinstance(schema, list):
-        return schema
-    if not isinstance(schema, dict):
-        return []
-    return [
-        *(schema[key] for key in ("items", "values") if key in schema),
-        *(field["type"] for field in schema.get("fields", ())),
-        # `{"type": {...}}`, a type in brackets
-        *([schema["type"]] if isinstance(schema["type"], dict | list) else ()),
-    ]
-
-
-def _collect(schema: Any, named: dict[str, Any]) -> None:
-    if isinstance(schema, dict) and "name" in schema:
-        named[schema["name"]] = schema
-    for part in _parts(schema):
-        _collect(part, named)
-
-
-def _fault(schema: Any, named: dict[str, Any], within: tuple[str, ...]) -> str | None:
-    if isinstance(schema, str):
-        if schema in within:
-            return f"{schema} holds itself"
-        return _fault(named[schema], named, within) if schema in named else None
-    if isinstance(schema, dict):
-        if "name" in schema:
-            within = (*within, schema["name"])
-        if "items" in schema and _is_empty(schema["items"], named):
-            return f"an array in {within[-1] if within else 'it'} has items of no bytes"
-    return next((fault for part in _parts(schema) if (fault := _fault(part, named, within))), None)
-
-
-def _is_empty(schema: Any, named: dict[str, Any]) -> bool:
-    """Whether a value takes no bytes."""
-    if isinstance(schema, str):
-        return schema == "null" or (schema in named and _is_empty(named[schema], named))
-    if isinstance(schema, list):
-        return False  # the branch takes a byte
-    if schema["type"] in ("record", "error"):
-        return all(_is_empty(field["type"], named) for field in schema["fields"])
-    if schema["type"] == "fixed":
-        return bool(schema["size"] == 0)
-    return bool(schema["type"] == "null")
+        for branch in schema:
+            yield from _records(branch)
+    elif isinstance(schema, dict):
+        yield from _records(schema.get("items"))
+        yield from _records(schema.get("values"))
+        if "fields" in schema:
+            yield _unqualified(schema), len(schema["fields"])
+            for field in schema["fields"]:
+                yield from _records(field["type"])

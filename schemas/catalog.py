@@ -51,10 +51,18 @@ class TopicSpec(BaseModel):
     """Whether the sink writes it to ClickHouse."""
     looked_up: bool = False
     """Whether its consumers look things up in it: a stage accounts for none of its records."""
+    produced: bool = True
+    """Whether anything writes it yet. Until then its schema may change in any way, and none of its bytes are
+    kept for later versions; what it was before that counts for nothing."""
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     example: str | None = Field(default=None)
     """File below `schemas/examples`; null for raw topics."""
+
+    @property
+    def registered_compatibility(self) -> str:
+        """What the registry holds new versions of the schema to."""
+        return self.compatibility if self.produced else "NONE"
 
     def topic_config(self) -> dict[str, str]:
         """The topic's configuration at the broker."""

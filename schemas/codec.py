@@ -6,27 +6,37 @@ A value is byte 0, a 4-byte big-endian schema id, and the Avro body
 
 import io
 import struct
+import time
+from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import fastavro
-import fastavro.schema
 from fastavro.read import SchemaResolutionError
 from pydantic import ValidationError
 
 from schemas import records
-from schemas.bounds import unsafe
+from schemas.bounds import TooManyValues, WriterSchema, writer_schema
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
+from schemas.cleaned_schema import UnsafeSchema
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
 from schemas.store import SchemaStore
 
 MAGIC = 0
+MOST_ID = 2**31 - 1
+"""Ids are Java's ints: no registry has a larger one."""
+REFUSED_SECONDS = 60.0
+"""How long a schema stays refused without the registry being asked again."""
+_MOST_KEPT = 500
+"""Writers' schemas that are kept, and refusals; beyond, all are looked up anew."""
 _HEADER = struct.Struct(">bI")
 
 # what fastavro raises on bytes that are not what their schema says
 _DECODE_FAULTS = (
     ArithmeticError,
     AssertionError,
+    AttributeError,
     EOFError,
     LookupError,
     MemoryError,
@@ -34,13 +44,6 @@ _DECODE_FAULTS = (
     TypeError,
     ValueError,
     struct.error,
-)
-
-_PARSE_FAULTS = (
-    *_DECODE_FAULTS,
-    AttributeError,
-    RecursionError,
-    fastavro.schema.SchemaParseException,
 )
 
 AnyRecord = TypeVar("AnyRecord", bound=Record)
@@ -63,7 +66,26 @@ def unframe(value: bytes | None) -> tuple[int, bytes]:
             "not_framed",
             f"the value starts with {value[:5].hex(' ')}, not with 00 and a 4-byte schema id",
         )
-    return _HEADER.unpack_from(value)[1], value[_HEADER.size :]
+    schema_id = _HEADER.unpack_from(value)[1]
+    if schema_id > MOST_ID:
+        raise Undecodable("unknown_schema_id", f"no registry has a schema {schema_id}: ids end at {MOST_ID}")
+    return schema_id, value[_HEADER.size :]
+
+
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """How a topic's records of one schema id are read."""
+
+    schema: WriterSchema
+    reader: Any
+    """This version's schema; None where it is the writer's, since resolving takes twice the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    kind: str
+    reason: str
+    until: float
 
 
 class Codec:
@@ -73,8 +95,8 @@ class Codec:
         self._store = store
         self._subject_of = subject_of or SubjectNames({})
         self._ids: dict[str, int] = {}
-        self._writers: dict[int, Any] = {}
-        self._readers: dict[int, Any] = {}
+        self._writers: dict[tuple[str, int], _Writer] = {}
+        self._refused: dict[tuple[str, int], _Refusal] = {}
 
     def encode(self, topic_name: str, record: Record) -> bytes:
         """The framed value. Raises Unencodable, NotRegistered, RegistryAway."""
@@ -97,18 +119,17 @@ class Codec:
         if expected is None:
             raise CatalogError(f"{topic_name} carries raw bytes, not a record")
         schema_id, body = unframe(value)
-        writer = self._writer(schema_id)
-        if writer.get("name") != f"{NAMESPACE}.{expected}":
-            raise Undecodable(
-                "wrong_record",
-                f"schema {schema_id} is of {writer.get('name')!r}; {topic_name} carries {expected}",
-            )
-        source = io.BytesIO(body)
+        writer = self._writer(topic_name, expected, schema_id)
+        source = writer.schema.source(body)
         try:
-            decoded = fastavro.schemaless_reader(source, writer, self._reader(schema_id, expected))
+            decoded = fastavro.schemaless_reader(source, writer.schema.schema, writer.reader)
         except EOFError as error:
             raise Undecodable(
                 "truncated", f"the body ends after {len(body)} bytes, in the middle of a {expected}"
+            ) from error
+        except TooManyValues as error:
+            raise Undecodable(
+                "too_many_values", f"the {len(body)} bytes of the body hold more values than a {expected} may"
             ) from error
         except _DECODE_FAULTS as error:
             text = f"{type(error).__name__}: {error}"
@@ -128,38 +149,69 @@ class Codec:
         assert isinstance(record, wanted), f"{topic_name} carries {record.schema_name}"
         return record
 
-    def _writer(self, schema_id: int) -> Any:
-        if schema_id not in self._writers:
-            found = self._store.schema_of(schema_id)
-            try:
-                parsed = fastavro.parse_schema(found, named_schemas={})
-            except _PARSE_FAULTS as error:
-                raise Undecodable("unresolvable", f"schema {schema_id} is not valid Avro: {error}") from error
-            if (fault := unsafe(parsed)) is not None:
-                raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}")
-            self._writers[schema_id] = parsed
-        return self._writers[schema_id]
+    def writer_schema(self, topic_name: str, schema_id: int) -> Any:
+        """The parsed schema of a writer whose records are decoded. Raises Undecodable, RegistryAway."""
+        expected = topic(topic_name).record
+        if expected is None:
+            raise CatalogError(f"{topic_name} carries raw bytes, not a record")
+        return self._writer(topic_name, expected, schema_id).schema.schema
 
-    def _reader(self, schema_id: int, record: str) -> Any:
-        """This version's schema; None where it is the writer's, since resolving takes twice the time."""
-        if schema_id not in self._readers:
-            ours = schema(record)
-            same = _wire_form(self._writers[schema_id]) == _wire_form(ours)
-            self._readers[schema_id] = None if same else ours
-        return self._readers[schema_id]
+    def _writer(self, topic_name: str, expected: str, schema_id: int) -> _Writer:
+        place = topic_name, schema_id
+        if (known := self._writers.get(place)) is not None:
+            return known
+        if (refusal := self._refused.get(place)) is not None and time.monotonic() < refusal.until:
+            raise Undecodable(refusal.kind, refusal.reason)
+        try:
+            writer = self._admitted(topic_name, expected, schema_id)
+        except Undecodable as error:
+            until = time.monotonic() + REFUSED_SECONDS
+            _keep(self._refused, place, _Refusal(error.kind, error.reason, until))
+            raise
+        _keep(self._writers, place, writer)
+        return writer
+
+    def _admitted(self, topic_name: str, expected: str, schema_id: int) -> _Writer:
+        ours = schema(expected)
+        try:
+            written = writer_schema(self._store.schema_of(schema_id), ours)
+        except UnsafeSchema as fault:
+            raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}") from fault
+        found = written.schema if isinstance(written.schema, dict) else {}
+        if found.get("name") != f"{NAMESPACE}.{expected}" or found["type"] != "record":
+            raise Undecodable(
+                "wrong_record",
+                f"schema {schema_id} is of {found.get('name')!r}; {topic_name} carries {expected}",
+            )
+        if written.schema == _cleaned_ours(expected):
+            return _Writer(written, None)
+        self._check_subject(topic_name, schema_id)
+        return _Writer(written, ours)
+
+    def _check_subject(self, topic_name: str, schema_id: int) -> None:
+        """That the registry held the schema to what the topic's readers can read."""
+        subject = self._subject_of(topic_name)
+        found = self._store.subjects_of(schema_id)
+        # a subject of another context than the default one is ":.context:subject"
+        if found is None or any(subject in (name, name.rpartition(":")[2]) for name in found):
+            return
+        raise Undecodable(
+            "wrong_subject",
+            f"schema {schema_id} is registered under {', '.join(sorted(found)[:3]) or 'no subject'}, "
+            f"not under {subject}: register it there and send the record again",
+        )
 
 
-def _wire_form(part: Any) -> Any:
-    """A parsed schema without what does not change how bytes are read."""
-    if isinstance(part, dict):
-        return {
-            key: _wire_form(value)
-            for key, value in part.items()
-            if key not in ("doc", "default", "aliases") and not key.startswith("__")
-        }
-    if isinstance(part, list):
-        return [_wire_form(item) for item in part]
-    return part
+@cache
+def _cleaned_ours(record: str) -> Any:
+    """This version's schema in the form that writers' schemas have here."""
+    return writer_schema(plain_schema(record)).schema
+
+
+def _keep(kept: dict[tuple[str, int], Any], place: tuple[str, int], what: Any) -> None:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    kept[place] = what
 
 
 def _in_words(error: ValidationError | OverflowError) -> str:

@@ -11,14 +11,22 @@ from avro.compatibility import (
     SchemaCompatibilityType,
     lookup_writer_field,
 )
+from avro.errors import AvroException
+
+from schemas.errors import one_line
 
 
 def incompatibilities(reader: dict[str, Any], writer: dict[str, Any]) -> list[str]:
     """Why data of the schema `writer` cannot be read through `reader`, one line a field; empty where it can.
 
-    Both are self-contained Avro schemas.
+    Both are self-contained Avro schemas; `writer` may be anybody's.
     """
-    new, old = _parsed(json.dumps(reader)), _parsed(json.dumps(writer))
+    new = _parsed(json.dumps(reader))
+    try:
+        old = _parsed(json.dumps(writer))
+    except AvroException as error:
+        # it is stricter with names than fastavro
+        return [f"the earlier schema is not valid Avro: {one_line(str(error))}"]
     found = _verdict(new, old)
     if found.compatibility is SchemaCompatibilityType.compatible:
         return []

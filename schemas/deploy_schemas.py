@@ -1,12 +1,14 @@
 """Registers the schemas of topics, and checks them: offline against git, or against a registry."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.catalog import HERE, TopicSpec, plain_schema, topics
+from schemas.bounds import writer_schema
+from schemas.catalog import HERE, TopicSpec, plain, plain_schema, topics
+from schemas.cleaned_schema import UnsafeSchema
 from schemas.compat import incompatibilities
 from schemas.deployment import Fault, Report, WireSettings
 from schemas.errors import DeployRefused, NotRegistered, RegistryAway
@@ -15,7 +17,9 @@ from schemas.history import NoHistory, earlier_versions
 if TYPE_CHECKING:
     from schemas.registry import ConfluentRegistry
 
-Outcome = Literal["registered", "unchanged", "compatible", "incompatible", "not registered", "not run"]
+Outcome = Literal[
+    "registered", "unchanged", "compatible", "incompatible", "not registered", "not produced", "not run"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +30,8 @@ class SchemaResult:
     record: str
     subject: str
     outcome: Outcome
-    """`registered` now, `unchanged`: it was there before; the others are what a check found."""
+    """`registered` now, `unchanged`: it was there before; the others are what a check found. `not produced`:
+    nothing writes the topic yet, so there is nothing to compare with."""
     schema_id: int | None = None
     versions: int | None = None
     """How many earlier versions it was compared with."""
@@ -65,8 +70,8 @@ def _apply(
 ) -> SchemaResult:
     subject = f"{settings.kafka.physical(spec.name)}-value"
     schema = plain_schema(record)
-    if registry.compatibility(subject) != spec.compatibility:
-        registry.set_compatibility(subject, spec.compatibility)
+    if registry.compatibility(subject) != spec.registered_compatibility:
+        registry.set_compatibility(subject, spec.registered_compatibility)
     try:
         return SchemaResult(spec.name, record, subject, "unchanged", registry.id_of(subject, schema))
     except NotRegistered:
@@ -101,6 +106,9 @@ def check_schemas(folder: Path = HERE) -> list[SchemaResult]:
         versions[version.topic].append((f"commit {version.commit}", version.schema))
     results = []
     for spec, record in with_records():
+        if not spec.produced:
+            results.append(SchemaResult(spec.name, record, f"{spec.name}-value", "not produced"))
+            continue
         problems = tuple(_against(plain_schema(record), versions[spec.name]))
         outcome: Outcome = "incompatible" if problems else "compatible"
         compared = len(versions[spec.name])
@@ -123,7 +131,7 @@ def _check(
 ) -> SchemaResult:
     subject = f"{settings.kafka.physical(spec.name)}-value"
     schema = plain_schema(record)
-    known = registry.schemas_of(subject)
+    known = registry.schemas_of(subject) if spec.produced else []
     problems = _against(schema, known)
     try:
         schema_id = registry.id_of(subject, schema)
@@ -133,8 +141,8 @@ def _check(
             spec.name, record, subject, outcome, versions=len(known), problems=tuple(problems)
         )
     stated = registry.compatibility(subject)
-    if stated != spec.compatibility:
-        problems.append(f"compatibility is {stated}, must be {spec.compatibility}")
+    if stated != spec.registered_compatibility:
+        problems.append(f"compatibility is {stated}, must be {spec.registered_compatibility}")
     return SchemaResult(
         spec.name,
         record,
@@ -160,11 +168,20 @@ def schema_faults(settings: WireSettings) -> list[Fault]:
     return faults
 
 
-def _against(schema: dict[str, Any], earlier: list[tuple[str, dict[str, Any]]]) -> list[str]:
-    """One line for each field that keeps `schema` from reading an earlier one, with the first such."""
+def _against(schema: dict[str, Any], earlier: Iterable[tuple[str, Any]]) -> list[str]:
+    """One line for each field that keeps `schema` from reading an earlier one, with the first such.
+
+    An earlier one that nothing can be decoded with has a line of its own.
+    """
     found: dict[str, str] = {}
     for name, writer in earlier:
-        for line in incompatibilities(schema, writer):
+        try:
+            if isinstance(writer, UnsafeSchema):
+                raise writer
+            lines = incompatibilities(schema, plain(writer_schema(writer, schema).schema))
+        except UnsafeSchema as fault:
+            lines = [f"nothing is decoded with this version, {fault}; delete it at the registry"]
+        for line in lines:
             found.setdefault(line, name)
     return [f"{line} (against {name})" for line, name in found.items()]
 

@@ -1,5 +1,13 @@
 """How reading and writing records can fail."""
 
+_MOST_TEXT = 500
+
+
+def one_line(text: str) -> str:
+    """What somebody else wrote, for logs and errors: short, in one line, with nothing a terminal obeys."""
+    shown = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
+
 
 class SchemaError(Exception):
     """Base of the errors of this package."""
@@ -12,14 +20,14 @@ class CatalogError(SchemaError):
 class Undecodable(SchemaError):
     """Bytes that can never become a record of their topic; `kind` is a short stable code.
 
-    Kinds: `empty_body`, `not_framed`, `truncated`, `unknown_schema_id`, `wrong_record`,
-    `unresolvable`, `trailing_bytes`, `contract`.
+    Kinds: `empty_body`, `not_framed`, `truncated`, `unknown_schema_id`, `wrong_record`, `wrong_subject`,
+    `unresolvable`, `too_many_values`, `trailing_bytes`, `contract`.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-        self.reason = reason
+        # schemas and bytes of others are quoted in it
+        self.kind, self.reason = kind, one_line(reason)
+        super().__init__(self.reason)
 
 
 class Unencodable(SchemaError):
@@ -27,7 +35,7 @@ class Unencodable(SchemaError):
 
 
 class RegistryAway(SchemaError):
-    """The registry does not answer; wait and try again."""
+    """The registry does not answer, or with what is no answer of one; wait and try again."""
 
 
 class NotRegistered(SchemaError):

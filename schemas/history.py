@@ -38,7 +38,8 @@ def earlier_versions(folder: Path = HERE) -> list[Version]:
     """Every different version of every topic's schema in the history of HEAD and of all tags.
 
     `folder` holds `avsc/` and `topics/`. Commits named in `never-deployed.yaml` there (commit: reason)
-    are left out. Raises NoHistory outside a git work tree and in a shallow clone.
+    are left out, and so is what a topic had up to the last commit in which nothing wrote it. Raises
+    NoHistory outside a git work tree and in a shallow clone.
     """
     prefix = _git(folder, "rev-parse", "--show-prefix").strip()
     if _git(folder, "rev-parse", "--is-shallow-repository").strip() == "true":
@@ -51,10 +52,11 @@ def earlier_versions(folder: Path = HERE) -> list[Version]:
         raise NoHistory(f"{folder} is not tracked by the git repository around it")
     ignored = tuple(_never_deployed(folder))
     seen: dict[tuple[str, ...], Version] = {}
+    unproduced: set[str] = set()
     with _Objects(folder, id_bytes=len(commits[0][0]) // 2) as objects:
         for commit, name in commits:
             if not commit.startswith(ignored):
-                for key, version in _versions_at(objects, prefix, commit, name):
+                for key, version in _versions_at(objects, prefix, commit, name, unproduced):
                     seen.setdefault(key, version)
     return list(seen.values())
 
@@ -65,17 +67,22 @@ def _never_deployed(folder: Path) -> list[str]:
 
 
 def _versions_at(
-    objects: "_Objects", prefix: str, commit: str, name: str
+    objects: "_Objects", prefix: str, commit: str, name: str, unproduced: set[str]
 ) -> Iterator[tuple[tuple[str, ...], Version]]:
-    """The topics' schemas in one commit, each with a key that is equal where the schema is."""
+    """The topics' schemas in one commit, each with a key that is equal where the schema is.
+
+    Topics that nothing wrote are added to `unproduced`, and those in it are left out.
+    """
     avsc = objects.tree(f"{commit}:{prefix}avsc")
     schemas = {file.removesuffix(".avsc"): sha for file, sha in avsc.items() if file.endswith(".avsc")}
     for file, sha in objects.tree(f"{commit}:{prefix}topics").items():
-        record = objects.yaml(sha).get("record") if file.endswith(".yaml") else None
+        spec = objects.yaml(sha) if file.endswith(".yaml") else {}
+        topic, record = file.removesuffix(".yaml"), spec.get("record")
         root = f"{NAMESPACE}.{record}"
-        if record is None or root not in schemas:
+        if not spec.get("produced", True):
+            unproduced.add(topic)
+        if record is None or root not in schemas or topic in unproduced:
             continue
-        topic = file.removesuffix(".yaml")
         blobs = {part: schemas[part] for part in _closure(root, schemas, objects)}
         key = (topic, *sorted(f"{part} {blob}" for part, blob in blobs.items()))
         try:

@@ -48,6 +48,10 @@ class MemoryStore:
             raise Undecodable("unknown_schema_id", f"there is no schema {schema_id}")
         return self._schemas[schema_id]
 
+    def subjects_of(self, schema_id: int) -> list[str]:
+        """See `SchemaStore.subjects_of`."""
+        return [subject for subject, ids in self._subjects.items() if schema_id in ids]
+
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """See `SchemaStore.id_of`."""
         schema_id = _id(schema)

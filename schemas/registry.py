@@ -1,137 +1,281 @@
 """The schema registry over its Confluent API: what the codec and deploying need of it."""
 
 import json
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
-from confluent_kafka.schema_registry import Schema, SchemaRegistryClient, SchemaRegistryError
+import structlog
 
-from schemas.codec import Codec, SubjectNames
+from schemas.bounded_http import Answer, BoundedHttp, NoAnswer, TooLarge, without_password
+from schemas.cleaned_schema import UnsafeSchema, schema_of_text
+from schemas.codec import MOST_ID, Codec, SubjectNames
 from schemas.deployment import WireSettings
-from schemas.errors import DeployRefused, NotRegistered, RegistryAway, Undecodable
+from schemas.errors import DeployRefused, NotRegistered, RegistryAway, Undecodable, one_line
 from schemas.settings import RegistrySettings
 from schemas.store import SchemaStore as SchemaStore
 
+ANSWER_SECONDS = 5.0
+"""For one whole answer; Apicurio 3.3.3 leaves one request of thousands open."""
+MOST_BYTES = 1024 * 1024
+"""Of one answer; a schema may have a quarter of that."""
+_RETRY_SECONDS = 0.2
+
 # Confluent's codes for "there is no such subject, version or schema"; a bare 404 is a wrong address
-_UNKNOWN = {40401, 40402, 40403}
+_UNKNOWN = frozenset({40401, 40402, 40403})
 # and for "this subject has no compatibility of its own"
 _NO_COMPATIBILITY = 40408
-_INCOMPATIBLE = 409
+# what the registry answers to a schema that it does not take
+_REFUSING = frozenset({409, 422})
+# said of the moment, and not of the question
+_PASSING = frozenset({429, 500, 502, 503, 504})
+
+log = structlog.get_logger(__name__)
+
+
+class _Failed(Exception):
+    """An answer that is not what was asked for; `code` is one of a registry's own, where there is one."""
+
+    def __init__(self, status: int, said: str, code: int | None = None) -> None:
+        super().__init__(f"answered {status}: {said}")
+        self.status = status
+        self.said = said
+        self.code = code
 
 
 class ConfluentRegistry:
     """A registry with the Confluent API. Thread-safe; caches nothing (the codec does).
 
-    Its connections close with it.
+    Its connections close with it. Confluent's own client would keep whatever it was answered once, and read
+    an answer of any length.
     """
 
-    def __init__(self, settings: RegistrySettings) -> None:
-        self._url = settings.url
-        self.client = SchemaRegistryClient({**settings.client_config(), "max.retries": 1})
-        weakref.finalize(self, self.client.close)
+    def __init__(self, settings: RegistrySettings, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._base = settings.url
+        self._url = without_password(settings.url)
+        self._http = BoundedHttp(
+            seconds=answer_seconds, most_bytes=MOST_BYTES, auth=settings.basic_authentication()
+        )
+        weakref.finalize(self, self._http.close)
 
-    def schema_of(self, schema_id: int) -> dict[str, Any]:
+    def schema_of(self, schema_id: int) -> Any:
         """See `SchemaStore.schema_of`."""
         with self._answering():
             try:
-                found = self.client.get_schema(schema_id)
-            except SchemaRegistryError as error:
-                if error.error_code in _UNKNOWN:
-                    raise Undecodable(
-                        "unknown_schema_id", f"the registry {self._url} has no schema {schema_id}"
-                    ) from error
-                raise
-        parsed = _avro(found)
-        if parsed is None:
-            raise Undecodable(
-                "wrong_record", f"schema {schema_id} is {found.schema_type}, not an Avro record"
-            )
-        return parsed
+                found = _with_schema(self._ask("GET", f"schemas/ids/{schema_id}"))
+            except _Failed as error:
+                if error.code not in _UNKNOWN:
+                    raise
+                raise Undecodable(
+                    "unknown_schema_id", f"the registry {self._url} has no schema {schema_id}"
+                ) from error
+            except TooLarge as error:
+                if error.status != 200 or not error.is_json:
+                    raise
+                raise Undecodable(
+                    "unresolvable", f"schema {schema_id} is not decoded with: the registry {error}"
+                ) from error
+        if (kind := found.get("schemaType", "AVRO")) != "AVRO":
+            raise Undecodable("wrong_record", f"schema {schema_id} is {kind}, not an Avro record")
+        try:
+            return _avro(found)
+        except UnsafeSchema as fault:
+            raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}") from fault
+
+    def subjects_of(self, schema_id: int) -> list[str] | None:
+        """See `SchemaStore.subjects_of`."""
+        with self._answering():
+            try:
+                # records outlive the versions that they were written with
+                found = self._ask("GET", f"schemas/ids/{schema_id}/versions?deleted=true")
+                return [_text(_object(version), "subject") for version in _list(found)]
+            except _Failed as error:
+                if error.code in _UNKNOWN:
+                    return []
+                if error.status in _PASSING:
+                    raise
+                said = str(error)
+            except TooLarge as error:
+                said = str(error)
+        log.warning(
+            "the registry cannot say which subjects a schema has: records with it are read all the same",
+            registry=self._url,
+            schema_id=schema_id,
+            error=said,
+        )
+        return None
 
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         """See `SchemaStore.id_of`."""
         with self._answering():
             try:
-                found = self.client.lookup_schema(subject, _text(schema))
-            except SchemaRegistryError as error:
-                if error.error_code in _UNKNOWN:
-                    raise NotRegistered(
-                        f"subject {subject!r} at {self._url} lacks this version's schema; "
-                        "run `opoi schemas apply`"
-                    ) from error
-                raise
-        assert found.schema_id is not None
-        return found.schema_id
+                return _id(self._ask("POST", f"subjects/{quote(subject, safe='')}", _registered(schema)))
+            except _Failed as error:
+                if error.code not in _UNKNOWN:
+                    raise
+                raise NotRegistered(
+                    f"subject {subject!r} at {self._url} lacks this version's schema; "
+                    "run `opoi schemas apply`"
+                ) from error
 
     def register(self, subject: str, schema: dict[str, Any]) -> int:
         """The id of `schema`, registered now. Raises DeployRefused (incompatible) or RegistryAway."""
         with self._answering():
             try:
-                return self.client.register_schema(subject, _text(schema))
-            except SchemaRegistryError as error:
-                if error.http_status_code == _INCOMPATIBLE:
-                    raise DeployRefused(str(error.error_message)) from error
+                path = f"subjects/{quote(subject, safe='')}/versions"
+                return _id(self._ask("POST", path, _registered(schema)))
+            except _Failed as error:
+                if error.status in _REFUSING:
+                    raise DeployRefused(error.said) from error
                 raise
 
-    def schemas_of(self, subject: str) -> list[tuple[str, dict[str, Any]]]:
-        """Every version of a subject, "version N" and its schema, oldest first. Raises RegistryAway."""
+    def schemas_of(self, subject: str) -> list[tuple[str, Any]]:
+        """Every version of a subject, oldest first: "version N" and its schema, any JSON value.
+
+        In place of a schema that cannot be read stands the UnsafeSchema that says why. Raises RegistryAway.
+        """
+        path = f"subjects/{quote(subject, safe='')}/versions"
         with self._answering():
             try:
-                numbers = self.client.get_versions(subject)
-            except SchemaRegistryError as error:
-                if error.error_code in _UNKNOWN:
+                numbers = _list(self._ask("GET", path))
+            except _Failed as error:
+                if error.code in _UNKNOWN:
                     return []
                 raise
-            found = [(number, self.client.get_version(subject, number).schema) for number in numbers]
-        return [(f"version {number}", parsed) for number, schema in found if (parsed := _avro(schema))]
+            found = [_with_schema(self._ask("GET", f"{path}/{_number(number)}")) for number in numbers]
+        return [
+            (f"version {number}", _avro_or_fault(version))
+            for number, version in zip(numbers, found, strict=True)
+        ]
 
     def compatibility(self, subject: str) -> str | None:
         """The compatibility stated for the subject itself; None: none. Raises RegistryAway."""
         with self._answering():
             try:
-                return self.client.get_compatibility(subject)
-            except SchemaRegistryError as error:
-                if error.error_code in {*_UNKNOWN, _NO_COMPATIBILITY}:
+                found = _object(self._ask("GET", f"config/{quote(subject, safe='')}"))
+                return _text(found, "compatibilityLevel")
+            except _Failed as error:
+                if error.code in {*_UNKNOWN, _NO_COMPATIBILITY}:
                     return None
                 raise
 
     def set_compatibility(self, subject: str, level: str) -> None:
         """States the subject's compatibility, before or after its first version. Raises RegistryAway."""
         with self._answering():
-            self.client.set_compatibility(subject, level)
+            self._ask("PUT", f"config/{quote(subject, safe='')}", {"compatibility": level})
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
         """RegistryAway for what the network did and for answers that say nothing about the question."""
         try:
             yield
-        except SchemaRegistryError as error:
-            raise RegistryAway(
-                f"registry {self._url} answered {error.http_status_code}: {error.error_message}"
-            ) from error
-        except Exception as error:
-            # the client's HTTP library is its own choice, and not imported here
-            module = type(error).__module__.partition(".")[0]
-            if isinstance(error, OSError) or module in ("httpx", "httpx2", "httpcore", "httpcore2"):
-                raise RegistryAway(
-                    f"registry {self._url} does not answer: {str(error) or type(error).__name__}"
-                ) from error
+        except _Failed as error:
+            raise RegistryAway(f"registry {self._url} {error}{_remedy(error.status)}") from error
+        except NoAnswer as error:
+            raise RegistryAway(f"registry {self._url} {error}") from error
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The JSON of an answer. Raises NoAnswer and _Failed, each after a second try where that may help."""
+        url = f"{self._base}/{path}"
+        content = None if body is None else json.dumps(body).encode()
+        try:
+            answer = self._http.ask(method, url, content, **_HEADERS)
+        except TooLarge:
             raise
+        except NoAnswer:
+            answer = None
+        if answer is not None and answer.status not in _PASSING:
+            return _judged(answer)
+        time.sleep(_RETRY_SECONDS)
+        return _judged(self._http.ask(method, url, content, **_HEADERS))
 
 
-def _text(schema: dict[str, Any]) -> Schema:
+_HEADERS = {
+    "Accept": "application/vnd.schemaregistry.v1+json, application/json",
+    "Content-Type": "application/vnd.schemaregistry.v1+json",
+}
+
+
+def _judged(answer: Answer) -> Any:
+    """The JSON of a good answer. Raises _Failed for any other."""
+    try:
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
+        begins = answer.body[:80].decode(errors="replace")
+        raise _Failed(answer.status, answer.location or one_line(begins) or "nothing") from None
+    if 200 <= answer.status < 300:
+        return found
+    code = found.get("error_code") if isinstance(found, dict) and 400 <= answer.status < 500 else None
+    said = found.get("message") if isinstance(found, dict) else None
+    raise _Failed(answer.status, one_line(str(said or found)), code if isinstance(code, int) else None)
+
+
+def _remedy(status: int) -> str:
+    if status in (401, 403):
+        return "; set OPOI_REGISTRY__USERNAME and OPOI_REGISTRY__PASSWORD"
+    return "; is OPOI_REGISTRY__URL its Confluent API?" if status < 400 or status == 404 else ""
+
+
+def _odd(found: Any) -> _Failed:
+    """The error of JSON that is no answer of a registry."""
+    return _Failed(200, f"not what a schema registry answers: {one_line(json.dumps(found)[:80])}")
+
+
+def _object(found: Any) -> dict[str, Any]:
+    if not isinstance(found, dict):
+        raise _odd(found)
+    return found
+
+
+def _list(found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise _odd(found)
+    return found
+
+
+def _text(found: dict[str, Any], key: str) -> str:
+    if not isinstance(text := found.get(key), str):
+        raise _odd(found)
+    return text
+
+
+def _number(found: Any) -> int:
+    if not isinstance(found, int) or isinstance(found, bool) or not 0 <= found <= MOST_ID:
+        raise _odd(found)
+    return found
+
+
+def _id(found: Any) -> int:
+    return _number(_object(found).get("id"))
+
+
+def _with_schema(found: Any) -> dict[str, Any]:
+    _text(_object(found), "schema")
+    return _object(found)
+
+
+def _registered(schema: dict[str, Any]) -> dict[str, Any]:
     # Apicurio 3.3 refuses a schema in which the four characters "{}" stand; escaped, it is the same JSON
-    return Schema(json.dumps(schema).replace('"{}"', r'"\u007b\u007d"'), "AVRO")
+    return {"schema": json.dumps(schema).replace('"{}"', r'"\u007b\u007d"'), "schemaType": "AVRO"}
 
 
-def _avro(found: Schema | None) -> dict[str, Any] | None:
-    """The Avro record in a registry's answer; None where it is something else."""
-    if found is None or found.schema_str is None or found.schema_type != "AVRO":
-        return None
-    parsed = json.loads(found.schema_str)
-    return parsed if isinstance(parsed, dict) else None
+def _avro(found: dict[str, Any]) -> Any:
+    """The Avro schema in an answer. Raises UnsafeSchema."""
+    if found.get("references"):
+        raise UnsafeSchema("it refers to other schemas; register it with everything that it holds")
+    return schema_of_text(found["schema"])
+
+
+def _avro_or_fault(found: dict[str, Any]) -> Any:
+    if (kind := found.get("schemaType", "AVRO")) != "AVRO":
+        return UnsafeSchema(f"it is {kind}, not Avro")
+    try:
+        return _avro(found)
+    except UnsafeSchema as fault:
+        return fault
 
 
 def make_codec(settings: WireSettings) -> Codec:

@@ -134,10 +134,16 @@ class RegistrySettings(SettingsModel):
             raise ValueError("username and password go together: set both or neither")
         return self
 
+    def basic_authentication(self) -> tuple[str, str] | None:
+        """User and password in the clear; None: the registry asks for none."""
+        if self.username is None or self.password is None:
+            return None
+        return self.username, self.password.get_secret_value()
+
     def client_config(self) -> dict[str, str | int]:
         """Configuration of `confluent_kafka.schema_registry.SchemaRegistryClient`, secrets in the clear."""
         # by default the client waits for ever, and Apicurio 3.3.3 leaves one request of thousands open
         config: dict[str, str | int] = {"url": self.url, "timeout": 5}
-        if self.username is not None and self.password is not None:
-            config["basic.auth.user.info"] = f"{self.username}:{self.password.get_secret_value()}"
+        if (user := self.basic_authentication()) is not None:
+            config["basic.auth.user.info"] = ":".join(user)
         return config

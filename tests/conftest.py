@@ -15,6 +15,7 @@ KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
 
 SHARING = {
     "tests/broker/test_artifact_store.py",
+    "tests/broker/test_broadcast_topics.py",
     "tests/broker/test_deploy.py",
     "tests/broker/test_interop.py",
     "tests/broker/test_sink.py",

@@ -8,10 +8,11 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas.codec import Codec
-from schemas.errors import RegistryAway, SchemaError, Undecodable
+from schemas.errors import RegistryAway, SchemaError, Undecodable, one_line
 from schemas.identity import sha256
 from schemas.records import Artifact, ArtifactKind
 from schemas.settings import KafkaSettings
+from streams.runtime import metrics
 from streams.runtime.kafka_clients import CheckedProducer, make_consumer
 
 TOPIC = "agent.artifacts"
@@ -167,10 +168,16 @@ class ArtifactStore:
         try:
             artifact = self._codec.decode_as(TOPIC, value if isinstance(value, bytes) else None, Artifact)
         except Undecodable as error:
-            log.warning("an artifact cannot be read", kind=error.kind, error=error.reason)
+            metrics.LEFT_OUT.labels(TOPIC, error.kind).inc()
+            log.error("an artifact is left out", kind=error.kind, error=error.reason)
             return
         if sha256(artifact.content) != artifact.artifact_id:
-            log.warning("an artifact has another hash than its id", artifact_id=artifact.artifact_id)
+            metrics.LEFT_OUT.labels(TOPIC, "wrong_hash").inc()
+            log.error(
+                "an artifact is left out",
+                kind="wrong_hash",
+                error=f"its content is not that of its id {one_line(artifact.artifact_id)}",
+            )
             return
         self._found[artifact.artifact_id] = artifact
 

@@ -8,11 +8,25 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from schemas.errors import BrokerAway
+from schemas.errors import BrokerAway, one_line
 from schemas.settings import KafkaSettings
+from streams.runtime import metrics
 from streams.runtime.kafka_clients import make_consumer
+
+AT_ONCE = 1000
+"""Records of one refresh; the rest waits for the next, and the worker's own work goes on."""
+
+
+log = structlog.get_logger(__name__)
+
+
+def left_out(message: Message, topic: str, kind: str, reason: str) -> None:
+    """Says of a record that nothing can be made of it: anybody may write one, and it must stop no worker."""
+    metrics.LEFT_OUT.labels(topic, kind).inc()
+    log.error("a record is left out", topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
 
 
 class WholeTopic:
@@ -53,9 +67,11 @@ class WholeTopic:
 
     def refresh(self) -> None:
         """Reads what came in the meantime, without waiting."""
-        while (message := self._consumer.poll(0)) is not None:
-            if message.error() is not None:
-                return  # a broker that is away says so at every poll
+        for _ in range(AT_ONCE):
+            message = self._consumer.poll(0)
+            # a broker that is away says so at every poll
+            if message is None or message.error() is not None:
+                return
             self._take(message)
 
     def close(self) -> None:

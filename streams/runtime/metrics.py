@@ -6,6 +6,11 @@ EVENTS = Counter("opoi_events_total", "Records that a stage finished.", ["stage"
 OUTPUTS = Counter("opoi_outputs_total", "Records that a stage wrote.", ["stage", "topic"])
 DEAD_LETTERS = Counter("opoi_dead_letters_total", "Records put into the dead letters.", ["stage", "kind"])
 TOO_LARGE = Counter("opoi_too_large_total", "Outputs over their topic's limit.", ["stage", "topic"])
+LEFT_OUT = Counter(
+    "opoi_left_out_records_total",
+    "Records left out of a topic that workers read whole, since nothing can be made of them.",
+    ["topic", "kind"],
+)
 REDELIVERED = Counter(
     "opoi_redelivered_total", "Records that came again after they were finished.", ["stage"]
 )

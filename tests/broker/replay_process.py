@@ -40,6 +40,10 @@ class Fickle:
         self._answer()
         return self._store.schema_of(schema_id)
 
+    def subjects_of(self, schema_id: int) -> list[str]:
+        self._answer()
+        return self._store.subjects_of(schema_id)
+
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         self._answer()
         return self._store.id_of(subject, schema)

@@ -114,6 +114,9 @@ class Flaky:
             raise RegistryAway("away")
         return self._registry.schema_of(schema_id)
 
+    def subjects_of(self, schema_id: int) -> list[str] | None:
+        return self._registry.subjects_of(schema_id)
+
     def id_of(self, subject: str, schema: dict[str, Any]) -> int:
         return self._registry.id_of(subject, schema)
 

@@ -154,21 +154,21 @@ def test_schemas_are_registered_once_with_their_compatibility(wire: Wire) -> Non
 
 def test_a_compatibility_that_somebody_loosened_is_found_and_mended(wire: Wire) -> None:
     apply_schemas(wire, lambda _: None)
-    subject = f"{wire.kafka.physical('opoi.alerts')}-value"
+    subject = f"{wire.kafka.physical('opoi.gap-reports')}-value"
     with SchemaRegistryClient(wire.registry.client_config()) as client:
         client.set_compatibility(subject, "NONE")
 
     assert [str(fault) for fault in schema_faults(wire)] == [
-        f"{subject}: Alert: compatibility is NONE, must be BACKWARD_TRANSITIVE; run `opoi schemas apply`"
+        f"{subject}: GapReport: compatibility is NONE, must be BACKWARD_TRANSITIVE; run `opoi schemas apply`"
     ]
     apply_schemas(wire, lambda _: None)
     assert schema_faults(wire) == []
 
 
 def test_a_schema_that_cannot_read_what_is_there_is_refused_by_field(wire: Wire) -> None:
-    subject = f"{wire.kafka.physical('opoi.alerts')}-value"
-    other = deepcopy(plain_schema("Alert"))
-    other["fields"] = [field for field in other["fields"] if field["name"] != "starts_at"]
+    subject = f"{wire.kafka.physical('opoi.gap-reports')}-value"
+    other = deepcopy(plain_schema("GapReport"))
+    other["fields"] = [field for field in other["fields"] if field["name"] != "gap_class"]
     with SchemaRegistryClient(wire.registry.client_config()) as client:
         client.register_schema(subject, Schema(json.dumps(other), "AVRO"))
 
@@ -177,12 +177,27 @@ def test_a_schema_that_cannot_read_what_is_there_is_refused_by_field(wire: Wire)
 
     [line] = str(refused.value).splitlines()
     assert line.startswith(
-        f"{subject}: Alert refused: field starts_at: new and without a default (against version 1)"
+        f"{subject}: GapReport refused: field gap_class: new and without a default (against version 1)"
     )
     outcomes = {result.topic: result.outcome for result in check_registered(wire)}
-    assert [topic for topic, outcome in outcomes.items() if outcome != "unchanged"] == ["opoi.alerts"]
+    assert [topic for topic, outcome in outcomes.items() if outcome != "unchanged"] == ["opoi.gap-reports"]
     [fault] = schema_faults(wire)
-    assert "field starts_at" in fault.problem
+    assert "field gap_class" in fault.problem
+
+
+def test_a_topic_that_nothing_writes_yet_changes_in_any_way(wire: Wire) -> None:
+    assert not topics()["opoi.alerts"].produced
+    subject = f"{wire.kafka.physical('opoi.alerts')}-value"
+    other = deepcopy(plain_schema("Alert"))
+    other["fields"] = [field for field in other["fields"] if field["name"] != "starts_at"]
+    with SchemaRegistryClient(wire.registry.client_config()) as client:
+        client.set_compatibility(subject, "BACKWARD_TRANSITIVE")
+        client.register_schema(subject, Schema(json.dumps(other), "AVRO"))
+
+    outcomes = {result.topic: result.outcome for result in apply_schemas(wire, lambda _: None)}
+
+    assert outcomes["opoi.alerts"] == "registered"
+    assert schema_faults(wire) == []
 
 
 @pytest.mark.parametrize(("noun", "check"), [("topics", ["check"]), ("schemas", ["check", "--registry"])])

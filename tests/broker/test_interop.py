@@ -1,5 +1,6 @@
 """What others write is read by us, what we write is read by others: real broker, real registry."""
 
+import io
 import json
 import re
 import struct
@@ -233,6 +234,31 @@ def test_an_id_that_the_registry_does_not_know_is_undecodable(wire: Wire) -> Non
         wire.codec().decode(TOPIC, struct.pack(">bI", 0, 2147480000) + b"body")
 
     assert refused.value.kind == "unknown_schema_id"
+
+
+def test_a_schema_counts_where_its_subject_is_the_topics(stack: RunningStack) -> None:
+    wire = own_wire(stack.settings)
+    apply_schemas(wire, silent)
+    subject = f"{wire.kafka.physical(TOPIC)}-value"
+    newer = plain_schema("AgentDecision")
+    newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
+    registry = ConfluentRegistry(wire.registry)
+    schema_id = registry.register(f"another-{subject}", newer)
+    body = io.BytesIO()
+    fastavro.schemaless_writer(body, fastavro.parse_schema(newer), {**DECISION.to_avro(), "mood": "fine"})
+    written = struct.pack(">bI", 0, schema_id) + body.getvalue()
+
+    with pytest.raises(
+        Undecodable, match=f"registered under another-{subject}, not under {subject}"
+    ) as refused:
+        wire.codec().decode(TOPIC, written)
+
+    assert refused.value.kind == "wrong_subject"
+    assert registry.register(subject, newer) == schema_id
+    assert wire.codec().decode(TOPIC, written) == DECISION
+    with SchemaRegistryClient(wire.registry.client_config()) as client:
+        client.delete_version(subject, 2)
+    assert wire.codec().decode(TOPIC, written) == DECISION
 
 
 def test_a_schema_that_is_not_registered_says_what_to_run(stack: RunningStack) -> None:

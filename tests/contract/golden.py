@@ -1,8 +1,9 @@
 """Golden bytes: what each version wrote, kept so that every later one still reads it.
 
-`python -m tests.contract.golden` (`make golden`) writes the folder of the version in pyproject.toml
-from the examples. Folders of earlier versions are never written again. It also writes the hashes of the media
-buyer's contents.
+Each topic that something writes has a file with a line for each different dump, which names the versions that
+wrote it, oldest first. `python -m tests.contract.golden` (`make golden`) writes what the version in
+pyproject.toml writes, from the examples; what earlier versions wrote is never written again. It also writes
+the hashes of the media buyer's contents.
 """
 
 import json
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -27,20 +28,44 @@ AGENT = GOLDEN / "media_buyer.json"
 
 @dataclass(frozen=True)
 class Dump:
-    """What one version wrote to one topic."""
+    """What versions wrote to one topic."""
 
-    version: str
     topic: str
+    versions: tuple[str, ...]
     schema_id: int
     schema: dict[str, Any]
     values: tuple[bytes, ...]
     records: tuple[Any, ...]
-    """The same as JSON, as that version read them."""
+    """The same as JSON, as those versions read them."""
 
-    @property
-    def path(self) -> Path:
-        """Its file."""
-        return GOLDEN / self.version / f"{self.topic}.json"
+    @classmethod
+    def of_line(cls, topic: str, line: str) -> "Dump":
+        """The opposite of `line`."""
+        found = json.loads(line)
+        values = tuple(bytes.fromhex(value) for value in found.pop("values"))
+        return cls(
+            topic,
+            tuple(found["versions"]),
+            found["schema_id"],
+            found["schema"],
+            values,
+            tuple(found["records"]),
+        )
+
+    def line(self) -> str:
+        """As it is kept."""
+        content = {
+            "versions": self.versions,
+            "schema_id": self.schema_id,
+            "schema": self.schema,
+            "values": [value.hex() for value in self.values],
+            "records": self.records,
+        }
+        return json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+
+    def is_as(self, other: "Dump") -> bool:
+        """Whether the versions of both wrote the same."""
+        return replace(self, versions=()) == replace(other, versions=())
 
 
 def current_version() -> str:
@@ -52,25 +77,23 @@ def current_version() -> str:
 def current() -> Iterator[Dump]:
     """What this version writes: its examples."""
     for spec in topics().values():
-        if spec.record is not None:
+        if spec.record is not None and spec.produced:
             values = framed_examples(spec.name)
             records = tuple(as_json(record.model_dump()) for record in examples(spec.name))
             schema_id, _ = unframe(values[0])
-            yield Dump(current_version(), spec.name, schema_id, plain_schema(spec.record), values, records)
+            versions = (current_version(),)
+            yield Dump(spec.name, versions, schema_id, plain_schema(spec.record), values, records)
 
 
 def stored() -> Iterator[Dump]:
     """Every dump below `tests/golden`."""
-    for path in sorted(GOLDEN.glob("[0-9]*/*.json")):
-        found = json.loads(path.read_text())
-        yield Dump(
-            path.parent.name,
-            path.stem,
-            found["schema_id"],
-            found["schema"],
-            tuple(bytes.fromhex(value) for value in found["values"]),
-            tuple(found["records"]),
-        )
+    for path in sorted(GOLDEN.glob("*.jsonl")):
+        yield from _stored(path)
+
+
+def _stored(path: Path) -> list[Dump]:
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [Dump.of_line(path.stem, line) for line in lines]
 
 
 def as_json(value: Any) -> Any:
@@ -85,7 +108,7 @@ def as_json(value: Any) -> Any:
 
 
 def main() -> int:
-    """Writes this version's folder; refuses where the version is released."""
+    """Writes this version's dumps; refuses where the version is released."""
     version = current_version()
     tagged = subprocess.run(
         ["git", "-C", ROOT, "tag", "--list", f"v{version}"], capture_output=True, text=True, check=True
@@ -93,21 +116,27 @@ def main() -> int:
     if tagged.stdout.strip():
         sys.stderr.write(f"{version} is released: raise the version in pyproject.toml first\n")
         return 1
-    folder = GOLDEN / version
-    folder.mkdir(parents=True, exist_ok=True)
-    written = {dump.path for dump in current()}
-    for stale in set(folder.glob("*.json")) - written:
-        stale.unlink()
-    for dump in current():
-        content = {
-            "schema_id": dump.schema_id,
-            "schema": dump.schema,
-            "values": [value.hex() for value in dump.values],
-            "records": dump.records,
-        }
-        dump.path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    now = {dump.topic: dump for dump in current()}
+    for topic in {*now, *(path.stem for path in GOLDEN.glob("*.jsonl"))}:
+        write(GOLDEN / f"{topic}.jsonl", version, now.get(topic))
     write_agent()
     return 0
+
+
+def write(path: Path, version: str, now: Dump | None) -> None:
+    """Puts what `version` writes in the place of what it wrote before; None: it writes nothing there."""
+    others = [
+        replace(dump, versions=tuple(each for each in dump.versions if each != version))
+        for dump in _stored(path)
+    ]
+    kept = [dump for dump in others if dump.versions]
+    if now is not None and kept and kept[-1].is_as(now):
+        kept[-1] = replace(kept[-1], versions=(*kept[-1].versions, version))
+    elif now is not None:
+        kept.append(now)
+    path.unlink(missing_ok=True)
+    if kept:
+        path.write_text("".join(f"{dump.line()}\n" for dump in kept))
 
 
 def write_agent() -> None:

@@ -14,6 +14,7 @@ import fastavro
 import pytest
 from aiokafka.partitioner import murmur2
 from confluent_kafka import KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.schema_registry import SchemaRegistryClient
 from confluent_kafka.schema_registry.avro import AvroSerializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
@@ -76,6 +77,7 @@ class Flow:
         self.settings: Settings = running.settings
         self.supervisor = Supervisor(running.home)
         self.registry = ConfluentRegistry(running.settings.registry)
+        self.client = SchemaRegistryClient(running.settings.registry.client_config())
         self.codec: Codec = make_codec(running.settings)
         self.store = ClickHouse(running.settings.clickhouse)
         self.pids = self.workers()
@@ -83,8 +85,8 @@ class Flow:
     def encoded(self, topic: str, record: Record) -> bytes:
         """Framed by Confluent's serializer with the settings that docs/for-agent-teams.md asks for."""
         serialize: AvroSerializer = AvroSerializer(
-            self.registry.client,
-            self.registry.client.get_latest_version(f"{topic}-value").schema,
+            self.client,
+            self.client.get_latest_version(f"{topic}-value").schema,
             conf={"auto.register.schemas": False, "use.latest.version": True},
         )
         value: bytes | None = serialize(record.to_avro(), SerializationContext(topic, MessageField.VALUE))
@@ -317,8 +319,9 @@ def bad_records(flow: Flow, good: Pair) -> Iterator[Bad]:
     newer, body = with_another_kind(name)
     registered = flow.registry.register("newer-producer-value", newer)
     assert registered != struct.unpack_from(">bI", said)[1]
-    for written in (said[:5], struct.pack(">bI", 0, registered)):
-        yield Bad(VERDICTS, key, written + body, "unresolvable", "the body is no ExpertVerdict")
+    yield Bad(VERDICTS, key, said[:5] + body, "unresolvable", "the body is no ExpertVerdict")
+    foreign = struct.pack(">bI", 0, registered) + body
+    yield Bad(VERDICTS, key, foreign, "wrong_subject", "is registered under newer-producer-value, not under")
     # what the sink can read it lands, whatever the join makes of it
     other_name, other_decided, other_said = flow.pair(f"{name}-another")
     only = frozenset({"join"})

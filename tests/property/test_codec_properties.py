@@ -27,7 +27,9 @@ KINDS = {
     "truncated",
     "unknown_schema_id",
     "wrong_record",
+    "wrong_subject",
     "unresolvable",
+    "too_many_values",
     "trailing_bytes",
     "contract",
 }
@@ -118,6 +120,83 @@ def test_a_damaged_value_is_a_record_or_undecodable(data: st.DataObject, topic: 
 
     if record is not None:
         assert codec().decode(topic, codec().encode(topic, record)) == record
+
+
+NAMES = st.sampled_from(["opoi.Tick", "Tick", "opoi.EndOffset", "opoi.A", "B", "", "a b", "int", "\ud800"])
+FIELDS = st.sampled_from(["stage", "partition", "partitions", "at", "end_offsets", "topic", "offset", "a"])
+LEAVES = (
+    st.sampled_from(["null", "boolean", "int", "long", "float", "double", "bytes", "string", "opoi.A", "x"])
+    | st.sampled_from(["timestamp-millis", "timestamp-micros", "decimal", "date", "uuid", 7]).map(
+        lambda logical: {"type": "long", "logicalType": logical}
+    )
+    | st.none()
+    | st.booleans()
+    | st.integers()
+)
+
+
+def of_types(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """Types of Avro that hold others, and what only looks like them."""
+    fields = st.lists(st.fixed_dictionaries({"name": FIELDS, "type": inner}, optional={"default": inner}))
+    return st.one_of(
+        st.lists(inner, max_size=4),
+        st.builds(lambda of: {"type": "array", "items": of}, inner),
+        st.builds(lambda of: {"type": "map", "values": of}, inner),
+        st.builds(lambda of: {"type": of}, inner),
+        st.builds(
+            lambda name, size: {"type": "fixed", "name": name, "size": size}, NAMES, st.integers(-1, 9)
+        ),
+        st.builds(lambda name, one: {"type": "enum", "name": name, "symbols": one}, NAMES, st.lists(FIELDS)),
+        st.builds(
+            lambda name, these, marks: {"type": "record", "name": name, "fields": these, **marks},
+            NAMES,
+            fields | inner,
+            st.sampled_from([{}, {"namespace": "opoi"}, {"namespace": 7}, {"__fastavro_parsed": True}]),
+        ),
+    )
+
+
+class AnySchema:
+    """A registry in which one schema is registered for everything."""
+
+    def __init__(self, schema: Any) -> None:
+        self._schema = schema
+
+    def schema_of(self, schema_id: int) -> Any:
+        return self._schema
+
+    def subjects_of(self, schema_id: int) -> None:
+        return None
+
+    def id_of(self, subject: str, schema: dict[str, Any]) -> int:
+        return 7
+
+
+@settings(max_examples=20 * settings().max_examples, deadline=None)
+@given(
+    more=st.recursive(LEAVES, of_types, max_leaves=12),
+    at=st.integers(0, 4),
+    instead=st.booleans(),
+    body=st.binary(max_size=60) | st.just(framed_examples("opoi.ticks.join")[0][5:]),
+)
+def test_any_schema_leads_to_a_record_or_is_undecodable(
+    more: Any, at: int, instead: bool, body: bytes
+) -> None:
+    schema = plain_schema("Tick")
+    field = schema["fields"][at]
+    schema["fields"][at : at + instead] = [{"name": field["name"] if instead else "a", "type": more}]
+    for found in (schema, more):
+        begun = time.process_time()
+        try:
+            record = Codec(AnySchema(found)).decode("opoi.ticks.join", struct.pack(">bI", 0, 7) + body)
+        except Undecodable as refused:
+            problem = refused
+            assert problem.kind in KINDS
+            assert problem.reason.isprintable()
+            assert len(problem.reason) < 1000
+        else:
+            assert codec().decode("opoi.ticks.join", codec().encode("opoi.ticks.join", record)) == record
+        assert time.process_time() - begun < 2
 
 
 @pytest.mark.parametrize("topic", TOPICS)

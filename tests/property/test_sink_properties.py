@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.errors import RegistryAway
-from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.tables import tables
 from streams.runtime.consumer import Delivery
@@ -133,7 +132,7 @@ def test_nothing_is_committed_that_was_not_landed(script: list[Poll], rows: int,
         store.away.extend([ClickHouseAway("gone")] * poll.store_away)
         registry_away.extend([RegistryAway("gone")] * poll.registry_away)
 
-    plain = BatchIntake(CODEC, MemoryStore.whole(), lambda topic: TOPIC_ID).entry
+    plain = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
 
     def entry_of(message: Delivery) -> Entry:
         if registry_away:

@@ -5,6 +5,7 @@ beginning. So the sum holds over restarts, and what was bought twice counts twic
 it: a budget can be passed by as much as they use.
 """
 
+import math
 from collections import defaultdict
 from datetime import UTC, date, datetime
 
@@ -40,8 +41,11 @@ class Spendings:
         self._sums: defaultdict[tuple[str, date], Spent] = defaultdict(Spent)
 
     def take(self, record: Record) -> None:
-        """Adds one run."""
+        """Adds one run. Raises ValueError where it says what no run can use."""
         assert isinstance(record, Spending)
+        amounts = [one for one in record.spent.model_dump().values() if one is not None]
+        if not all(math.isfinite(one) and one >= 0 for one in amounts):
+            raise ValueError(f"a run of {record.agent!r} used a negative or endless amount")
         place = record.agent, record.spent_at.astimezone(UTC).date()
         self._sums[place] = total((self._sums[place], record.spent))
 

@@ -8,16 +8,15 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import structlog
 from confluent_kafka import Message
 
+from schemas.errors import one_line
+from schemas.identity import json_object
 from schemas.settings import KafkaSettings
-from streams.runtime.broadcast_topic import WholeTopic
+from streams.runtime.broadcast_topic import WholeTopic, left_out
 from streams.runtime.kafka_clients import CheckedProducer
 
 TOPIC = "opoi.controls"
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,11 @@ class Control:
     @classmethod
     def parse(cls, value: bytes) -> "Control":
         """The opposite of `value`. Raises ValueError."""
-        found = json.loads(value)
-        if not isinstance(found, dict) or not isinstance(found.get("paused"), bool):
+        found = json_object(value.decode())
+        if not isinstance(found.get("paused"), bool):
             raise ValueError("no object with a boolean `paused`")
         at = datetime.fromisoformat(str(found["at"])) if found.get("at") else None
-        return cls(found["paused"], str(found.get("reason") or ""), at)
+        return cls(found["paused"], one_line(str(found.get("reason") or "")), at)
 
 
 class Controls:
@@ -71,7 +70,7 @@ class Controls:
         try:
             self.current = Control.parse(message.value() or b'{"paused": false}')
         except ValueError as error:
-            log.error("a control record is not understood and changes nothing", error=str(error))
+            left_out(message, TOPIC, "unreadable_control", str(error))
 
 
 def say(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> Control:

@@ -1,5 +1,6 @@
 """What a replay worker goes by beside its requests: the operator's word, cancellations, what today cost."""
 
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -13,7 +14,7 @@ from schemas.settings import KafkaSettings
 from streams.core.budgets import Allowance
 from streams.core.contract import Output
 from streams.core.message import Arrival
-from streams.runtime.broadcast_topic import WholeTopic
+from streams.runtime.broadcast_topic import WholeTopic, left_out
 from streams.runtime.model_runs.daily_budget import TOPIC as SPENDING
 from streams.runtime.model_runs.daily_budget import Spendings
 from streams.runtime.model_runs.in_flight import Asked, seconds_left
@@ -41,20 +42,21 @@ class _Records:
         self._codec = codec
         self._name = topic
         self._take = take
-        self._waiting: list[Message] = []
+        self._waiting: deque[Message] = deque()
         self.topic = WholeTopic(kafka, topic, reader, self._waiting.append, since)
 
     def fold(self) -> None:
         """Takes what was read. Raises RegistryAway."""
         while self._waiting:
-            value = self._waiting[0].value()
+            message = self._waiting[0]
+            value = message.value()
             try:
-                record = self._codec.decode(self._name, value if isinstance(value, bytes) else None)
+                self._take(self._codec.decode(self._name, value if isinstance(value, bytes) else None))
             except Undecodable as error:
-                log.error("a record cannot be read and is left out", topic=self._name, error=error.reason)
-            else:
-                self._take(record)
-            self._waiting.pop(0)
+                left_out(message, self._name, error.kind, error.reason)
+            except ValueError as error:
+                left_out(message, self._name, "contract", str(error))
+            self._waiting.popleft()
 
 
 class Bulletins:

@@ -9,8 +9,7 @@ import structlog
 from schemas.catalog import plain_schema
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec, unframe
-from schemas.errors import Undecodable
-from schemas.store import SchemaStore
+from schemas.errors import Undecodable, one_line
 from sinks import metrics
 from sinks.dead_letters import RETRY, NotADeadLetter, parse_dead_letter
 from sinks.rows import Landing, Row, bounded, dead_letter_row, row_maker
@@ -19,15 +18,17 @@ from streams.core.message import Arrival
 from streams.runtime.consumer import Delivery
 from streams.stages.sink.batch import Entry, Refusal
 
+_MOST_FIELDS = 20
+"""Of a foreign schema, in one line of the log."""
+
 log = structlog.get_logger(__name__)
 
 
 class BatchIntake:
     """Makes entries of messages. `topic_id` answers Kafka's id of a logical topic, or raises BrokerAway."""
 
-    def __init__(self, codec: Codec, store: SchemaStore, topic_id: Callable[[str], UUID]) -> None:
+    def __init__(self, codec: Codec, topic_id: Callable[[str], UUID]) -> None:
         self._codec = codec
-        self._store = store
         self._topic_id = topic_id
         self._rows = {name: row_maker(table) for name, table in tables().items() if table.topic.record}
         self._writers: set[tuple[str, int]] = set()
@@ -86,14 +87,15 @@ class BatchIntake:
             return
         record = topic_spec(topic).record
         assert record is not None
-        unknown = list(unknown_fields(self._store.schema_of(schema_id), plain_schema(record)))
+        unknown = list(unknown_fields(self._codec.writer_schema(topic, schema_id), plain_schema(record)))
         metrics.UNKNOWN_FIELDS.labels(topic, schema_id).set(len(unknown))
         if unknown:
             log.error(
                 "a producer writes fields that this version does not know; they are not landed",
                 topic=topic,
                 schema_id=schema_id,
-                fields=unknown,
+                fields=[one_line(field) for field in unknown[:_MOST_FIELDS]],
+                count=len(unknown),
                 next_step="deploy this producer's version of opoi, then read the topic again",
             )
         self._writers.add((topic, schema_id))

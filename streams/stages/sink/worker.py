@@ -7,8 +7,7 @@ import structlog
 from clickhouse_connect.driver import options
 from confluent_kafka import Consumer, TopicPartition
 
-from schemas.codec import Codec, SubjectNames
-from schemas.registry import ConfluentRegistry
+from schemas.registry import make_codec
 from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from sinks.tables import tables
@@ -45,7 +44,6 @@ def source_topics() -> list[str]:
 
 def make_sink(settings: Settings, guards: Guards) -> Sink:
     """The sink of these settings, not yet in the group."""
-    registry = ConfluentRegistry(settings.registry)
     topic_ids = TopicIds(settings.kafka)
     log_offsets = LogOffsets(settings.kafka)
 
@@ -66,10 +64,9 @@ def make_sink(settings: Settings, guards: Guards) -> Sink:
         )
 
     bounds = settings.clickhouse
-    codec = Codec(registry, SubjectNames(settings.kafka.topic_names))
     return Sink(
         consumer=consumer_of,
-        entry_of=BatchIntake(codec, registry, topic_ids).entry,
+        entry_of=BatchIntake(make_codec(settings), topic_ids).entry,
         store=ClickHouse(settings.clickhouse),
         letters=CheckedProducer(settings.kafka),
         guards=guards,

@@ -62,6 +62,9 @@ def written_by_another(change: dict[str, Any], schema: dict[str, Any]) -> tuple[
         def schema_of(self, schema_id: int) -> dict[str, Any]:
             return schema
 
+        def subjects_of(self, schema_id: int) -> list[str]:
+            return [f"{TOPIC}-value"]
+
     body = io.BytesIO()
     fields = {**verdict().to_avro(), **change}
     fastavro.schemaless_writer(body, fastavro.parse_schema(deepcopy(schema)), fields)

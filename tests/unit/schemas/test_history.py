@@ -140,3 +140,20 @@ def test_a_shallow_clone_is_not_a_whole_history(git: Git, folder: Path, tmp_path
 
     with pytest.raises(NoHistory, match="git fetch --unshallow"):
         earlier_versions(tmp_path / "shallow" / "package" / "schemas")
+
+
+def test_what_a_topic_had_before_anything_wrote_it_counts_for_nothing(git: Git, folder: Path) -> None:
+    topic = folder / "topics" / "outer.yaml"
+    commit(git, "planned")
+    topic.write_text("record: Outer\nproduced: false\n")
+    write(folder, "Inner", [{"name": "b", "type": "int"}])
+    commit(git, "still planned")
+    assert earlier_versions(folder) == []
+
+    topic.write_text("record: Outer\n")
+    write(folder, "Inner", [{"name": "c", "type": "int"}])
+    written = commit(git, "written")
+
+    [version] = earlier_versions(folder)
+    assert version.commit.startswith(written)
+    assert inner_fields(version.schema) == ["c"]

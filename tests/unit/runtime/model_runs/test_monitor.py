@@ -85,7 +85,9 @@ def test_the_operators_last_word_counts(lookout: Lookout, operator: Operator) ->
     assert not lookout.paused
 
 
-@pytest.mark.parametrize("value", [b"", b"[]", b'{"paused": 1}', b"\xff", b'{"paused": true, "at": "noon"}'])
+@pytest.mark.parametrize(
+    "value", [b"", b"[]", b'{"paused": 1}', b"\xff", b'{"paused": true, "at": "noon"}', b"[" * 100_000]
+)
 def test_a_word_that_is_not_understood_is_refused(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - every kind of it
         Control.parse(value)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -74,3 +75,37 @@ def test_a_days_budget_is_one_agents_and_ends_at_midnight() -> None:
     assert spendings.why_not("media_buyer", allowed, DAY + timedelta(minutes=1)) is None
     assert spendings.why_not("other", allowed, DAY) is None
     assert spendings.why_not("media_buyer", Allowance(cost_micros=1), DAY) is None
+
+
+@pytest.mark.parametrize(
+    "spent",
+    [
+        {"seconds": float("nan")},
+        {"seconds": float("inf")},
+        {"tokens": -1},
+        {"cost_micros": -(2**62)},
+        {"attempts": -1},
+    ],
+)
+def test_a_run_that_no_worker_can_have_made_moves_no_budget(spent: dict[str, float]) -> None:
+    spendings = Spendings()
+    spendings.take(ran(DAY))
+    record = ran(DAY)
+
+    with pytest.raises(ValueError, match="'media_buyer' used a negative or endless amount"):
+        spendings.take(record.model_copy(update={"spent": record.spent.model_copy(update=spent)}))
+
+    assert spendings.why_not("media_buyer", Allowance(tokens=100), DAY) is not None
+    assert spendings.why_not("media_buyer", Allowance(tokens=101), DAY) is None
+
+
+def test_a_sum_beyond_all_numbers_is_refused_and_the_budget_stays_used() -> None:
+    spendings = Spendings()
+    record = ran(DAY)
+    endless = record.model_copy(update={"spent": record.spent.model_copy(update={"tokens": 2**63 - 1})})
+    spendings.take(endless)
+
+    with pytest.raises(ValueError, match="tokens"):
+        spendings.take(endless)
+
+    assert spendings.why_not("media_buyer", Allowance(tokens=100), DAY) is not None

@@ -27,7 +27,7 @@ def entry(offset: int, partition: int = 0) -> Entry:
 
 def intake(store: Any = None) -> BatchIntake:
     store = store or MemoryStore.whole()
-    return BatchIntake(Codec(store), store, lambda topic: TOPIC_ID)
+    return BatchIntake(Codec(store), lambda topic: TOPIC_ID)
 
 
 class TestBatch:
@@ -202,6 +202,32 @@ class TestIntake:
             assert reading.entry(delivery(arrived("expert.verdicts", 0, value))).refusal is None
             reading.entry(delivery(arrived("expert.verdicts", 1, value)))
         assert [line["fields"] for line in logs] == [["ExpertVerdict.mood"]]
+
+    def test_what_a_writers_schema_holds_beside_avro_stops_nothing(self) -> None:
+        newer = plain_schema("ExpertVerdict")
+        odd = {"type": "string", "items": {"no": "type"}, "fields": [{}], "doc": 7}
+        newer["fields"].append({"name": "x" * 500 + "\n", "type": ["null", odd], "default": None})
+        newer["fields"] += [
+            {"name": f"mood_{at}", "type": ["null", odd], "default": None} for at in range(99)
+        ]
+        store = MemoryStore.whole()
+        schema_id = store.register("expert.verdicts-value", newer)
+        value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + bytes(100)
+        with capture_logs() as logs:
+            assert intake(store).entry(arrived("expert.verdicts", 0, value)).refusal is None
+        [line] = logs
+        assert (line["count"], len(line["fields"])) == (100, 20)
+        assert all(field.isprintable() for field in line["fields"])
+
+    def test_a_schema_of_another_subject_is_refused(self) -> None:
+        newer = plain_schema("ExpertVerdict")
+        newer["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
+        store = MemoryStore.whole()
+        schema_id = store.register("another-value", newer)
+        value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + b"\x00"
+        found = intake(store).entry(arrived("expert.verdicts", 0, value))
+        assert found.refusal is not None
+        assert found.refusal.kind == "wrong_subject"
 
 
 def test_unknown_fields_are_found_at_any_depth() -> None:

@@ -72,7 +72,7 @@ def test_the_deadly_record_is_found_and_the_others_are_landed(
     tmp_path: Path, where: str, end: Callable[[], None]
 ) -> None:
     revision = [column.name for column in VERDICTS.landed].index("revision")
-    plain = BatchIntake(CODEC, MemoryStore.whole(), lambda topic: TOPIC_ID).entry
+    plain = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
 
     def work() -> None:
         store, letters = FakeStore([]), FakeLetters([])

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from schemas.errors import RegistryAway
-from schemas.memory import MemoryStore
 from sinks.clickhouse import ClickHouseAway
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import DEAD_LETTERS, tables
@@ -46,9 +45,7 @@ class World:
         self.happened: list[str] = []
         self.store = FakeStore(self.happened)
         self.letters = FakeLetters(self.happened)
-        self.entry_of: Callable[[Delivery], Entry] = BatchIntake(
-            CODEC, MemoryStore.whole(), lambda topic: TOPIC_ID
-        ).entry
+        self.entry_of: Callable[[Delivery], Entry] = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
         self.guards = guards(folder, breaker_run=run)
         self.batch = Batch(rows, 10**9, seconds)
 
