@@ -31,12 +31,12 @@ from local_stack.kafka import Broker
 from local_stack.ports import free_port
 from local_stack.traffic import Production
 from schemas.catalog import topic as topic_spec
-from schemas.catalog import topics
 from schemas.codec import Codec
 from schemas.identity import canonical_json, decision_key, deterministic_id
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, Budget, ReplayRequest
 from schemas.settings import KafkaSettings
+from schemas.stages import stage
 from streams.cli.output import table
 from streams.core.budgets import Allowance
 from streams.runtime.crash_guard import Guards
@@ -154,7 +154,7 @@ def measure(
     broker: Broker, folder: Path, server: ModelServer, asked: Sequence[ReplayRequest], concurrency: int
 ) -> Measured:
     """Run all that is asked, on topics of its own."""
-    names = [name for name, spec in topics().items() if STAGE in (*spec.producers, *spec.consumers)]
+    names = {*stage(STAGE).reads, *stage(STAGE).writes}
     kafka = KafkaSettings(
         bootstrap_servers=broker.bootstrap, topic_names={name: f"{concurrency}.{name}" for name in names}
     )

@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from local_stack.home import Home
+from schemas.stages import METRICS_SLOTS
 from streams.errors import UserError
 from streams.settings import LocalSettings, Settings, load_settings, variables
 from streams.settings_errors import variable_of
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import psutil
 
 PORTS = tuple(name for name in LocalSettings.model_fields if name.endswith("_port"))
-METRICS_PORTS = 20
-"""Consecutive ports from `metrics_port` on, one a worker."""
 LOCAL_PARTITIONS = 8
 STEP = 100
 ATTEMPTS = 40
@@ -63,9 +62,9 @@ def choose(home: Home, port_base: int | None) -> dict[str, int]:
 
 def from_base(base: int) -> dict[str, int]:
     """Ports from `base` on, in the order of the settings; workers' metrics start at base + 10."""
-    last = base + 10 + METRICS_PORTS
+    last = base + 10 + METRICS_SLOTS
     if base < 1024 or last > 65535:
-        raise UserError(f"--port-base {base}: must be from 1024 to {65535 - 10 - METRICS_PORTS}")
+        raise UserError(f"--port-base {base}: must be from 1024 to {65535 - 10 - METRICS_SLOTS}")
     ports = {name: base + index for index, name in enumerate(PORTS)}
     return ports | {"metrics_port": base + 10}
 

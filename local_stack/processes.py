@@ -10,17 +10,18 @@ from pathlib import Path
 from local_stack import kafka, registry
 from local_stack.home import Home
 from schemas import child_environment
+from schemas.stages import stages
 from streams.health.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
-BEYOND_STOPPING = 3
-"""Seconds that the parent of a worker has to kill it, before the supervisor kills both."""
 PYTHON = (sys.executable, "-P")
 """How a Python child is started: a user's own `agent/` or `streams/` in the working folder is never ours."""
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
 """What the workers stand on."""
-WORKERS = ("ticker", "join", "trigger", "replay", "sanitize", "sink")
+WORKERS = tuple(sorted(stages(), key=lambda name: stages()[name].metrics_slot))
 """Stages of `opoi worker STAGE` that a stack runs, in the order of their metrics ports."""
+KILL_SECONDS = 3
+"""What a worker's parent has to end in, past the time after which it kills the worker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
                 command=(*PYTHON, "-m", "streams.cli.main", "worker", stage),
                 ready=listening(port),
                 priority=30,
-                stop_seconds=math.ceil(settings.worker.stop_seconds) + BEYOND_STOPPING,
+                stop_seconds=math.ceil(settings.worker.stop_seconds) + KILL_SECONDS,
                 environment={"OPOI_METRICS__PORT": str(port)},
             )
         )
@@ -119,7 +120,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
 
 def metrics_ports(local: LocalSettings) -> dict[str, int]:
     """Where each worker's metrics are."""
-    return {stage: local.metrics_port + number for number, stage in enumerate(WORKERS)}
+    return {name: local.metrics_port + stages()[name].metrics_slot for name in WORKERS}
 
 
 def _exists(package: str) -> bool:

@@ -49,8 +49,6 @@ class TopicSpec(BaseModel):
     max_message_bytes: int = 4 * MIB
     sink: bool = True
     """Whether the sink writes it to ClickHouse."""
-    looked_up: bool = False
-    """Whether its consumers look things up in it: a stage accounts for none of its records."""
     produced: bool = True
     """Whether anything writes it yet. Until then its schema may change in any way, and none of its bytes are
     kept for later versions; what it was before that counts for nothing."""

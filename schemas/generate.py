@@ -1,7 +1,7 @@
-"""Writes `schemas/records.py` from the Avro schemas: `python -m schemas.generate [--check]`.
+"""Writes what is made from other files of this folder: `python -m schemas.generate [--check]`.
 
-Avro is the one place where a record is described; the Python types are made from it and a test
-holds them together.
+Avro is the one place where a record is described, and `records.py` holds its Python types. `stages.yaml` is
+the one list of stages, and `topics/` holds the topics that follow from it. Tests hold them together.
 """
 
 import json
@@ -10,8 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from schemas.catalog import AVSC, NAMESPACE, references
+from schemas.catalog import AVSC, NAMESPACE, TOPICS, references, topics
 from schemas.child_environment import kept
+from schemas.errors import CatalogError
+from schemas.stage_topics import left_over, topic_files
+from schemas.stages import stages
 
 TARGET = Path(__file__).with_name("records.py")
 _PRIMITIVES = {
@@ -105,14 +108,25 @@ def render() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Writes the module, or with `--check` only compares. Exit code 3 where it is stale."""
-    text = render()
+    """Writes the files, or with `--check` only compares.
+
+    Exit code 3 where one is stale, 2 where the folder itself is wrong.
+    """
+    try:
+        wanted = {TARGET: render(), **topic_files(stages(), topics(), TOPICS)}
+    except CatalogError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    orphans = left_over(wanted, TOPICS)
     if "--check" in arguments:
-        if TARGET.read_text() == text:
-            return 0
-        sys.stderr.write(f"{TARGET} is stale: run `python -m schemas.generate`\n")
-        return 3
-    TARGET.write_text(text)
+        for path in [*stale, *orphans]:
+            sys.stderr.write(f"{path} is stale: run `python -m schemas.generate`\n")
+        return 3 if stale or orphans else 0
+    for path in stale:
+        path.write_text(wanted[path])
+    for path in orphans:
+        path.unlink()
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from schemas.catalog import topics
+from schemas.stages import stages
 from sinks.columns import Column
 from sinks.tables import INSERTED_AT, Table
 
@@ -79,13 +79,8 @@ def views(table: Table) -> Iterator[tuple[str, str]]:
 
 def stage_inputs(by_topic: dict[str, Table]) -> str:
     """A view of what each stage was given: the records of the topics that it reads and accounts for."""
-    stages = topics()["opoi.dispositions"].producers
-    pairs = [
-        (stage, table)
-        for stage in stages
-        for table in by_topic.values()
-        if stage in table.topic.consumers and not table.topic.looked_up
-    ]
+    accounted = [spec for spec in stages().values() if spec.accounted]
+    pairs = [(spec.name, by_topic[name]) for spec in accounted for name in by_topic if name in spec.sources]
     landed = [
         f"    SELECT '{stage}' AS stage, _topic AS topic, _topic_id AS topic_id, _partition AS partition, "
         "_offset AS offset, _key AS key, _timestamp AS timestamp, _inserted_at AS inserted_at\n"
@@ -94,11 +89,11 @@ def stage_inputs(by_topic: dict[str, Table]) -> str:
     ]
     # what the sink could not read came into its stages all the same
     unread = [
-        f"    SELECT '{stage}', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, "
+        f"    SELECT '{spec.name}', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, "
         "timestamp, _inserted_at\n"
         f"    FROM {by_topic['opoi.dead-letters'].name} "
-        f"WHERE stage = 'sink' AND topic IN ({', '.join(text(t.topic.name) for s, t in pairs if s == stage)})"
-        for stage in stages
+        f"WHERE stage = 'sink' AND topic IN ({', '.join(text(n) for n in by_topic if n in spec.sources)})"
+        for spec in accounted
     ]
     return "\n".join(
         [

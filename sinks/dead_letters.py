@@ -11,9 +11,10 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 
+from schemas.stages import RETRY
+
 PREFIX = "dlq."
 ORIGINAL = "orig."
-RETRY = "opoi.retry."
 ERROR_BYTES = 512
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)

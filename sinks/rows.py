@@ -8,9 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from schemas.record import Record
+from schemas.stages import DEAD_LETTERS
 from sinks.columns import Column
 from sinks.dead_letters import Headers, NotADeadLetter, parse_dead_letter
-from sinks.tables import DEAD_LETTERS, Table
+from sinks.tables import Table
 
 Row = tuple[Any, ...]
 

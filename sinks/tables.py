@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from functools import cache
 
 from schemas.catalog import DAY, TopicSpec, topics
+from schemas.stages import DEAD_LETTERS
 from sinks.columns import BODY, TIME, Column, columns_of
 
-DEAD_LETTERS = "opoi.dead-letters"
 # past its retention Kafka has nothing left and these tables are the truth, so they keep more
 RETENTIONS_KEPT = 4
 

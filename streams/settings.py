@@ -52,7 +52,7 @@ class LocalSettings(SettingsModel):
     board_port: Port = 18080
     """Board."""
     metrics_port: Port = 19100
-    """Metrics of the first worker; each further worker takes the next port."""
+    """Metrics of the workers: each stage has its own port from this one on."""
 
 
 class PipelineSettings(SettingsModel):

@@ -9,6 +9,7 @@ from confluent_kafka import KafkaException
 
 from local_stack.demo.feed import Sent
 from schemas.errors import BrokerAway
+from schemas.stages import stages
 from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.named_queries import named_query
 from streams.settings import Settings
@@ -17,7 +18,6 @@ from streams.stages.sink.landing import Landing
 # what an input may wait for without anything being under way; a verdict of this run always has its
 # decision and must have its review, one of another feed may wait for a decision that never comes
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")
-STAGES = ("join", "trigger", "replay", "sanitize")
 POLL_SECONDS = 1.0
 STABLE_POLLS = 2
 
@@ -181,8 +181,8 @@ class Watch:
                 {name: sum(row[name] for row in rows if row["stage"] == stage) for name in OUTCOMES},
                 sum(row["in_work"] + row["missing"] for row in rows if row["stage"] == stage),
             )
-            for stage in STAGES
-            if any(row["stage"] == stage for row in rows)
+            for stage, spec in stages().items()
+            if spec.accounted and any(row["stage"] == stage for row in rows)
         )
 
     def _rows(self, sql: str, **parameters: object) -> list[Any]:

@@ -1,23 +1,16 @@
 """`opoi worker STAGE`: one worker of one stage, in the foreground."""
 
-import importlib
 import sys
+from pkgutil import resolve_name
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
 from streams.errors import UserError
+from streams.runtime.supervisor import AlreadyRuns, Folders, keep
 from streams.settings import Settings, WorkerSettings, load_settings
-
-STAGES = {
-    "join": "streams.stages.join.worker",
-    "trigger": "streams.stages.trigger.worker",
-    "sanitize": "streams.stages.sanitize.worker",
-    "ticker": "streams.stages.ticker.worker",
-    "replay": "streams.stages.replay.worker",
-    "sink": "streams.stages.sink.worker",
-}
+from streams.stages import STAGES
 
 
 def worker(
@@ -33,11 +26,10 @@ def worker(
     if stage not in STAGES:
         raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
     settings = _settings(name)
-    from streams.runtime.supervisor import AlreadyRuns, Folders, keep
 
     def work() -> None:
-        # imported in the child alone: the parent stays small, and outlives whatever happens there
-        importlib.import_module(STAGES[stage]).run(settings)
+        # imported in the child alone: the parent, which writes down how the child dies, stays small
+        resolve_name(STAGES[stage])(settings)
 
     folders = Folders(settings.home, stage, settings.worker.name)
     try:

@@ -7,10 +7,8 @@ from typing import Any
 from schemas.identity import canonical_json, decision_key, json_object
 from schemas.record import Record
 from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
+from schemas.stages import DISPOSITIONS, REJECTIONS
 from streams.core.contract import Coordinates, Event, Output, Poison, header
-
-DISPOSITIONS = "opoi.dispositions"
-REJECTIONS = "opoi.rejections"
 
 
 def cause(at: Coordinates, record_id: str) -> Cause:

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from schemas.stages import RETRY
 from streams.core.contract import Coordinates, Headers, Poison, header
-from streams.core.topic_names import RETRY
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 253_402_300_799_999

@@ -10,6 +10,7 @@ import streams.faust_runner.safety  # noqa: F401  # isort: skip
 import faust
 
 from schemas.settings import KafkaSettings
+from schemas.stages import changelog_of, group_of
 from streams.faust_runner.safety.app_settings import app_options, table_options
 
 TABLE = "state"
@@ -19,16 +20,6 @@ RAW: dict[str, Any] = {
     "key_serializer": "raw",
     "value_serializer": "raw",
 }
-
-
-def group_of(stage: str) -> str:
-    """The consumer group of a stage; its changelog is named after it."""
-    return f"opoi-{stage}"
-
-
-def changelog_of(stage: str) -> str:
-    """The logical name of a keyed stage's changelog topic."""
-    return f"{group_of(stage)}-{TABLE}-changelog"
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import structlog
 from schemas.errors import Undecodable
 from schemas.record import Record
 from schemas.records import Tick
+from schemas.stages import changelog_of
 from streams.core.contract import Event, KeyedStep, Poison, Transition
-from streams.faust_runner.app import changelog_of
 from streams.faust_runner.runner import Done, Shell
 from streams.faust_runner.timers import Clock, Deadlines
 from streams.runtime import metrics

@@ -14,9 +14,10 @@ from schemas.catalog import TopicSpec
 from schemas.catalog import topics as catalog_topics
 from schemas.record import Record
 from schemas.settings import KafkaSettings
+from schemas.stages import StageSpec, changelog_of, group_of, ticks_of
+from schemas.stages import stages as all_stages
 from streams.core.contract import KeyedStep, StatelessStep
-from streams.core.topic_names import RETRY, TICKS
-from streams.faust_runner.app import Application, build, changelog_of, group_of
+from streams.faust_runner.app import Application, build
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell, Stage, Stateless
 from streams.faust_runner.safety.app_settings import LEASE_SECONDS
@@ -47,14 +48,14 @@ class Surroundings:
     log: LogSettings = field(default_factory=LogSettings)
     metrics: MetricsSettings = field(default_factory=MetricsSettings)
     topics: Mapping[str, TopicSpec] = field(default_factory=catalog_topics)
+    stages: Mapping[str, StageSpec] = field(default_factory=all_stages)
 
 
 def run_keyed(step: KeyedStep[State], around: Surroundings) -> NoReturn:
     """Runs a keyed step until the process is told to stop; exits with an `ExitCode`."""
 
     def work(process: WorkerProcess) -> None:
-        sources = (*step.sources, RETRY + step.stage, TICKS + step.stage)
-        base = _prepare(process, sources, around, keyed=True)
+        base = _prepare(process, around.stages[step.stage], around)
         clock = Clock(
             step.stage,
             around.kafka,
@@ -66,7 +67,7 @@ def run_keyed(step: KeyedStep[State], around: Surroundings) -> NoReturn:
             around.worker.deadlines_per_tick,
         )
         base.on_forget.append(clock.forget)
-        count = base.partitions
+        count = base.partitions[around.kafka.physical(changelog_of(step.stage))]
         stage = Keyed(
             step,
             base.application.table,
@@ -85,7 +86,7 @@ def run_stateless(step: StatelessStep, around: Surroundings) -> NoReturn:
     """Runs a step without memory; see `run_keyed`."""
 
     def work(process: WorkerProcess) -> None:
-        base = _prepare(process, (*step.sources, RETRY + step.stage), around, keyed=False)
+        base = _prepare(process, around.stages[step.stage], around)
         _run(Stateless(step, base.encoder), base, around)
 
     run(step.stage, around, work)
@@ -97,7 +98,8 @@ class _Base:
     sources: tuple[str, ...]
     process: WorkerProcess
     application: Application
-    partitions: int
+    partitions: Mapping[str, int]
+    """Of each topic, by physical name."""
     ledger: Ledger
     guard: ContiguityGuard
     lease: Lease
@@ -106,13 +108,14 @@ class _Base:
     on_forget: list[Callable[[], None]]
 
 
-def _prepare(process: WorkerProcess, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> _Base:
-    stage = process.stage
-    partitions = _preflight(stage, sources, around, keyed=keyed)
+def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _Base:
+    stage, sources = spec.name, spec.inputs
+    partitions = _preflight(spec, around)
     left_out = faust_safety.LEFT_OUT
     physical = [around.kafka.physical(source) for source in sources]
+    folder = process.folders.worker
     application = build(
-        stage, physical, around.kafka, process.folders.worker, around.worker.name, keyed=keyed
+        stage, physical, around.kafka, folder, around.worker.name, keyed=spec.keyed is not None
     )
     ledger = keep_ledger(application.app)
     witness = BrokerWitness(around.kafka.client_config(), group_of(stage))
@@ -127,32 +130,32 @@ def _prepare(process: WorkerProcess, sources: tuple[str, ...], around: Surroundi
             ledger,
             witness,
             watching="guard" not in left_out,
-            fleeting=frozenset({around.kafka.physical(TICKS + stage)}),
+            fleeting=frozenset({around.kafka.physical(ticks_of(stage))}),
         ),
         lease_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
-        Encoder(stage, around.codec, around.topics),
+        Encoder(stage, around.codec, {name: around.topics[name] for name in spec.writes}),
         Pulse(),
         [ledger.forget, process.guards.deaths.load],
     )
 
 
-def _preflight(stage: str, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> int:
-    written = [
-        name
-        for name, spec in around.topics.items()
-        if stage in spec.producers and name not in (*sources, changelog_of(stage))
-    ]
-    physical = around.kafka.physical
-    alike = [*sources, *(name for name in written if around.topics[name].partitions is None)]
-    wanted = Topics(
-        together=tuple(dict.fromkeys(physical(name) for name in alike)),
-        changelog=physical(changelog_of(stage)) if keyed else None,
-        others=tuple(physical(name) for name in written if around.topics[name].partitions is not None),
+def topics_of(spec: StageSpec, kafka: KafkaSettings) -> Topics:
+    """The topics that a stage needs, by physical name."""
+    changelog = changelog_of(spec.name) if spec.keyed else None
+    others = {*spec.inputs, *spec.writes} - {*spec.together}
+    return Topics(
+        together=tuple(kafka.physical(name) for name in spec.together if name != changelog),
+        changelog=kafka.physical(changelog) if changelog else None,
+        others=tuple(sorted(kafka.physical(name) for name in others)),
     )
+
+
+def _preflight(spec: StageSpec, around: Surroundings) -> Mapping[str, int]:
+    """The partitions of each topic of the stage, by physical name."""
     broker = Broker(around.kafka.client_config())
     if "preflight" in faust_safety.LEFT_OUT:
-        return broker.partition_counts()[wanted.together[0]]
-    return wait_until_ready(wanted, broker)
+        return broker.partition_counts()
+    return wait_until_ready(topics_of(spec, around.kafka), broker)
 
 
 def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
@@ -191,7 +194,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
         Watchdog(
             base.pulse,
             BrokerWitness(around.kafka.client_config(), group_of(base.stage)),
-            frozenset(Source(topic, each) for topic in logical for each in range(base.partitions)),
+            frozenset(Source(topic, each) for topic in logical for each in range(base.partitions[topic])),
             worker.watchdog_seconds,
             loop=loop,
             restored=lambda: _restored(app),

@@ -17,12 +17,10 @@ from schemas.errors import NotRegistered, Undecodable
 from schemas.record import Record
 from schemas.records import Disposition
 from schemas.settings import KafkaSettings
+from schemas.stages import DEAD_LETTERS, DISPOSITIONS, TICKS
 from sinks.dead_letters import dead_letter_headers
-from sinks.tables import DEAD_LETTERS
 from streams.core.contract import Event, Output, Poison, StatelessStep, header
-from streams.core.dispositions import DISPOSITIONS
 from streams.core.message import Arrival, arrival, contract_topic
-from streams.core.topic_names import TICKS
 from streams.faust_runner.retry import Abandoned, Patience
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease
@@ -227,12 +225,11 @@ class Shell:
         key: bytes | None,
         value: bytes | None,
         *,
-        partition: int | None = None,
         headers: list[tuple[str, bytes | None]],
     ) -> Any:
         physical = self._parts.kafka.physical(topic)
         try:
-            future = await self._parts.app.producer.send(physical, key, value, partition, None, headers)
+            future = await self._parts.app.producer.send(physical, key, value, None, None, headers)
         except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
             produce_failed(physical, error)
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
@@ -264,9 +261,7 @@ class Shell:
             failed_at=datetime.now(UTC),
             headers=arrived.headers,
         )
-        sent = await self._send(
-            DEAD_LETTERS, arrived.key, arrived.value, partition=at.partition, headers=headers
-        )
+        sent = await self._send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
         await sent
         await self.send(Done(encoded))
         self._parts.deaths.forget(at)

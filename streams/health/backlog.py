@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerAway
 from schemas.settings import KafkaSettings
+from schemas.stages import group_of
 from streams.runtime.kafka_clients import LogOffsets, make_admin
 from streams.runtime.offsets import Position
 
@@ -24,7 +25,7 @@ class Backlog:
 
 def backlog(kafka: KafkaSettings, stage: str, topics: Sequence[str]) -> Backlog:
     """The backlog of the group of `stage`. Raises BrokerAway."""
-    admin, group = make_admin(kafka), f"opoi-{stage}"
+    admin, group = make_admin(kafka), group_of(stage)
     log_offsets = LogOffsets(kafka)
     try:
         waiting = {topic: _waiting(admin, log_offsets, group, kafka.physical(topic)) for topic in topics}

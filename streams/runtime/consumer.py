@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from schemas.settings import KafkaSettings
+from schemas.stages import group_of
 from streams.core.contract import Coordinates
 from streams.core.message import Arrival, from_milliseconds
 from streams.runtime import fetch_watchdog, metrics
@@ -86,7 +87,7 @@ class WorkerConsumer:
         self._gained: set[Source] = set()
         self._newly: Partitions = []
         self._log = ThrottledLog(log, stage=stage)
-        self._consumer = make_consumer(kafka, f"opoi-{stage}", **{**fetch_watchdog.CONFIG, **config})
+        self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
         self._starvation = Starvation(kafka)
         self._commits = Commits(self._consumer)
         self._asked: dict[Source, Position] = {}

@@ -61,6 +61,7 @@ def check_disposition(outputs: Iterable[Output], stage: str, at: Coordinates) ->
 class Encoder:
     """Encodes the outputs of one stage; what its topic cannot carry becomes a rejection `too_large`.
 
+    `topics` are those that the stage writes.
     `rest` makes what still goes out beside the rejection: record and reason to a smaller record, or None.
     """
 
@@ -84,7 +85,7 @@ class Encoder:
         """The outputs as bytes. `now` is the broker's time of the input.
 
         Where an output is too large, dispositions that say `emitted` say `rejected` instead.
-        Raises Unencodable, NotRegistered, RegistryAway.
+        Raises BrokenStep, Unencodable, NotRegistered, RegistryAway.
         """
         encoded = [self._encode(output) for output in outputs]
         large = [
@@ -106,6 +107,11 @@ class Encoder:
         return [self._encode(output) for output in refused]
 
     def _encode(self, output: Output) -> Encoded:
+        if output.topic not in self._topics:
+            raise BrokenStep(
+                f"stage {self._stage} wrote to {output.topic}, which is none of its outputs in "
+                "schemas/stages.yaml"
+            )
         return Encoded(output.topic, output.key.encode(), self._codec.encode(output.topic, output.record))
 
     def _why_too_large(self, output: Output, size: int) -> str:

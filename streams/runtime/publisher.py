@@ -14,7 +14,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from schemas.errors import NotRegistered, RegistryAway
-from sinks.tables import DEAD_LETTERS
+from schemas.stages import DEAD_LETTERS
 from streams.core.contract import Headers, Output
 from streams.runtime import metrics
 from streams.runtime.exit_codes import ExitCode, fail_stop

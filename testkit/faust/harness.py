@@ -15,8 +15,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from local_stack.kafka import Broker
-from streams.core.dispositions import DISPOSITIONS
-from testkit.faust.pairs import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Half, kafka, specs
+from schemas.stages import DEAD_LETTERS, DISPOSITIONS, changelog_of, group_of
+from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Half, kafka, specs, stage_spec
 
 PARTITIONS = 8
 COORDINATOR_MOVES = (
@@ -131,11 +131,11 @@ class Bed:
 
     def committed(self) -> dict[tuple[str, int], int]:
         """Committed offsets of the stage's group by physical topic and partition."""
-        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": f"opoi-{self.stage}"})
+        consumer = Consumer({"bootstrap.servers": self.bootstrap, "group.id": group_of(self.stage)})
         try:
             wanted = [
                 TopicPartition(self.kafka.physical(topic), partition)
-                for topic in (LEFT, RIGHT, f"opoi.retry.{self.stage}", f"opoi.ticks.{self.stage}")
+                for topic in stage_spec(self.stage).inputs
                 for partition in range(self.partitions)
             ]
             found = _patiently(lambda: consumer.committed(wanted, timeout=20))
@@ -228,7 +228,7 @@ class Bed:
     def states(self) -> dict[str, dict[str, object]]:
         """The last state of each id, as a worker with an empty folder would restore it."""
         found = {}
-        for key, value, _ in self.read(f"opoi-{self.stage}-state-changelog"):
+        for key, value, _ in self.read(changelog_of(self.stage)):
             found[(key or b"").decode()] = json.loads(value or b"{}")
         return found
 

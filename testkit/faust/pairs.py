@@ -16,11 +16,19 @@ from schemas.errors import RegistryAway, Undecodable
 from schemas.record import Record, Timestamp
 from schemas.records import Disposition, DispositionOutcome, Rejection, Tick
 from schemas.settings import KafkaSettings
+from schemas.stages import (
+    DEAD_LETTERS,
+    DISPOSITIONS,
+    REJECTIONS,
+    KeyedSpec,
+    StageSpec,
+    changelog_of,
+    retry_of,
+    ticks_of,
+)
 from streams.core.contract import Coordinates, Event, Output, Poison, Transition
-from streams.core.dispositions import DISPOSITIONS, REJECTIONS
 
 LEFT, RIGHT, PAIRS = "left", "right", "pairs"
-DEAD_LETTERS = "opoi.dead-letters"
 
 
 class Half(Record):
@@ -68,7 +76,7 @@ class PlainCodec:
 
     def __init__(self, stage: str, away: Path | None = None) -> None:
         self._away = away
-        self._types = RECORDS | {f"opoi.ticks.{stage}": Tick, f"opoi-{stage}-state-changelog": PairState}
+        self._types = RECORDS | {ticks_of(stage): Tick, changelog_of(stage): PairState}
 
     def encode(self, topic_name: str, record: Record) -> bytes:
         """The record as JSON."""
@@ -107,7 +115,7 @@ class PairStep:
         _misbehave(half.text)
         state = state or PairState()
         state = state.model_copy(update={event.topic: half.number, "text": half.text})
-        outputs = [self._disposition(event.coordinates, "emitted", event.timestamp)]
+        outputs = [_disposition(self.stage, event.coordinates, "emitted", event.timestamp)]
         if state.left is not None and state.right is not None:
             pair = Pair(id=half.id, left=state.left, right=state.right)
             if half.text == "large":
@@ -128,17 +136,31 @@ class PairStep:
         pair = Pair(id=key, left=state.left, right=state.right)
         return Transition(state.model_copy(update={"expires_at": None}), (Output(PAIRS, key, pair),))
 
-    def _disposition(self, at: Coordinates, outcome: DispositionOutcome, now: datetime) -> Output:
-        record = Disposition(
-            stage=self.stage,
-            topic=at.topic,
-            partition=at.partition,
-            offset=at.offset,
-            outcome=outcome,
-            reason="paired",
-            recorded_at=now,
-        )
-        return Output(DISPOSITIONS, f"{self.stage}/{at.topic}/{at.partition}/{at.offset}", record)
+
+class CountStep:
+    """The same stage without memory: it only says of each half that it came."""
+
+    sources = (LEFT, RIGHT)
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def on_event(self, event: Event) -> tuple[Output, ...]:
+        """The disposition."""
+        return (_disposition(self.stage, event.coordinates, "emitted", event.timestamp),)
+
+
+def _disposition(stage: str, at: Coordinates, outcome: DispositionOutcome, now: datetime) -> Output:
+    record = Disposition(
+        stage=stage,
+        topic=at.topic,
+        partition=at.partition,
+        offset=at.offset,
+        outcome=outcome,
+        reason="paired",
+        recorded_at=now,
+    )
+    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{at.offset}", record)
 
 
 def _misbehave(text: str) -> None:
@@ -151,6 +173,18 @@ def _misbehave(text: str) -> None:
         raise Poison("refused", "this record is refused")
     elif text.startswith("sleep:"):
         time.sleep(float(text.removeprefix("sleep:")))
+
+
+def stage_spec(stage: str, *, keyed: bool = True) -> StageSpec:
+    """The stage as `stages.yaml` would state it."""
+    return StageSpec(
+        name=stage,
+        description="Pairs halves.",
+        sources=(LEFT, RIGHT),
+        outputs=(PAIRS,),
+        keyed=KeyedSpec(key="id", state="PairState") if keyed else None,
+        metrics_slot=0,
+    )
 
 
 def specs(stage: str) -> dict[str, TopicSpec]:
@@ -176,9 +210,9 @@ def specs(stage: str) -> dict[str, TopicSpec]:
         spec(DISPOSITIONS, "Disposition", stage),
         spec(REJECTIONS, "Rejection", stage),
         spec(DEAD_LETTERS, None, stage),
-        spec(f"opoi.retry.{stage}", None, "redrive"),
-        spec(f"opoi.ticks.{stage}", "Tick", "ticker"),
-        spec(f"opoi-{stage}-state-changelog", "PairState", stage, compact=True),
+        spec(retry_of(stage), None, "redrive"),
+        spec(ticks_of(stage), "Tick", "ticker"),
+        spec(changelog_of(stage), "PairState", stage, compact=True),
     )
     return {each.name: each for each in made}
 

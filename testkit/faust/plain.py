@@ -7,6 +7,7 @@ from typing import Any, NoReturn, cast
 import faust
 
 from schemas.settings import KafkaSettings
+from schemas.stages import changelog_of, group_of
 from streams.core.contract import Coordinates, Event
 from streams.core.message import from_milliseconds
 from testkit.faust.pairs import LEFT, RIGHT, PairState, PairStep, PlainCodec
@@ -24,7 +25,7 @@ def run_plain(
 ) -> NoReturn:
     """Runs the agent until the process is told to stop."""
     app = faust.App(
-        f"opoi-{step.stage}",
+        group_of(step.stage),
         broker=f"kafka://{kafka.bootstrap_servers}",
         store=store,
         datadir=str(folder),
@@ -42,7 +43,7 @@ def run_plain(
         producer_compression_type="lz4",
     )
     logical = {kafka.physical(topic): topic for topic in (LEFT, RIGHT)}
-    changelog_name = f"opoi-{step.stage}-state-changelog"
+    changelog_name = changelog_of(step.stage)
     changelog = app.topic(kafka.physical(changelog_name), **RAW)
     table = app.Table("state", key_type=bytes, value_type=bytes, changelog_topic=changelog)
     topics = {name: app.topic(kafka.physical(name), **RAW) for name in ("pairs", "opoi.dispositions")}

@@ -5,7 +5,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
-from testkit.faust.pairs import PairStep, PlainCodec, kafka, specs
+from testkit.faust.pairs import CountStep, PairStep, PlainCodec, kafka, specs, stage_spec
 
 
 def main() -> None:
@@ -18,6 +18,7 @@ def main() -> None:
     parser.add_argument("--expire", type=float)
     parser.add_argument("--settings", default="{}", help="worker settings as JSON")
     parser.add_argument("--plain", metavar="STORE", help="the same agent on Faust as it is, with this store")
+    parser.add_argument("--stateless", action="store_true", help="count the halves instead of pairing them")
     given = parser.parse_args()
     expire = timedelta(seconds=given.expire) if given.expire is not None else None
     step = PairStep(given.stage, expire)
@@ -33,20 +34,21 @@ def main() -> None:
     worker = WorkerSettings(name=given.name, **json.loads(given.settings))
 
     def work() -> None:
-        from streams.faust_runner.run import Surroundings, run_keyed
+        from streams.faust_runner.run import Surroundings, run_keyed, run_stateless
         from streams.settings import LogSettings
 
-        run_keyed(
-            step,
-            Surroundings(
-                codec,
-                kafka(given.bootstrap, given.stage),
-                given.home,
-                worker,
-                log=LogSettings(format="json"),
-                topics=specs(given.stage),
-            ),
+        around = Surroundings(
+            codec,
+            kafka(given.bootstrap, given.stage),
+            given.home,
+            worker,
+            log=LogSettings(format="json"),
+            topics=specs(given.stage),
+            stages={given.stage: stage_spec(given.stage, keyed=not given.stateless)},
         )
+        if given.stateless:
+            run_stateless(CountStep(given.stage), around)
+        run_keyed(step, around)
 
     raise SystemExit(keep(Folders(given.home, given.stage, given.name), work, worker.stop_seconds))
 

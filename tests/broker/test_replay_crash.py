@@ -26,9 +26,10 @@ from schemas.records import (
 from streams.agents.artifact_store import publish
 from streams.core.contract import Coordinates, Event
 from streams.core.dependencies import Ports
+from streams.stages.replay.requests import TRACES
 from streams.stages.sanitize.step import Sanitize
 from streams.stages.trigger.next_action import TriggerRules
-from streams.stages.trigger.step import REVIEWS, TRACES, Trigger
+from streams.stages.trigger.step import REVIEWS, Trigger
 from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, ModelServer, model_server
 from tests.broker.replay_kit import World, own_broker, wait_for

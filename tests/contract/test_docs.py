@@ -12,8 +12,8 @@ from examples.support_refund.production import support_refund
 from schemas.records import AgentDecision
 from sinks.named_queries import named_queries
 from streams.cli.main import COMMANDS
-from streams.cli.worker import STAGES
 from streams.runtime.exit_codes import ExitCode
+from streams.stages import STAGES
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted(

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.core.dispositions import DISPOSITIONS, REJECTIONS
+from schemas.stages import DEAD_LETTERS, DISPOSITIONS, REJECTIONS
 from streams.runtime.crash_marker import read_mark
 from streams.runtime.supervisor import Folders, exits
 from testkit.faust.harness import Bed
-from testkit.faust.pairs import DEAD_LETTERS, LEFT, PAIRS
+from testkit.faust.pairs import LEFT, PAIRS
 from testkit.faust.workers import Worker, running, wait_until_drained
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]

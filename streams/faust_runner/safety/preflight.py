@@ -1,6 +1,6 @@
 """Before the first record: do the topics fit together?
 
-A table's changelog and the sources must have the same partition count: Faust reports ready where they
+A table's changelog and its stage's sources must have the same partition count: Faust reports ready where they
 differ, and loses every event. Raises `NotReady` with one line that says what to do.
 """
 
@@ -32,23 +32,23 @@ class BrokerAway(Exception):
 
 @dataclass(frozen=True)
 class Topics:
-    """What a stage needs, by physical name. `others` may have any partition count."""
+    """What a stage needs, by physical name: `together` with one partition count, `others` with any."""
 
     together: tuple[str, ...]
     changelog: str | None
     others: tuple[str, ...]
 
 
-def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[str], str]) -> int:
-    """The common partition count. Raises `NotReady`."""
+def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[str], str]) -> dict[str, int]:
+    """The partitions of each topic. Raises `NotReady`."""
     together = [*topics.together, *([topics.changelog] if topics.changelog else [])]
     if missing := sorted({*together, *topics.others} - counts.keys()):
         raise NotReady(f"the broker has no topic {', '.join(missing)}: create them with `opoi topics apply`")
-    wanted = counts[together[0]]
-    different = [f"{name} has {counts[name]}" for name in together if counts[name] != wanted]
+    different = [name for name in together if counts[name] != counts[together[0]]]
     if different:
+        found = ", ".join(f"{name} has {counts[name]}" for name in (together[0], *different))
         raise NotReady(
-            f"partition counts must be equal: {together[0]} has {wanted}, {', '.join(different)}; "
+            f"partition counts must be equal: {found}; "
             "see `opoi topics check`, and where nothing is in the wrong one yet, delete it with the broker's "
             "tools and run `opoi topics apply`; one in use cannot change, since keys would move to other "
             "partitions"
@@ -58,7 +58,7 @@ def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[s
             f"changelog {topics.changelog} has cleanup.policy={policy}, needed is compact: with anything "
             "else the broker deletes the state of this stage; set it with `opoi topics apply`"
         )
-    return wanted
+    return {name: counts[name] for name in (*together, *topics.others)}
 
 
 class Broker:
@@ -91,7 +91,7 @@ class Broker:
         return str(config["cleanup.policy"].value)
 
 
-def wait_until_ready(topics: Topics, broker: Broker) -> int:
+def wait_until_ready(topics: Topics, broker: Broker) -> dict[str, int]:
     """`check` once the broker answers; says now and then that it waits. Raises `NotReady`."""
     said = 0.0
     while True:

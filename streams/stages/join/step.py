@@ -18,14 +18,12 @@ from schemas.records import (
     JoinVerdict,
     Review,
 )
+from schemas.stages import stages
 from streams.core.contract import Event, Poison, Transition
 from streams.core.dispositions import cause, check_arguments, disposition, rejection, same_input
 from streams.stages.join import reviews
 from streams.stages.join.split import SplitRule
 from streams.stages.join.verdicts import Position, position
-
-DECISIONS = "agent.decisions"
-VERDICTS = "expert.verdicts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Join:
     """The keyed step; see `streams.core.contract.KeyedStep`."""
 
     stage: str = "join"
-    sources: tuple[str, ...] = (DECISIONS, VERDICTS)
+    sources: tuple[str, ...] = stages()["join"].sources
     state_type: type[JoinState] = JoinState
 
     def __init__(self, rules: JoinRules) -> None:

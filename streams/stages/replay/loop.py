@@ -16,6 +16,7 @@ import structlog
 from schemas.catalog import topics
 from schemas.errors import RegistryAway
 from schemas.settings import KafkaSettings
+from schemas.stages import stage
 from streams.core.contract import Coordinates, Output
 from streams.runtime.consumer import Delivery, WorkerConsumer
 from streams.runtime.crash_guard import Guards
@@ -93,7 +94,8 @@ class ReplayWorker:
         self._model = Outage("what replays need", on_change=metrics.away("model"))
         self._registry = Outage("the schema registry", on_change=metrics.away("registry"))
         producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
-        encoder = Encoder(STAGE, codec, topics(), without_turns)
+        written = {name: topics()[name] for name in stage(STAGE).writes}
+        encoder = Encoder(STAGE, codec, written, without_turns)
         publisher = Publisher(STAGE, producer, encoder, self._events.put)
         self._replies = Replies(publisher, guards)
         self._bulletins = bulletins

@@ -5,6 +5,7 @@ import re
 from schemas.errors import Undecodable
 from schemas.identity import decision_key
 from schemas.records import AgentDecision, ReplayRequest
+from schemas.stages import retry_of
 from streams.core.contract import Poison
 from streams.core.message import Arrival, contract_topic
 from streams.runtime.model_runs.in_flight import Asked
@@ -12,7 +13,7 @@ from streams.runtime.outputs import RecordCodec
 
 STAGE = "replay"
 REQUESTS = "opoi.replay-requests"
-RETRY = "opoi.retry.replay"
+RETRY = retry_of(STAGE)
 DECISIONS = "agent.decisions"
 # it begins the run's id in the URLs of agents over HTTP
 _ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,99}")

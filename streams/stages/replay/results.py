@@ -10,9 +10,10 @@ from schemas.errors import Undecodable
 from schemas.identity import decision_key
 from schemas.record import Record
 from schemas.records import AgentTrace, Disposition, DispositionOutcome, ReplayRequest, TraceStatus, Usage
+from schemas.stages import DISPOSITIONS
 from sinks.dead_letters import dead_letter_headers
 from streams.core.contract import Coordinates, Output, Poison, header
-from streams.core.dispositions import DISPOSITIONS, cause, disposition
+from streams.core.dispositions import cause, disposition
 from streams.core.message import Arrival
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery

@@ -6,11 +6,11 @@ from typing import NoReturn
 import structlog
 
 from agent.settings import MICROS_PER_CENT
-from schemas.catalog import topics
 from schemas.codec import Codec
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from schemas.registry import make_codec
+from schemas.stages import stage
 from streams.core.budgets import Allowance
 from streams.runtime import process
 from streams.runtime.exit_codes import Refused
@@ -80,7 +80,8 @@ def agent_of(settings: Settings, codec: Codec) -> Execute:
 
 
 def _topics() -> list[str]:
-    return [name for name, spec in topics().items() if STAGE in (*spec.producers, *spec.consumers)]
+    spec = stage(STAGE)
+    return [*dict.fromkeys((*spec.reads, *spec.writes))]
 
 
 def _bulletins(settings: Settings, codec: Codec) -> Bulletins:

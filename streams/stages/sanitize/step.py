@@ -16,6 +16,7 @@ from schemas.records import (
     Review,
     TrainingExample,
 )
+from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison
 from streams.core.dependencies import Ports
 from streams.core.dispositions import cause, disposition, rejection
@@ -26,7 +27,6 @@ from streams.gates.structural import remove
 from streams.stages.sanitize.candidates import DATASET_ARMS, Candidate, candidate, wanted_arms
 from streams.stages.sanitize.gap_class import gap_report
 
-CASES = "opoi.cases"
 EXAMPLES = "opoi.training-examples"
 GATE_RECORDS = "opoi.gate-records"
 GAP_REPORTS = "opoi.gap-reports"
@@ -36,7 +36,7 @@ class Sanitize:
     """The stateless step; see `streams.core.contract.StatelessStep`."""
 
     stage: str = "sanitize"
-    sources: tuple[str, ...] = (CASES,)
+    sources: tuple[str, ...] = stages()["sanitize"].sources
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports

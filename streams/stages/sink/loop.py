@@ -14,10 +14,11 @@ from uuid import UUID
 import structlog
 
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway, Row
 from sinks.dead_letters import Headers, dead_letter_headers
-from sinks.tables import DEAD_LETTERS, Table
+from sinks.tables import Table
 from streams.core.contract import Coordinates
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery

@@ -10,10 +10,11 @@ from schemas.catalog import plain_schema
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec, unframe
 from schemas.errors import Undecodable, one_line
+from schemas.stages import DEAD_LETTERS, RETRY
 from sinks import metrics
-from sinks.dead_letters import RETRY, NotADeadLetter, parse_dead_letter
+from sinks.dead_letters import NotADeadLetter, parse_dead_letter
 from sinks.rows import Landing, Row, bounded, dead_letter_row, row_maker
-from sinks.tables import DEAD_LETTERS, Table, tables
+from sinks.tables import Table, tables
 from streams.core.message import Arrival
 from streams.runtime.consumer import Delivery
 from streams.stages.sink.batch import Entry, Refusal

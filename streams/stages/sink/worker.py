@@ -8,9 +8,9 @@ from clickhouse_connect.driver import options
 from confluent_kafka import Consumer, TopicPartition
 
 from schemas.registry import make_codec
+from schemas.stages import stage
 from sinks import metrics
 from sinks.clickhouse import ClickHouse
-from sinks.tables import tables
 from streams.runtime import process
 from streams.runtime.consumer import WorkerConsumer
 from streams.runtime.crash_guard import Guards
@@ -23,8 +23,6 @@ from streams.stages.sink.loop import STAGE, Sink
 from streams.stages.sink.row_mapper import BatchIntake
 from streams.stages.sink.topic_ids import TopicIds, report_losses
 
-RETRY_TOPIC = f"opoi.retry.{STAGE}"
-
 _CONSUMER = {
     # rows land in batches: an answer of the broker for each record would only cost processor time
     "fetch.min.bytes": 256 * 1024,
@@ -35,11 +33,6 @@ _CONSUMER = {
 }
 
 log = structlog.get_logger(__name__)
-
-
-def source_topics() -> list[str]:
-    """Logical names of the topics that the sink reads."""
-    return [*tables(), RETRY_TOPIC]
 
 
 def make_sink(settings: Settings, guards: Guards) -> Sink:
@@ -55,7 +48,7 @@ def make_sink(settings: Settings, guards: Guards) -> Sink:
         return WorkerConsumer(
             settings.kafka,
             STAGE,
-            source_topics(),
+            stage(STAGE).inputs,
             guards,
             on_revoked=sink.revoked,
             on_lost=sink.drop,
@@ -83,7 +76,7 @@ def run(settings: Settings) -> NoReturn:
         sink = make_sink(settings, worker.guards)
         worker.on_stop(sink.stop)
         metrics.BEHIND_SECONDS.set_function(sink.behind)
-        log.info("sink started", topics=len(source_topics()), clickhouse=settings.clickhouse.url)
+        log.info("sink started", topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
         pulse = Pulse(STAGE)
         pulse.start()
         sink.run(pulse.beat)

@@ -20,13 +20,12 @@ from schemas.errors import NotRegistered, RegistryAway
 from schemas.records import EndOffset, Tick
 from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
+from schemas.stages import retry_of, stages, ticks_of
 from streams.runtime import process
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
 from streams.runtime.process import WorkerProcess
 from streams.runtime.readiness import wait_for_topics
 from streams.settings import Settings
-from streams.stages.join.step import Join
-from streams.stages.trigger.step import Trigger
 
 STAGE = "ticker"
 BROKER_SECONDS = 10.0
@@ -51,8 +50,9 @@ class Clocked:
 
 
 CLOCKED = tuple(
-    Clocked(step.stage, f"opoi.ticks.{step.stage}", (*step.sources, f"opoi.retry.{step.stage}"))
-    for step in (Join, Trigger)
+    Clocked(spec.name, ticks_of(spec.name), (*spec.sources, retry_of(spec.name)))
+    for spec in stages().values()
+    if spec.keyed
 )
 
 

@@ -17,6 +17,7 @@ from schemas.records import (
     DispositionOutcome,
     Review,
 )
+from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
 from streams.core.dependencies import Ports
 from streams.core.dispositions import cause, disposition, rejection, same_input, source_offset
@@ -30,14 +31,13 @@ from streams.stages.trigger.run_plan import Run
 from streams.stages.trigger.supersede import is_of_earlier_case, settled, taking_over
 
 REVIEWS = "opoi.reviews"
-TRACES = "opoi.traces"
 
 
 class Trigger:
     """The keyed step; see `streams.core.contract.KeyedStep`."""
 
     stage: str = "trigger"
-    sources: tuple[str, ...] = (REVIEWS, TRACES)
+    sources: tuple[str, ...] = stages()["trigger"].sources
     state_type: type[CaseState] = CaseState
 
     def __init__(self, rules: TriggerRules, ports: Ports) -> None:

@@ -17,8 +17,8 @@ from schemas.errors import RegistryAway
 from schemas.record import Record
 from schemas.records import Disposition, EndOffset, Tick
 from schemas.settings import KafkaSettings
+from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from streams.core.contract import Coordinates, Event, Transition
-from streams.core.dispositions import DISPOSITIONS
 from streams.faust_runner import runner as shell_module
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell
@@ -31,7 +31,7 @@ from streams.runtime.crash_marker import Deaths, Mark, read_mark
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outputs import OVERHEAD, Encoder
-from testkit.faust.pairs import DEAD_LETTERS, LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
+from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
 
 STAGE = "pairs"
 TICKS = f"opoi.ticks.{STAGE}"
@@ -236,7 +236,8 @@ def test_an_event_that_comes_again_is_written_again_with_the_same_bytes(scene: S
 def test_an_unreadable_record_is_buried_with_its_bytes(scene: Scene) -> None:
     source = scene.feed(LEFT, "k", b"\xff", headers=[("other", b"kept"), ("null", None), ("other", b"too")])
     (letter,) = scene.sent(DEAD_LETTERS)
-    assert (letter.key, letter.value, letter.partition) == (b"k", b"\xff", source.partition)
+    # the dead letters may have fewer partitions than the source
+    assert (letter.key, letter.value, letter.partition) == (b"k", b"\xff", None)
     assert letter.headers["dlq.topic"] == b"left"
     assert letter.pairs[-3:] == [("orig.other", b"kept"), ("orig.null", None), ("orig.other", b"too")]
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "contract")]

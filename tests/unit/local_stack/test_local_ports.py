@@ -9,6 +9,7 @@ import pytest
 
 from local_stack import ports
 from local_stack.home import Home
+from schemas.stages import METRICS_SLOTS
 from streams.errors import UserError
 from streams.settings import load_settings
 from testkit.running_stack import free_base
@@ -37,7 +38,7 @@ def test_a_base_gives_every_part_its_own_port() -> None:
     assert set(chosen) == set(ports.PORTS)
     assert len(set(chosen.values())) == len(chosen)
     others = {port for name, port in chosen.items() if name != "metrics_port"}
-    workers = range(chosen["metrics_port"], chosen["metrics_port"] + ports.METRICS_PORTS)
+    workers = range(chosen["metrics_port"], chosen["metrics_port"] + METRICS_SLOTS)
     assert not others & set(workers)
 
 

@@ -59,6 +59,11 @@ def test_what_fits_is_encoded_as_it_is(encoder: Encoder) -> None:
     assert Pair.model_validate_json(encoded[1].value).left == 1
 
 
+def test_a_topic_that_is_no_output_of_the_stage_is_a_fault_of_the_step(encoder: Encoder) -> None:
+    with pytest.raises(BrokenStep, match=r"stage pairs wrote to opoi\.cases, which is none of its outputs"):
+        encoder.encode([disposed(), Output("opoi.cases", "id1", Pair(id="x", left=1, right=2))], NOW)
+
+
 def test_what_is_too_large_becomes_a_rejection(encoder: Encoder) -> None:
     encoded = encoder.encode([disposed(), disposed(offset=7, outcome="duplicate"), pair(5_000_000)], NOW)
     assert [one.topic for one in encoded] == [DISPOSITIONS, DISPOSITIONS, REJECTIONS]

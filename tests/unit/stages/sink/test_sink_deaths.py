@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from schemas.memory import MemoryStore
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import tables
 from streams.runtime.supervisor import Folders, keep
