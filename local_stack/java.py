@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from schemas.child_environment import kept
+from schemas.child_environment import SYSTEM, kept
 from streams.errors import UserError
 
 OLDEST = 21
@@ -48,7 +48,7 @@ def java_version(java: Path) -> int | None:
     """Major version of the runtime `java`, None where it does not run."""
     try:
         answer = subprocess.run(
-            [java, "-version"], capture_output=True, text=True, timeout=30, check=True, env=kept("java")
+            [java, "-version"], capture_output=True, text=True, timeout=30, check=True, env=kept(SYSTEM)
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -17,7 +17,7 @@ from local_stack.downloads import KAFKA, cache_folder, fetch
 from local_stack.java import JAVA_OPTIONS, find_java
 from local_stack.ports import free_port
 from local_stack.progress import Progress, Silent
-from schemas.child_environment import kept
+from schemas.child_environment import SYSTEM, kept
 from schemas.settings import KafkaSettings
 from streams.errors import UserError
 from streams.health.probes import broker_answers
@@ -137,7 +137,7 @@ def prepare(
     properties.write_text(server_properties(data, port, controller_port))
     if not is_formatted(data):
         command = format_command(java, jars, properties, new_cluster_id(), options)
-        done = subprocess.run(command, capture_output=True, text=True, env=kept("java"))
+        done = subprocess.run(command, capture_output=True, text=True, env=kept(SYSTEM))
         if done.returncode != 0:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
             raise UserError(f"Kafka cannot prepare {data}: {' '.join(reason)}", exit_code=1)
@@ -203,7 +203,7 @@ class Broker:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                env=kept("kafka"),
+                env=kept(SYSTEM),
             )
         deadline = time.monotonic() + timeout
         while not answers(self.bootstrap):

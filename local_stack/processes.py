@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from local_stack import kafka, registry
+from local_stack.environments import environments
 from local_stack.home import Home
 from schemas import child_environment
 from schemas.stages import stages
@@ -113,7 +114,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
             )
         )
     return tuple(
-        replace(process, command=(*child_environment.command(process.name), *process.command))
+        replace(process, command=(*child_environment.command(environments()[process.name]), *process.command))
         for process in processes
     )
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from local_stack.java import java_version
 from local_stack.progress import Progress
-from schemas.child_environment import kept
+from schemas.child_environment import SYSTEM, kept
 from streams.errors import UserError
 
 OLDEST = 25
@@ -91,7 +91,7 @@ def _run(server: Trial, made: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=out,
-            env=kept("java"),
+            env=kept(SYSTEM),
         )
         try:
             while not server.ready() and process.poll() is None and time.monotonic() < deadline:

@@ -16,9 +16,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
 
+from local_stack.environments import of_any_process
 from local_stack.home import Home
 from local_stack.processes import BASE, PYTHON, WORKERS, Process
-from schemas.child_environment import kept_for_all
+from schemas.child_environment import kept
 from streams.errors import UserError
 
 MARK = "OPOI_STACK"
@@ -143,7 +144,7 @@ class Supervisor:
             )
         log = self.home.log("supervisor")
         command = [*PYTHON, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
-        environment = {**kept_for_all(), MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
+        environment = {**kept(of_any_process()), MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
         # it outlives this process: no parent that would have to wait for it
         pid = os.posix_spawn(
             sys.executable,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from schemas.catalog import AVSC, NAMESPACE, TOPICS, references, topics
-from schemas.child_environment import kept
+from schemas.child_environment import RUFF, kept
 from schemas.errors import CatalogError
 from schemas.stage_topics import left_over, topic_files
 from schemas.stages import stages
@@ -102,7 +102,7 @@ def render() -> str:
         capture_output=True,
         text=True,
         check=True,
-        env=kept("ruff"),
+        env=kept(RUFF),
     )
     return formatted.stdout
 

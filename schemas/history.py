@@ -13,7 +13,7 @@ import yaml
 from fastavro.repository.base import AbstractSchemaRepository, SchemaRepositoryError
 
 from schemas.catalog import HERE, NAMESPACE, plain, references
-from schemas.child_environment import kept
+from schemas.child_environment import GIT, kept
 from schemas.errors import SchemaError
 
 NEVER_DEPLOYED = "never-deployed.yaml"
@@ -126,7 +126,7 @@ class _Objects:
             ["git", "-C", str(folder), "cat-file", "--batch"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=kept("git"),
+            env=kept(GIT),
         )
         self.blob = cache(self._read)
         self.yaml = cache(lambda sha: yaml.safe_load(self.blob(sha)))
@@ -176,7 +176,7 @@ def _git(folder: Path, *arguments: str) -> str:
             capture_output=True,
             text=True,
             check=True,
-            env=kept("git"),
+            env=kept(GIT),
         )
     except FileNotFoundError:
         raise NoHistory("git is not installed") from None

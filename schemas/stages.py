@@ -79,6 +79,11 @@ class StageSpec(BaseModel):
     tick and changelog topics anyway: a key's state is on one partition number."""
     accounted: bool = True
     """Whether each of its inputs gets a disposition."""
+    settings: tuple[str, ...] = ()
+    """Groups of settings that its process needs beside those of every worker; the first ones in a variable's
+    name, in upper case."""
+    environment: tuple[str, ...] = ()
+    """Other variables that its process needs, `*` for anything."""
     metrics_slot: Annotated[int, Field(ge=0, lt=METRICS_SLOTS)]
     """Where its metrics are in a one-machine stack, from `OPOI_LOCAL__METRICS_PORT` on; fixed for ever."""
 

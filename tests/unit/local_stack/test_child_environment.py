@@ -11,11 +11,12 @@ from typing import NoReturn
 
 import pytest
 
+from local_stack.environments import environments, of_any_process
 from local_stack.home import Home
 from local_stack.kafka import Broker
 from local_stack.processes import BASE, WORKERS, Runtime, table
 from local_stack.supervise import MARK, Supervisor, config
-from schemas.child_environment import PROCESSES, command, kept, kept_for_all
+from schemas.child_environment import command, kept
 from streams.settings import Settings
 
 RUNTIME = Runtime(java=Path("/opt/java"), kafka=Path("/opt/kafka"), registry=Path("/opt/registry"))
@@ -60,7 +61,7 @@ def test_a_supervised_process_finds_what_it_needs_and_no_more(name: str) -> None
     parser.read_string(config(home, table(Settings(home=home.folder), home, RUNTIME), Path("/srv")))
     section = parser[f"program:{name}"]
     before = shlex.split(section["command"])
-    program = before[: before.index(name) + 1]
+    program = before[: before.index(",".join(environments()[name])) + 1]
     own = dict(pair.split("=", 1) for pair in section["environment"].replace('"', "").split(","))
     handed_on = {**SYSTEM, **SECRETS, "SUPERVISOR_SERVER_URL": "unix:///srv/home/run/supervisor.sock", **own}
     ran = subprocess.run(
@@ -76,13 +77,17 @@ def test_a_supervised_process_finds_what_it_needs_and_no_more(name: str) -> None
 def test_the_process_itself_runs_and_no_second_one_waits_for_it() -> None:
     """The supervisor stops the process whose id it knows."""
     script = "import os; print(os.getpid())"
-    with subprocess.Popen([*command("ads"), sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+    with subprocess.Popen(
+        [*command(environments()["ads"]), sys.executable, "-c", script], stdout=subprocess.PIPE
+    ) as child:
         assert child.stdout is not None
         assert int(child.stdout.read()) == child.pid
 
 
 def test_a_program_that_is_not_there_is_one_line() -> None:
-    ran = subprocess.run([*command("kafka"), "/opt/java", "-version"], capture_output=True, text=True)
+    ran = subprocess.run(
+        [*command(environments()["kafka"]), "/opt/java", "-version"], capture_output=True, text=True
+    )
     assert (ran.returncode, ran.stderr) == (1, "/opt/java cannot be started: No such file or directory\n")
 
 
@@ -124,10 +129,12 @@ def test_a_broker_alone_finds_no_more_either(monkeypatch: pytest.MonkeyPatch, tm
 
 
 def test_only_names_count_and_in_any_case() -> None:
-    assert kept("sink", {"Opoi_ClickHouse__Password": "x"}) == {"Opoi_ClickHouse__Password": "x"}
-    assert kept("kafka", {"PATHS": "x", "MYPATH": "x", "OPOI_HOMES": "x"}) == {}
-    assert kept_for_all({"LD_PRELOAD": "x"}) == {}
+    assert kept(environments()["sink"], {"Opoi_ClickHouse__Password": "x"}) == {
+        "Opoi_ClickHouse__Password": "x"
+    }
+    assert kept(environments()["kafka"], {"PATHS": "x", "MYPATH": "x", "OPOI_HOMES": "x"}) == {}
+    assert kept(of_any_process(), {"LD_PRELOAD": "x"}) == {}
 
 
 def test_every_process_of_a_stack_has_a_list() -> None:
-    assert {*BASE, *WORKERS} <= PROCESSES.keys()
+    assert {*BASE, *WORKERS} == environments().keys()

@@ -214,7 +214,7 @@ class TestIntake:
         schema_id = store.register("expert.verdicts-value", newer)
         value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + bytes(100)
         with capture_logs() as logs:
-            assert intake(store).entry(arrived("expert.verdicts", 0, value)).refusal is None
+            assert intake(store).entry(delivery(arrived("expert.verdicts", 0, value))).refusal is None
         [line] = logs
         assert (line["count"], len(line["fields"])) == (100, 20)
         assert all(field.isprintable() for field in line["fields"])
@@ -225,7 +225,7 @@ class TestIntake:
         store = MemoryStore.whole()
         schema_id = store.register("another-value", newer)
         value = b"\x00" + schema_id.to_bytes(4, "big") + (verdict(0).value or b"")[5:] + b"\x00"
-        found = intake(store).entry(arrived("expert.verdicts", 0, value))
+        found = intake(store).entry(delivery(arrived("expert.verdicts", 0, value)))
         assert found.refusal is not None
         assert found.refusal.kind == "wrong_subject"
 
