@@ -53,8 +53,9 @@ check: setup ## Lint, types, import contracts, generated files
 bench: setup ## Every benchmark; writes docs/benchmarks.md
 	@$(BIN)/python -m bench --write docs/benchmarks.md
 
-soak: setup ## The long forms of the crash, rebalance and property tests
+soak: setup ## The long forms of the upgrade, crash, rebalance and property tests
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/property --timeout 7200
+	@$(BIN)/python -m tests.upgrade soak v0.2.1
 	@$(BIN)/python -m bench.faust_recovery
 	@$(BIN)/python -m bench.faust_rebalance
 

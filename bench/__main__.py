@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "local_model": ("local_model",),
     "stack": ("stack",),
     "request_latency": ("request_latency",),
+    "sink": ("sink",),
     "pending_state": ("pending_state",),
     "replay_worker": ("replay_worker",),
     "faust_throughput": ("faust_throughput",),
