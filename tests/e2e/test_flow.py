@@ -255,6 +255,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
             made = Flow(running)
             yield made
             made.store.close()
+            made.client.close()
 
 
 # the registry first, since no worker has needed the schema of a decision yet
