@@ -1,5 +1,13 @@
 """How reading and writing records can fail."""
 
+REASON_BYTES = 512
+"""How much of an error's text is kept: it may quote what a record holds, and that may be megabytes."""
+
+
+def shortened(text: str, limit: int = REASON_BYTES) -> str:
+    """The first `limit` bytes of `text` in UTF-8, cut between characters; lone surrogates are escaped."""
+    return text[:limit].encode(errors="backslashreplace")[:limit].decode(errors="ignore")
+
 
 class SchemaError(Exception):
     """Base of the errors of this package."""
@@ -13,13 +21,13 @@ class Undecodable(SchemaError):
     """Bytes that can never become a record of their topic; `kind` is a short stable code.
 
     Kinds: `empty_body`, `not_framed`, `truncated`, `unknown_schema_id`, `wrong_record`,
-    `unresolvable`, `trailing_bytes`, `contract`.
+    `unresolvable`, `trailing_bytes`, `contract`. The text is kept `shortened`.
     """
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
         self.kind = kind
-        self.reason = reason
+        self.reason = shortened(reason)
+        super().__init__(self.reason)
 
 
 class Unencodable(SchemaError):

@@ -32,6 +32,7 @@ from streams.faust_runner.safety.watchdog import Pulse, Watchdog
 from streams.faust_runner.timers import Clock
 from streams.runtime import logs, metrics
 from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode, end_with_threads, fail_stop
 from streams.runtime.outputs import Encoder, RecordCodec
@@ -217,6 +218,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
                 share=worker.breaker_share,
                 window=worker.breaker_window,
             ),
+            letters=DeadLetters(base.stage, around.topics, base.partitions),
             pulse=base.pulse,
             logical=logical,
         ),

@@ -18,6 +18,8 @@ LIBRARIES = {
     "urllib3": logging.ERROR,
 }
 """The least level that is written of each; of all others warnings, for the rest is nobody's news."""
+LONGEST_TEXT = 16 * 1024
+"""Characters of one field of a line: a text may quote a record, and that may be megabytes."""
 
 
 def configure(settings: LogSettings, **fixed: Any) -> None:
@@ -61,15 +63,33 @@ def configure(settings: LogSettings, **fixed: Any) -> None:
         logging.getLogger(library).setLevel(max(wanted, least))
 
 
+def bounded(_: Any, __: str, event: Any) -> Any:
+    """The middle of a field that is too long is left out; a number, or what is none, keeps its type."""
+    return {name: _bounded(value) for name, value in event.items()}
+
+
+def _bounded(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= LONGEST_TEXT:
+        return value
+    half = LONGEST_TEXT // 2
+    return f"{text[:half]} ... {len(text) - 2 * half} characters left out ... {text[-half:]}"
+
+
 def _rendered(settings: LogSettings) -> list[Any]:
+    # a traceback is a field from here on, and as long as the message of its exception
+    bounding = [structlog.processors.format_exc_info, bounded]
     if settings.format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        return [*bounding, structlog.processors.JSONRenderer(default=str)]
     return [
+        *bounding,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
             # the pretty one shows the values of variables, secrets among them
             exception_formatter=structlog.dev.plain_traceback,
-        )
+        ),
     ]
 
 

@@ -7,18 +7,19 @@ between happens again, and rows that are landed twice are one in the views. What
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 
 import structlog
 
+from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway, Row
-from sinks.dead_letters import Headers, dead_letter_headers
 from sinks.rows import kafka_time
 from sinks.tables import DEAD_LETTERS, Table
+from streams.core.contract import Coordinates, Headers
 from streams.runtime import metrics
+from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import DeliveryFailed
@@ -87,6 +88,7 @@ class Sink:
         self._entry_of = entry_of
         self._store = store
         self._letters = letters
+        self._dead_letters = DeadLetters(STAGE, topics())
         self._breaker = breaker
         self._batch = batch
         self._inbox: deque[Arrived] = deque()
@@ -201,36 +203,31 @@ class Sink:
         self._feed.commit(ends)
 
     def _bury(self, letters: Sequence[Entry]) -> None:
-        now = datetime.now(UTC)
-        for entry in letters:
-            arrived, refusal = entry.arrived, entry.refusal
-            assert refusal is not None
-            headers = dead_letter_headers(
-                topic=arrived.topic,
-                partition=arrived.source.partition,
-                offset=arrived.offset,
-                timestamp=kafka_time(arrived.timestamp),
-                stage=STAGE,
-                error_type=refusal.kind,
-                error=refusal.reason,
-                failed_at=now,
-                topic_id=str(entry.topic_id),
-                headers=arrived.headers,
-            )
-            self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
-            metrics.DEAD_LETTERS.labels(STAGE, refusal.kind).inc()
-            log.warning(
-                "a record is in the dead letters",
-                record=_place(arrived),
-                kind=refusal.kind,
-                error=refusal.reason,
-            )
+        made = [self._letter(entry) for entry in letters]
+        for letter in made:
+            self._letters.send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         try:
             self._letters.flush()
         except DeliveryFailed as error:
             raise SinkStopped(
                 ExitCode.PRODUCE_FAILED, f"{DEAD_LETTERS} cannot be written: {error}"
             ) from error
+        for letter in made:
+            self._dead_letters.sent(letter)
+
+    def _letter(self, entry: Entry) -> Letter:
+        arrived, refusal = entry.arrived, entry.refusal
+        assert refusal is not None
+        return self._dead_letters.letter(
+            Coordinates(arrived.topic, arrived.source.partition, arrived.offset),
+            kafka_time(arrived.timestamp),
+            arrived.key,
+            arrived.value,
+            arrived.headers,
+            kind=refusal.kind,
+            reason=refusal.reason,
+            topic_id=str(entry.topic_id),
+        )
 
     def _until_done(self, attempt: Callable[[], Answer]) -> Answer:
         """What `attempt` answers once everything is there; polls on meanwhile. Raises _Leaving."""
