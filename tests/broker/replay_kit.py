@@ -145,7 +145,7 @@ class World:
         self.flush()
         return [one.replay_id for one in asked]
 
-    def send(self, topic: str, key: str | None, value: bytes | None, **options: Any) -> None:
+    def send(self, topic: str, key: str | bytes | None, value: bytes | None, **options: Any) -> None:
         if self._producer is None:
             self._producer = CheckedProducer(self.kafka)
         self._producer.send(topic, key, value, **options)

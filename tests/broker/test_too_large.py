@@ -1,16 +1,24 @@
 """Records that their topic takes and no letter holds whole: each is dealt with, and the next is processed."""
 
+import asyncio
+import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import Message
 
 from local_stack.kafka import Broker
+from schemas.catalog import topics
 from schemas.identity import decision_key
 from schemas.records import Disposition, Review
 from sinks.dead_letters import DeadLetter, parse_dead_letter
+from streams.core.contract import Coordinates
+from streams.core.record_size import record_bytes
+from streams.faust_runner.safety.app_settings import app_options
+from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.kafka_clients import header_pairs
 from testkit import builders
 from testkit.oversize import Oversize, check_letter, oversize_records, send_oversize
@@ -150,5 +158,45 @@ def test_the_replay_worker_goes_on_after_each(broker: Broker, tmp_path: Path) ->
         assert worker.stop() == 0
         assert max(map(len, worker.says().splitlines())) < 64 * 1024
         assert worker.says().count("record sent to dead letters") == len(letters(world)) == 5
+    finally:
+        world.end()
+
+
+def test_what_is_measured_as_fitting_fits_however_it_compresses(broker: Broker, tmp_path: Path) -> None:
+    world = world_of(broker, tmp_path, "replay")
+    noise = random.Random(1).randbytes(7_000_000)
+    made = DeadLetters("replay", topics()).letter(
+        Coordinates(REQUESTS, 0, 0),
+        builders.EPOCH,
+        noise[:2_000_000],
+        noise,
+        tuple((f"h{number}", noise[:1000]) for number in range(2000)),
+        kind="contract",
+        reason="r",
+    )
+    limit = topics()["opoi.dead-letters"].max_message_bytes
+    assert limit - 2000 < record_bytes(made.key, made.value, made.headers) <= limit
+
+    async def as_faust_does() -> None:
+        options = app_options(tmp_path, None)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=broker.bootstrap,
+            acks=-1,
+            compression_type=options["producer_compression_type"],
+            max_request_size=options["producer_max_request_size"],
+            max_batch_size=options["producer_max_batch_size"],
+        )
+        await producer.start()
+        try:
+            physical = world.kafka.physical("opoi.dead-letters")
+            await producer.send_and_wait(physical, made.value, made.key, headers=list(made.headers))
+        finally:
+            await producer.stop()
+
+    try:
+        asyncio.run(as_faust_does())
+        world.send("opoi.dead-letters", made.key, made.value, headers=made.headers)
+        world.flush()
+        assert [message.value() for message in world.read("opoi.dead-letters")] == [made.value] * 2
     finally:
         world.end()
