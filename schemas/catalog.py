@@ -102,6 +102,13 @@ def topic(name: str) -> TopicSpec:
 
 
 @cache
+def client_message_bytes() -> int:
+    """The largest record that a client of ours may send: above every topic's own limit, so that the topic's
+    limit decides, which is measured before a record is sent."""
+    return MIB + max(spec.max_message_bytes for spec in topics().values())
+
+
+@cache
 def schema(record: str) -> dict[str, Any]:
     """The self-contained Avro schema of a record, parsed by fastavro."""
     path = AVSC / f"{NAMESPACE}.{record}.avsc"

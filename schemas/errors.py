@@ -9,6 +9,15 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
+REASON_BYTES = 512
+"""How much of an error's text is kept: it may quote what a record holds, and that may be megabytes."""
+
+
+def shortened(text: str, limit: int = REASON_BYTES) -> str:
+    """The first `limit` bytes of `text` in UTF-8, cut between characters; lone surrogates are escaped."""
+    return text[:limit].encode(errors="backslashreplace")[:limit].decode(errors="ignore")
+
+
 class SchemaError(Exception):
     """Base of the errors of this package."""
 
@@ -26,7 +35,7 @@ class Undecodable(SchemaError):
 
     def __init__(self, kind: str, reason: str) -> None:
         # schemas and bytes of others are quoted in it
-        self.kind, self.reason = kind, one_line(reason)
+        self.kind, self.reason = kind, shortened(one_line(reason))
         super().__init__(self.reason)
 
 

@@ -2,22 +2,27 @@
 
 A dead letter's key and value are the original bytes; everything else stands in headers. The names
 below `dlq.` are ours; of a repeated one the last counts. The original record's own headers are kept beside
-them below `orig.`, repeated names and null values too.
+them below `orig.`, repeated names and null values too. Of a record that does not fit into a dead letter the
+key and the value are their heads, and headers are dropped; then ours say what the whole was.
 """
 
+import hashlib
+import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.metadata import version
 
+from schemas.errors import REASON_BYTES, shortened
 from schemas.stages import RETRY
 
 PREFIX = "dlq."
 ORIGINAL = "orig."
-ERROR_BYTES = 512
+ERROR_BYTES = REASON_BYTES
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_LENGTHS = struct.Struct(">ii")
 
 Headers = Iterable[tuple[str, bytes | None]]
 
@@ -26,12 +31,49 @@ class NotADeadLetter(Exception):
     """Headers that do not say where a record came from and why it was given up."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """What a key or a value was before it was cut: its bytes, its sha256 in hex."""
+
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, content: bytes) -> "Whole":
+        """What `content` is."""
+        return cls(len(content), hashlib.sha256(content).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """Headers of the record that its letter does not hold: how many, bytes of their names and values, sha256.
+
+    The sha256 is over each header's two lengths (4 bytes each, big-endian, -1 for null), name and value.
+    """
+
+    count: int
+    size: int
+    sha256: str
+
+    @classmethod
+    def of(cls, headers: Headers, earlier: "Dropped | None" = None) -> "Dropped":
+        """What is said of `headers`; those dropped `earlier` are added, their sha256 begins the new one."""
+        digest = hashlib.sha256(earlier.sha256.encode() if earlier else b"")
+        count, size = (earlier.count, earlier.size) if earlier else (0, 0)
+        for name, value in headers:
+            raw, content = name.encode(), value or b""
+            digest.update(_LENGTHS.pack(len(raw), -1 if value is None else len(content)) + raw + content)
+            count, size = count + 1, size + len(raw) + len(content)
+        return cls(count, size, digest.hexdigest())
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
     """What the headers of a dead letter say.
 
     `topic` is logical; times are UTC; `replays` counts how often it was sent again; `topic_id` is
-    Kafka's own id of the topic, known to the sink alone, empty elsewhere.
+    Kafka's own id of the topic, known to the sink alone, empty elsewhere. `whole_key` and `whole_value` are
+    set where key or value are cut. `headers_unreadable`: nothing could read the record's own headers.
     """
 
     topic: str
@@ -45,7 +87,16 @@ class DeadLetter:
     first_failed_at: datetime
     replays: int = 0
     topic_id: str = ""
+    whole_key: Whole | None = None
+    whole_value: Whole | None = None
+    dropped_headers: Dropped | None = None
+    headers_unreadable: bool = False
     original_headers: tuple[tuple[str, bytes | None], ...] = ()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the letter lacks a part of its record."""
+        return (self.whole_key, self.whole_value, self.dropped_headers) != (None, None, None)
 
     def headers(self) -> list[tuple[str, bytes | None]]:
         """The headers, ours first. The inverse of `parse_dead_letter`."""
@@ -60,15 +111,27 @@ class DeadLetter:
             "error": self.error,
             "first_failed_at": _text(self.first_failed_at),
             "replays": str(self.replays),
-            "topic_id": self.topic_id,
         }
+        if self.topic_id:
+            ours["topic_id"] = self.topic_id
+        for name, whole in (("key", self.whole_key), ("value", self.whole_value)):
+            if whole is not None:
+                ours |= {f"{name}_bytes": str(whole.size), f"{name}_sha256": whole.sha256}
+        if (dropped := self.dropped_headers) is not None:
+            ours |= {
+                "dropped_headers": str(dropped.count),
+                "dropped_headers_bytes": str(dropped.size),
+                "dropped_headers_sha256": dropped.sha256,
+            }
+        if self.headers_unreadable:
+            ours["headers_unreadable"] = "true"
         return [
-            *((PREFIX + name, value.encode()) for name, value in ours.items() if name != "topic_id" or value),
+            *((PREFIX + name, value.encode()) for name, value in ours.items()),
             *((ORIGINAL + name, value) for name, value in self.original_headers),
         ]
 
 
-def dead_letter_headers(
+def dead_letter(
     *,
     topic: str,
     partition: int,
@@ -80,14 +143,15 @@ def dead_letter_headers(
     failed_at: datetime,
     replays: int = 0,
     topic_id: str = "",
-    headers: Headers = (),
-) -> list[tuple[str, bytes | None]]:
-    """Headers of the dead letter of the record at these coordinates; `topic` is logical.
+    headers: Headers | None = (),
+) -> DeadLetter:
+    """The dead letter of the record at these coordinates; `topic` is logical, `headers` None: unreadable.
 
     A record that came through a retry topic keeps its first coordinates, its first failure, its own
-    headers and its count of replays, so that it can be followed however often it fails.
+    headers and its count of replays, so that it can be followed however often it fails, and what is said
+    of its cut.
     """
-    pairs = tuple(headers)
+    pairs = tuple(headers or ())
     before = _before(topic, pairs)
     return DeadLetter(
         topic=before.topic if before else topic,
@@ -97,12 +161,16 @@ def dead_letter_headers(
         stage=stage,
         app_version=_app_version(),
         error_type=error_type,
-        error=error.encode()[:ERROR_BYTES].decode(errors="ignore"),
+        error=shortened(error, ERROR_BYTES),
         first_failed_at=before.first_failed_at if before else failed_at,
         replays=before.replays if before else replays,
         topic_id=before.topic_id if before else topic_id,
+        whole_key=before.whole_key if before else None,
+        whole_value=before.whole_value if before else None,
+        dropped_headers=before.dropped_headers if before else None,
+        headers_unreadable=before.headers_unreadable if before else headers is None,
         original_headers=before.original_headers if before else pairs,
-    ).headers()
+    )
 
 
 def parse_dead_letter(headers: Headers) -> DeadLetter:
@@ -113,6 +181,8 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
     def text(name: str) -> str:
         if (value := found.get(name)) is None:
             raise NotADeadLetter(f"header {PREFIX}{name} is missing")
+        if len(value) > ERROR_BYTES:
+            raise NotADeadLetter(f"header {PREFIX}{name} has {len(value)} bytes, more than {ERROR_BYTES}")
         return value.decode(errors="replace")
 
     def number(name: str, bits: int) -> int:
@@ -132,6 +202,17 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
         except (ValueError, OverflowError):
             raise NotADeadLetter(f"header {PREFIX}{name} is {said!r}, not an ISO 8601 time") from None
 
+    def whole(name: str) -> Whole | None:
+        if f"{name}_bytes" not in found:
+            return None
+        return Whole(number(f"{name}_bytes", 64), text(f"{name}_sha256"))
+
+    def dropped() -> Dropped | None:
+        name = "dropped_headers"
+        if name not in found:
+            return None
+        return Dropped(number(name, 64), number(f"{name}_bytes", 64), text(f"{name}_sha256"))
+
     return DeadLetter(
         topic=text("topic"),
         partition=number("partition", 32),
@@ -143,7 +224,11 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
         error=text("error"),
         first_failed_at=time("first_failed_at"),
         replays=number("replays", 32),
-        topic_id=(found.get("topic_id") or b"").decode(errors="replace"),
+        topic_id=text("topic_id") if found.get("topic_id") is not None else "",
+        whole_key=whole("key"),
+        whole_value=whole("value"),
+        dropped_headers=dropped(),
+        headers_unreadable="headers_unreadable" in found,
         original_headers=tuple(
             (name.removeprefix(ORIGINAL), value) for name, value in pairs if not name.startswith(PREFIX)
         ),

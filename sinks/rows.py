@@ -10,7 +10,7 @@ from uuid import UUID
 from schemas.record import Record
 from schemas.stages import DEAD_LETTERS
 from sinks.columns import Column
-from sinks.dead_letters import Headers, NotADeadLetter, parse_dead_letter
+from sinks.dead_letters import DeadLetter, Headers, NotADeadLetter, parse_dead_letter
 from sinks.tables import Table
 
 Row = tuple[Any, ...]
@@ -78,6 +78,7 @@ def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> 
             landing.timestamp,
             0,
         )
+        cut: Row = (None,) * 7 + (False, False)
     else:
         said = (
             letter.stage,
@@ -91,7 +92,20 @@ def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> 
             bounded(letter.first_failed_at),
             letter.replays,
         )
-    return (*said, value or b"", every, *landing.values())
+        cut = _cut(letter)
+    return (*said, value or b"", every, *cut, *landing.values())
+
+
+def _cut(letter: DeadLetter) -> Row:
+    """What a letter says of the parts that it lacks."""
+    value, key, dropped = letter.whole_value, letter.whole_key, letter.dropped_headers
+    return (
+        *((value.size, value.sha256) if value else (None, None)),
+        *((key.size, key.sha256) if key else (None, None)),
+        *((dropped.count, dropped.size, dropped.sha256) if dropped else (None, None, None)),
+        letter.is_cut,
+        letter.headers_unreadable,
+    )
 
 
 def _values_of(columns: tuple[Column, ...]) -> Callable[[Any], Row]:

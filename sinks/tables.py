@@ -41,13 +41,22 @@ DEAD_LETTER_COLUMNS = (
     Column("app_version", "LowCardinality(String)", "Version of opoi that gave it up."),
     Column("first_failed_at", TIME, "When it failed first."),
     Column("replays", "Int32", "How often it was sent again before."),
-    Column("value", "String", "The original bytes.", codec=BODY),
+    Column("value", "String", "The original bytes; where value_bytes is set, their head.", codec=BODY),
     Column(
         "headers",
         "Map(String, String)",
         "Headers: of a repeated name the last value, a null one as empty; the topic has them all.",
         codec=BODY,
     ),
+    Column("value_bytes", "Nullable(Int64)", "Bytes of the whole value where it is cut; else null."),
+    Column("value_sha256", "Nullable(String)", "sha256 of the whole value, in hex, where it is cut."),
+    Column("key_bytes", "Nullable(Int64)", "Bytes of the whole key where it is cut; else null."),
+    Column("key_sha256", "Nullable(String)", "sha256 of the whole key, in hex, where it is cut."),
+    Column("dropped_headers", "Nullable(Int64)", "How many of the record's headers are left out; else null."),
+    Column("dropped_headers_bytes", "Nullable(Int64)", "Bytes of their names and values."),
+    Column("dropped_headers_sha256", "Nullable(String)", "sha256 of lengths, names and values, in hex."),
+    Column("is_cut", "Bool", "Whether the letter lacks a part of its record."),
+    Column("headers_unreadable", "Bool", "Whether nothing could read the record's own headers."),
 )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from schemas.catalog import plain_schema
 from schemas.codec import record_type
 from schemas.record import Record
-from sinks.dead_letters import dead_letter_headers
+from sinks import dead_letters
 from sinks.rows import Landing, Row, dead_letter_row, row_maker
 from sinks.tables import Table
 
@@ -62,7 +62,7 @@ def dead_letter(**changes: Any) -> list[tuple[str, bytes]]:
     return [
         # the version of opoi is not the sample's to change
         (name, b"1.2.3" if name == "dlq.app_version" else value)
-        for name, value in dead_letter_headers(**(fields | changes))
+        for name, value in dead_letters.dead_letter(**(fields | changes)).headers()
     ]
 
 

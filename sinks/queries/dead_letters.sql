@@ -9,6 +9,7 @@
 --   error_type: short stable code of the error.
 --   records: how many; one that failed again after it was sent again counts once.
 --   sent_again: how many of them were sent again before.
+--   cut: how many of them did not fit into a letter, which holds their head.
 --   first_at: the oldest failure.
 --   last_at: the latest failure.
 --   example: coordinates of the latest one, topic[partition]@offset.
@@ -19,6 +20,7 @@ SELECT
     error_type,
     count() AS records,
     countIf(replays > 0) AS sent_again,
+    countIf(is_cut) AS cut,
     min(first_failed_at) AS first_at,
     max(first_failed_at) AS last_at,
     argMax(concat(topic, '[', toString(partition), ']@', toString(offset)), (first_failed_at, offset)) AS example,

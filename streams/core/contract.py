@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from schemas.errors import shortened
 from schemas.record import Record
 
 State = TypeVar("State", bound=Record)
@@ -23,12 +24,12 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Poison(Exception):
-    """An input that can never be processed; `kind` is a short stable code, the text says why."""
+    """An input that can never be processed; `kind` is a short stable code, the text says why, `shortened`."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(reason)
         self.kind = kind
-        self.reason = reason
+        self.reason = shortened(reason)
+        super().__init__(self.reason)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """From a Kafka message to what a step sees, and to its dead letter."""
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from streams.core.contract import Coordinates, Headers, Poison, header
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 253_402_300_799_999
 """31 December 9999, in milliseconds since 1970: producers send anything."""
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,11 @@ class Arrival:
     headers: Headers
     has_headers: bool = True
     """False where its headers cannot be read: reading them killed the process."""
+
+    @property
+    def readable_headers(self) -> Headers | None:
+        """The headers; None where they cannot be read."""
+        return self.headers if self.has_headers else None
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
@@ -39,6 +46,18 @@ def arrival(message: Any, logical: str) -> Arrival:
         message.value,
         tuple(message.headers or ()),
     )
+
+
+def trace_headers(headers: Headers) -> Headers:
+    """What an output takes over from the headers of its input: a `traceparent`, where it has W3C's form.
+
+    https://www.w3.org/TR/trace-context/#traceparent-header: version 00, no id of zeros alone. Anything else
+    is not copied: it may be megabytes, and would be copied to every output.
+    """
+    found = header(headers, "traceparent")
+    if found is None or _TRACEPARENT.fullmatch(found) is None:
+        return ()
+    return (("traceparent", found),)
 
 
 def contract_topic(arrived: Arrival, sources: tuple[str, ...]) -> str:

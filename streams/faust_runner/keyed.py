@@ -12,6 +12,7 @@ from schemas.record import Record
 from schemas.records import Tick
 from schemas.stages import changelog_of
 from streams.core.contract import Event, KeyedStep, Poison, Transition
+from streams.core.record_size import KEY_BYTES
 from streams.faust_runner.runner import Done, Shell
 from streams.faust_runner.timers import Clock, Deadlines
 from streams.runtime import metrics
@@ -52,8 +53,12 @@ class Keyed(Generic[State]):
     async def step(self, event: Event) -> Done:
         """See `streams.faust_runner.runner.Stage.step`."""
         key = self._step.key_of(event)
-        partition = event.coordinates.partition
-        right = self._partition_of(key.encode())
+        raw, partition = key.encode(), event.coordinates.partition
+        if len(raw) > KEY_BYTES:
+            raise Poison(
+                "too_large", f"its key has {len(raw)} bytes, allowed are {KEY_BYTES}: shorten the ids"
+            )
+        right = self._partition_of(raw)
         if right != partition:
             raise Poison(
                 "wrong_partition",
@@ -79,24 +84,30 @@ class Keyed(Generic[State]):
             metrics.HELD_TICKS.labels(self.name).inc()
             return
         deadlines = await until_done(lambda: self._clock.of_partition(partition, self._scan))
-        fired = [
+        due = [
             await until_done(partial(self._fire, partition, key, event, tick))
             for key in deadlines.pop_due(tick.at, self._clock.most_at_once)
             if self._clock.enter(partition, key)
         ]
         self._clock.leave(event.coordinates)
+        fired = [done for done in due if done is not None]
         await shell.fire(fired)
         metrics.DEADLINES.labels(self.name).inc(len(fired))
 
-    async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> Done:
+    async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> Done | None:
+        """What the deadline gives; None where that does not fit: it is left alone, and its state stays."""
         state = self._state(key)
         if state is None:
             return Done(())
         try:
             transition = self._step.on_deadline(state, key, tick.at)
-            return self._done(partition, key, transition, event)
         except Poison as poison:
             raise BrokenStep(f"on_deadline of {key!r} raised Poison ({poison.kind})") from poison
+        try:
+            return self._done(partition, key, transition, event)
+        except Poison as poison:
+            self._clock.leave_alone(key, f"{poison.kind}: {poison.reason}")
+            return None
 
     def _state(self, key: str) -> State | None:
         try:

@@ -30,6 +30,7 @@ from streams.faust_runner.safety.preflight import Broker, Topics, wait_until_rea
 from streams.faust_runner.safety.watchdog import Pulse, Watchdog
 from streams.faust_runner.timers import Clock
 from streams.runtime import metrics
+from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.outputs import Encoder, RecordCodec
 from streams.runtime.process import WorkerProcess, run
 from streams.settings import LogSettings, MetricsSettings, WorkerSettings
@@ -176,6 +177,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
             deaths=guards.deaths,
             deaths_allowed=worker.deaths_allowed,
             breaker=guards.breaker,
+            letters=DeadLetters(base.stage, around.topics),
             pulse=base.pulse,
             logical=logical,
         ),

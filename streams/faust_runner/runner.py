@@ -8,19 +8,17 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 import structlog
 
 from schemas.errors import NotRegistered, Undecodable
 from schemas.record import Record
-from schemas.records import Disposition
 from schemas.settings import KafkaSettings
-from schemas.stages import DEAD_LETTERS, DISPOSITIONS, TICKS
-from sinks.dead_letters import dead_letter_headers
-from streams.core.contract import Event, Output, Poison, StatelessStep, header
-from streams.core.message import Arrival, arrival, contract_topic
+from schemas.stages import DEAD_LETTERS, TICKS
+from streams.core.contract import Event, Headers, Output, Poison, StatelessStep
+from streams.core.message import Arrival, arrival, contract_topic, trace_headers
 from streams.faust_runner.retry import Abandoned, Patience
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease
@@ -29,6 +27,7 @@ from streams.faust_runner.safety.publishing import produce_failed, stop_on_failu
 from streams.faust_runner.safety.watchdog import Pulse
 from streams.runtime import metrics
 from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
@@ -92,6 +91,7 @@ class Parts:
     deaths: Deaths
     deaths_allowed: int
     breaker: Breaker
+    letters: DeadLetters
     pulse: Pulse
     logical: dict[str, str] = field(default_factory=dict)
     """Logical topic name by physical one."""
@@ -103,7 +103,7 @@ class Shell:
     def __init__(self, stage: Stage, parts: Parts) -> None:
         self._stage = stage
         self._parts = parts
-        self._traceparent: bytes | None = None
+        self._headers: Headers = ()
         self.patience = Patience(stage.name, parts.pulse, self._given_up)
 
     def _given_up(self) -> bool:
@@ -157,7 +157,7 @@ class Shell:
 
     async def _process(self, arrived: Arrival) -> None:
         at = arrived.coordinates
-        self._traceparent = header(arrived.headers, "traceparent")
+        self._headers = trace_headers(arrived.headers)
         try:
             if self._parts.deaths.count(at) >= self._parts.deaths_allowed:
                 raise Poison(
@@ -196,7 +196,7 @@ class Shell:
         if done.put is not None:
             done.put()
         for output in done.outputs:
-            await self._send(output.topic, output.key, output.value, headers=self._headers())
+            await self._send(output.topic, output.key, output.value, headers=self._headers)
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
 
     async def fire(self, deadlines: Sequence[Done]) -> None:
@@ -208,7 +208,7 @@ class Shell:
         await self._hold_the_lease()
         sent = []
         for output in (output for done in deadlines for output in done.outputs):
-            sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers()))
+            sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers))
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
         await asyncio.gather(*sent)
         await self._hold_the_lease()
@@ -216,20 +216,17 @@ class Shell:
             if done.put is not None:
                 done.put()
 
-    def _headers(self) -> list[tuple[str, bytes | None]]:
-        return [("traceparent", self._traceparent)] if self._traceparent is not None else []
-
     async def _send(
         self,
         topic: str,
         key: bytes | None,
         value: bytes | None,
         *,
-        headers: list[tuple[str, bytes | None]],
+        headers: Headers,
     ) -> Any:
         physical = self._parts.kafka.physical(topic)
         try:
-            future = await self._parts.app.producer.send(physical, key, value, None, None, headers)
+            future = await self._parts.app.producer.send(physical, key, value, None, None, list(headers))
         except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
             produce_failed(physical, error)
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
@@ -248,45 +245,22 @@ class Shell:
                 f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
                 f"({poison.kind})",
             )
-        outputs = [_dead(name, arrived, poison)]
-        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
-        headers = dead_letter_headers(
-            topic=at.topic,
-            partition=at.partition,
-            offset=at.offset,
-            timestamp=arrived.timestamp,
-            stage=name,
-            error_type=poison.kind,
-            error=poison.reason,
-            failed_at=datetime.now(UTC),
-            headers=arrived.headers,
+        letter = self._parts.letters.letter(
+            at,
+            arrived.timestamp,
+            arrived.key,
+            arrived.value,
+            arrived.readable_headers,
+            kind=poison.kind,
+            reason=poison.reason,
         )
-        sent = await self._send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
+        outputs = [self._parts.letters.disposition(letter, arrived.timestamp)]
+        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
+        sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
         await self.send(Done(encoded))
         self._parts.deaths.forget(at)
-        metrics.DEAD_LETTERS.labels(name, poison.kind).inc()
-        log.warning(
-            "a record is in the dead letters",
-            kind=poison.kind,
-            topic=at.topic,
-            partition=at.partition,
-            offset=at.offset,
-        )
+        self._parts.letters.sent(letter)
 
     async def _encode(self, outputs: list[Output], now: datetime) -> list[Encoded]:
         return self._parts.encoder.encode(outputs, now)
-
-
-def _dead(stage: str, arrived: Arrival, poison: Poison) -> Output:
-    at = arrived.coordinates
-    record = Disposition(
-        stage=stage,
-        topic=at.topic,
-        partition=at.partition,
-        offset=at.offset,
-        outcome="dead",
-        reason=poison.kind,
-        recorded_at=arrived.timestamp,
-    )
-    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{at.offset}", record)

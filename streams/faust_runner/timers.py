@@ -8,6 +8,8 @@ from typing import Any
 
 import structlog
 
+from schemas.errors import shortened
+from schemas.identity import sha256
 from schemas.records import Tick
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
@@ -15,6 +17,8 @@ from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.offset_tracker import Ledger, Source
 from streams.runtime import metrics
 from streams.runtime.crash_marker import Deaths, Mark
+
+_LONGEST_KEY = 512
 
 log = structlog.get_logger(__name__)
 
@@ -112,19 +116,32 @@ class Clock:
 
     def enter(self, partition: int, key: str) -> bool:
         """Marks that the deadline of `key` fires; False where that killed this version too often."""
-        at = Coordinates(f"deadline/{self._version}/{key}", partition, -1)
+        # what the mark has no room for would never be found among the deaths
+        named = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}#{sha256(key.encode())}"
+        at = Coordinates(f"deadline/{self._version}/{named}", partition, -1)
         if self._deaths.count(at) >= self._deaths_allowed:
             metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
             log.error(
                 "a deadline that killed the process is left alone: another version of opoi tries it again; "
                 "to have this one do so, delete the file and restart the worker",
                 stage=self._stage,
-                key=key,
+                key=shortened(key),
                 file=str(self._deaths.file(at)),
             )
             return False
         self._mark.set(at)
         return True
+
+    def leave_alone(self, key: str, why: str) -> None:
+        """Says that what the deadline of `key` gives cannot be sent; there is no input to bury."""
+        metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
+        log.error(
+            "deadline left alone: what it gives does not fit its topic, and what waits for it stays pending; "
+            "it is tried again after a restart",
+            stage=self._stage,
+            key=shortened(key),
+            error=why,
+        )
 
     def leave(self, tick: Coordinates) -> None:
         """Back from the deadlines to the tick itself."""

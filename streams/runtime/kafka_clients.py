@@ -16,6 +16,7 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from schemas.catalog import client_message_bytes
 from schemas.settings import KafkaSettings
 
 BROKER_SECONDS = 10.0
@@ -42,7 +43,7 @@ def producer_config(settings: KafkaSettings) -> dict[str, Any]:
         "partitioner": "murmur2_random",
         "compression.type": "lz4",
         "linger.ms": 5,
-        "message.max.bytes": 6 * 1024 * 1024,
+        "message.max.bytes": client_message_bytes(),
     }
 
 

@@ -21,6 +21,8 @@ LIBRARIES = {
     "urllib3": logging.ERROR,
 }
 """The least level that is written of each; of all others warnings, for the rest is nobody's news."""
+LONGEST_TEXT = 16 * 1024
+"""Characters of one field of a line: a text may quote a record, and that may be megabytes."""
 
 
 def configure(settings: LogSettings, **fixed: Any) -> None:
@@ -65,10 +67,28 @@ def configure(settings: LogSettings, **fixed: Any) -> None:
         logging.getLogger(library).setLevel(max(wanted, least))
 
 
+def bounded(_: Any, __: str, event: Any) -> Any:
+    """The middle of a field that is too long is left out; a number, or what is none, keeps its type."""
+    return {name: value if name == "exc_info" else _bounded(value) for name, value in event.items()}
+
+
+def _bounded(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    if len(text) <= LONGEST_TEXT:
+        return value
+    half = LONGEST_TEXT // 2
+    return f"{text[:half]} ... {len(text) - 2 * half} characters left out ... {text[-half:]}"
+
+
 def _rendered(settings: LogSettings) -> list[Any]:
     if settings.format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
+        # a traceback is a field there, and as long as the message of its exception
+        traceback = structlog.processors.format_exc_info
+        return [traceback, bounded, structlog.processors.JSONRenderer(default=str)]
     return [
+        bounded,
         _one_line,
         structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
@@ -111,7 +131,7 @@ def _traceback(out: TextIO, error: Any) -> None:
     """The traceback, indented: a message of several lines forges no event."""
     plain = StringIO()
     structlog.dev.plain_traceback(plain, error)
-    out.write(_indented("\n" + plain.getvalue().strip("\n")))
+    out.write(_indented("\n" + str(_bounded(plain.getvalue().strip("\n")))))
 
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

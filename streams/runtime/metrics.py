@@ -21,7 +21,9 @@ HELD_TICKS = Counter(
 )
 DEADLINES = Counter("opoi_deadlines_total", "Deadlines that fired.", ["stage"])
 QUARANTINED_DEADLINES = Counter(
-    "opoi_quarantined_deadlines_total", "Deadlines that killed the process and are left alone.", ["stage"]
+    "opoi_quarantined_deadlines_total",
+    "Deadlines left alone: they killed the process or gave what does not fit.",
+    ["stage"],
 )
 WAITS = Counter("opoi_waits_total", "Times a stage waited in place for something that was away.", ["stage"])
 EXITS = Counter(

@@ -6,14 +6,13 @@ from datetime import datetime
 from typing import Protocol, TypeGuard
 
 from schemas.catalog import TopicSpec
+from schemas.errors import shortened
 from schemas.record import Record
 from schemas.records import Cause, Disposition
-from streams.core.contract import Coordinates, Output
+from streams.core.contract import Coordinates, Output, Poison
 from streams.core.dispositions import rejection
+from streams.core.record_size import KEY_BYTES, record_bytes
 from streams.runtime import metrics
-
-OVERHEAD = 1024
-"""Bytes of a record batch beside key and value; headers are small."""
 
 
 class BrokenStep(Exception):
@@ -78,33 +77,42 @@ class Encoder:
         self._rest = rest
 
     def fits(self, topic: str, key: bytes, value: bytes) -> bool:
-        """Whether the broker takes such a record of `topic`."""
-        return len(key) + len(value) + OVERHEAD <= self._topics[topic].max_message_bytes
+        """Whether such a record of `topic` may be sent."""
+        return len(key) <= KEY_BYTES and record_bytes(key, value) <= self._topics[topic].max_message_bytes
 
     def encode(self, outputs: Sequence[Output], now: datetime) -> list[Encoded]:
         """The outputs as bytes. `now` is the broker's time of the input.
 
-        Where an output is too large, dispositions that say `emitted` say `rejected` instead.
-        Raises BrokenStep, Unencodable, NotRegistered, RegistryAway.
+        Where an output is too large, dispositions that say `emitted` say `rejected` instead. Raises Poison
+        `too_large` where a disposition or what is said instead is too large as well (ids of megabytes),
+        BrokenStep, Unencodable, NotRegistered, RegistryAway.
         """
         encoded = [self._encode(output) for output in outputs]
-        large = [
-            position for position, one in enumerate(encoded) if not self.fits(one.topic, one.key, one.value)
-        ]
+        large = self._too_large_ones(encoded)
         if not large:
             return encoded
+        for position in large:
+            # without it nobody would know what became of its input
+            if isinstance(outputs[position].record, Disposition):
+                raise Poison("too_large", self._why_too_large(outputs[position], encoded[position]))
         causes = [_cause(one.record) for one in outputs if _says_emitted(one.record)]
         refused: list[Output] = []
         for position, output in enumerate(outputs):
             if position in large:
                 metrics.TOO_LARGE.labels(self._stage, output.topic).inc()
-                reason = self._why_too_large(output, len(encoded[position].value))
-                refused.append(self._too_large(output, len(encoded[position].value), reason, now, causes))
+                reason = self._why_too_large(output, encoded[position])
+                refused.append(self._rejected(output, len(encoded[position].value), reason, now, causes))
                 if (rest := self._rest(output.record, reason)) is not None:
                     refused.append(replace(output, record=rest))
             else:
                 refused.append(_as_rejected(output))
-        return [self._encode(output) for output in refused]
+        instead = [self._encode(output) for output in refused]
+        for position in self._too_large_ones(instead):
+            raise Poison("too_large", self._why_too_large(refused[position], instead[position]))
+        return instead
+
+    def _too_large_ones(self, encoded: Sequence[Encoded]) -> list[int]:
+        return [at for at, one in enumerate(encoded) if not self.fits(one.topic, one.key, one.value)]
 
     def _encode(self, output: Output) -> Encoded:
         if output.topic not in self._topics:
@@ -114,16 +122,18 @@ class Encoder:
             )
         return Encoded(output.topic, output.key.encode(), self._codec.encode(output.topic, output.record))
 
-    def _why_too_large(self, output: Output, size: int) -> str:
+    def _why_too_large(self, output: Output, encoded: Encoded) -> str:
+        what = f"{type(output.record).__name__} for {output.topic}"
+        if len(encoded.key) > KEY_BYTES:
+            size = len(encoded.key)
+            return f"the key of the {what} has {size} bytes, allowed are {KEY_BYTES}: shorten the ids"
         return (
-            f"the {type(output.record).__name__} for {output.topic} has {size} bytes, allowed are "
+            f"the {what} has {len(encoded.value)} bytes, allowed are "
             f"{self._topics[output.topic].max_message_bytes}: shorten the input, or raise max.message.bytes "
             "of the topic"
         )
 
-    def _too_large(
-        self, output: Output, size: int, reason: str, now: datetime, causes: list[Cause]
-    ) -> Output:
+    def _rejected(self, output: Output, size: int, reason: str, now: datetime, causes: list[Cause]) -> Output:
         limit = self._topics[output.topic].max_message_bytes
         return rejection(
             self._stage,
@@ -133,7 +143,12 @@ class Encoder:
             reason=reason,
             rejected_at=now,
             caused_by=causes,
-            evidence={"topic": output.topic, "key": output.key, "bytes": size, "limit": limit},
+            evidence={
+                "topic": output.topic,
+                "key": shortened(output.key),
+                "bytes": size,
+                "limit": limit,
+            },
         )
 
 

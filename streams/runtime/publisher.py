@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 import structlog
 from confluent_kafka import KafkaException
 
 from schemas.errors import NotRegistered, RegistryAway
 from schemas.stages import DEAD_LETTERS
-from streams.core.contract import Headers, Output
+from streams.core.contract import Headers, Output, Poison
 from streams.runtime import metrics
+from streams.runtime.dead_letters import Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed
 from streams.runtime.outputs import Encoded, Encoder
@@ -30,15 +32,6 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """A dead letter: the original key and value, and the headers that say what happened."""
-
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-
-
-@dataclass(frozen=True, slots=True)
 class Publication:
     """What belongs together: it is reported when all of it is acknowledged.
 
@@ -48,6 +41,8 @@ class Publication:
     outputs: tuple[Output, ...]
     at: datetime
     acknowledged: Callable[[], None]
+    refused: Callable[[Poison], None]
+    """Called instead of `acknowledged` where the outputs do not fit their topics; nothing of it was sent."""
     broken: Callable[[Exception], None]
     """Called where the outputs cannot be encoded; must not return."""
     letter: Letter | None = None
@@ -55,7 +50,10 @@ class Publication:
 
 
 class Publisher:
-    """Sends publications in order. `report` gets the callbacks of what is done, to run where it likes."""
+    """Sends publications in order.
+
+    `report` gets `acknowledged` or `refused` of each, to run where it likes.
+    """
 
     def __init__(
         self,
@@ -89,8 +87,7 @@ class Publisher:
                 batch.append(self._queue.get())
             self._oldest = time.monotonic()
             try:
-                for publication in batch:
-                    self._send(publication)
+                done = [self._send(publication) for publication in batch]
                 self._producer.flush(_FLUSH_SECONDS)
             except (KafkaException, DeliveryFailed) as error:
                 fail_stop(
@@ -99,15 +96,21 @@ class Publisher:
                     "committed past it: check the topics' limits and this worker's permissions",
                 )
             self._oldest = None
-            for publication in batch:
-                self._report(publication.acknowledged)
+            for callback in done:
+                self._report(callback)
 
-    def _send(self, publication: Publication) -> None:
+    def _send(self, publication: Publication) -> Callable[[], None]:
+        """Hands everything of a publication to the producer; what is to be reported once that is flushed."""
+        try:
+            outputs = self._encoded(publication)
+        except Poison as poison:
+            return partial(publication.refused, poison)
         if (letter := publication.letter) is not None:
             self._producer.send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
-        for output in self._encoded(publication):
+        for output in outputs:
             self._producer.send(output.topic, output.key, output.value, headers=publication.headers)
             metrics.OUTPUTS.labels(self._stage, output.topic).inc()
+        return publication.acknowledged
 
     def _encoded(self, publication: Publication) -> list[Encoded]:
         wait = 0.2
@@ -119,6 +122,8 @@ class Publisher:
                 metrics.WAITS.labels(self._stage).inc()
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)
+            except Poison:
+                raise
             except Exception as error:
                 publication.broken(error)
                 raise

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,14 +59,23 @@ def own_broker(folder: Path) -> Iterator[Broker]:
 class World:
     """Topics of one test's own, and the workers that it starts."""
 
-    def __init__(self, broker: Broker, folder: Path, protocol: str = "consumer") -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        folder: Path,
+        protocol: str = "consumer",
+        topics: Sequence[str] = TOPICS,
+        process: str = "tests.broker.replay_process",
+    ) -> None:
         self.broker = broker
+        self.topics = topics
+        self.process = process
         self.folder = folder
         self.prefix = f"t{next(_numbers)}-{time.time_ns()}"
         self.kafka = KafkaSettings(
             bootstrap_servers=broker.bootstrap,
             group_protocol=protocol,
-            topic_names={name: f"{self.prefix}.{name}" for name in TOPICS},
+            topic_names={name: f"{self.prefix}.{name}" for name in topics},
         )
         self.codec = Codec(MemoryStore.whole())
         self.starts_file = folder / "starts"
@@ -90,7 +99,7 @@ class World:
                 replication_factor=1,
                 config=topic_spec(name).topic_config(),
             )
-            for name in TOPICS
+            for name in self.topics
         ]
         for future in admin.create_topics(wanted).values():
             future.result(30)
@@ -136,7 +145,7 @@ class World:
         self.flush()
         return [one.replay_id for one in asked]
 
-    def send(self, topic: str, key: str | None, value: bytes | None, **options: Any) -> None:
+    def send(self, topic: str, key: str | bytes | None, value: bytes | None, **options: Any) -> None:
         if self._producer is None:
             self._producer = CheckedProducer(self.kafka)
         self._producer.send(topic, key, value, **options)
@@ -165,7 +174,7 @@ class World:
         }
         path = self.folder / f"{name}-{len(self.workers)}.json"
         path.write_text(json.dumps(config | changes))
-        worker = Worker(path)
+        worker = Worker(path, self.process)
         self.workers.append(worker)
         return worker
 
@@ -238,11 +247,11 @@ class World:
 class Worker:
     """One worker process."""
 
-    def __init__(self, config: Path) -> None:
+    def __init__(self, config: Path, process: str) -> None:
         self.log = config.with_suffix(".log")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.broker.replay_process", str(config)], cwd=ROOT, stderr=log
+                [sys.executable, "-P", "-m", process, str(config)], cwd=ROOT, stderr=log
             )
 
     def kill(self) -> None:

@@ -11,7 +11,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from typer.testing import CliRunner
 
 from local_stack.kafka import Broker
-from sinks.dead_letters import dead_letter_headers, parse_dead_letter
+from sinks.dead_letters import dead_letter, parse_dead_letter
 from streams.cli.replay import app
 from streams.health.backlog import backlog
 from streams.runtime.exit_codes import ExitCode
@@ -105,7 +105,7 @@ def test_poison_goes_to_the_dead_letters_and_the_rest_goes_on(world: World) -> N
 
 def first_letter(world: World) -> list[tuple[str, bytes | None]]:
     """Headers of a request that failed before, at offset 7 of partition 3."""
-    return dead_letter_headers(
+    return dead_letter(
         topic="opoi.replay-requests",
         partition=3,
         offset=7,
@@ -114,7 +114,7 @@ def first_letter(world: World) -> list[tuple[str, bytes | None]]:
         error_type="x",
         error="y",
         failed_at=world.request("x").requested_at,
-    )
+    ).headers()
 
 
 def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> None:

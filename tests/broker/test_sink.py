@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,18 @@ import pytest
 
 from schemas.deploy import apply_schemas, apply_topics
 from schemas.examples import examples
+from schemas.identity import decision_key
 from schemas.record import Record
 from sinks import migrate
 from sinks.clickhouse import ClickHouse
 from sinks.dead_letters import parse_dead_letter
+from sinks.named_queries import named_query
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, tables
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import CheckedProducer
+from testkit import builders
+from testkit.oversize import oversize_records, send_oversize
 from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
 
@@ -154,6 +159,41 @@ def test_every_example_is_landed_and_what_is_spoiled_is_landed_as_a_dead_letter(
     began = time.monotonic()
     assert pipe.end("1", signal.SIGTERM) == 0
     assert time.monotonic() - began < 30
+
+
+@pytest.mark.timeout(600)
+def test_what_no_letter_holds_whole_is_landed_as_its_head(pipe: Pipe) -> None:
+    topic = "agent.decisions"
+
+    def valid(name: str, text: str) -> tuple[bytes, bytes]:
+        made = builders.decision(name, rationale=text)
+        return decision_key(made.agent, name).encode(), pipe.codec.encode(topic, made)
+
+    records = list(oversize_records(valid))
+    bad = [record for record in records if record.says == "not_framed: "]
+    for record in records:
+        kafka = pipe.wire.kafka
+        send_oversize(kafka.bootstrap_servers, kafka.physical(topic), record)
+    pipe.send(topic, builders.decision("good"))
+    pipe.producer.flush()
+    pipe.work("1")
+    until(300, lambda: pipe.counts("count()")[topic] == len(records) - len(bad) + 1, pipe)
+    until(300, lambda: pipe.counts("count()")[DEAD_LETTERS] == len(bad), pipe)
+    assert pipe.end("1", signal.SIGTERM) == 0
+
+    columns = "value_bytes, value_sha256, dropped_headers > 0, key_bytes, length(value), error"
+    rows = pipe.store.query(f"SELECT {columns} FROM dead_letters WHERE is_cut").result_rows
+    one_byte, *_ = bad
+    reason = "not_framed: the value starts with 78"
+    assert [row[:4] for row in rows if row[0] is not None] == [
+        (len(one_byte.value), sha256(one_byte.value).hexdigest(), None, None)
+    ]
+    assert [row[:5] for row in rows if row[0] is None] == [(None, None, True, None, 1)]
+    assert all(row[5].startswith(reason) for row in rows)
+    shown = pipe.store.query(named_query("dead_letters").sql, {"days": 30})
+    counts = {row[2]: row[3:6] for row in shown.result_rows}
+    # librdkafka gives none of more than 100,000 headers, and says no word of it
+    assert counts == {"too_large": (2, 0, 2), "not_framed": (1, 0, 0)}
 
 
 def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:

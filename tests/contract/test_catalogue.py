@@ -135,7 +135,10 @@ def test_what_nothing_writes_yet_is_said_of_each_topic_and_no_other() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant)
     }
-    made = {topic for stage in stages().values() for topic in stage.writes}
+    # the sink reads what others may write one day
+    working = [stage for stage in stages().values() if stage.accounted]
+    of_stages = {topic for stage in working for topic in (*stage.sources, *stage.writes)}
+    made = {spec.name for spec in WITH_RECORD} & of_stages
 
     assert {spec.name for spec in WITH_RECORD if spec.produced} == made | {
         spec.name for spec in WITH_RECORD if spec.name in named

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from schemas.catalog import client_message_bytes
 from streams.faust_runner.safety.tables import PromptTableManager
 
 MIB = 1024 * 1024
@@ -16,8 +17,6 @@ LINGER_SECONDS = 0.02
 NEVER_SECONDS = 10 * 365 * 86_400.0
 BUFFERED_EVENTS = 1024
 """Fetched events that wait in memory; decisions are large."""
-LARGEST_MESSAGE = 6 * MIB
-"""Above every topic's max.message.bytes, so that the topic's own limit is what refuses."""
 
 
 def app_options(folder: Path, instance: str | None) -> dict[str, Any]:
@@ -51,7 +50,7 @@ def app_options(folder: Path, instance: str | None) -> dict[str, Any]:
         "producer_acks": -1,
         "producer_linger": LINGER_SECONDS,
         "producer_max_batch_size": 256 * 1024,
-        "producer_max_request_size": LARGEST_MESSAGE,
+        "producer_max_request_size": client_message_bytes(),
         "producer_compression_type": "lz4",
     }
 

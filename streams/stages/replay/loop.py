@@ -206,9 +206,10 @@ class ReplayWorker:
                 ticket.done()
         elif flying is not None:
             flying.also_for(asked)
-            self._replies.answer(ticket, (answer(ticket.arrived, asked, "duplicate", "in_flight"),))
+            duplicate = answer(ticket.arrived, asked, "duplicate", "in_flight")
+            self._replies.send([ticket], (duplicate,), request=asked.request)
         elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
-            self._replies.answer(ticket, instead)
+            self._replies.send([ticket], instead, request=asked.request)
         else:
             flight = Flight(asked, [ticket])
             self._flights[flight.replay_id] = flight
@@ -258,8 +259,7 @@ class ReplayWorker:
             flight.stage = "settled"
 
         flight.stage = "publishing"
-        self._guards.breaker.good()
-        self._replies.send(flight.tickets, outputs, then=settled)
+        self._replies.send(flight.tickets, outputs, request=flight.asked.request, then=settled)
 
     def _own_fault(self, flight: Flight, error: Exception) -> None:
         """Stops the worker; the other runs may still end, so that they are not bought again."""

@@ -1,28 +1,27 @@
 """What the replay worker writes about a record: an answer, or the record itself into the dead letters."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
+from schemas.catalog import topics
 from schemas.errors import Undecodable
 from schemas.identity import decision_key
 from schemas.record import Record
-from schemas.records import AgentTrace, Disposition, DispositionOutcome, ReplayRequest, TraceStatus, Usage
-from schemas.stages import DISPOSITIONS
-from sinks.dead_letters import dead_letter_headers
-from streams.core.contract import Coordinates, Output, Poison, header
+from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, TraceStatus, Usage
+from streams.core.contract import Coordinates, Output, Poison
 from streams.core.dispositions import cause, disposition
-from streams.core.message import Arrival
+from streams.core.message import Arrival, trace_headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import Guards
+from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.model_runs.daily_budget import spending
 from streams.runtime.model_runs.in_flight import Asked
 from streams.runtime.outputs import BrokenStep, RecordCodec
-from streams.runtime.publisher import Letter, Publication, Publisher
+from streams.runtime.publisher import Publication, Publisher
 from streams.stages.replay.requests import STAGE, named_in, read_request
 
 TRACES = "opoi.traces"
@@ -37,76 +36,108 @@ class Replies:
         self.unacknowledged = 0
         self._publisher = publisher
         self._guards = guards
+        self._letters = DeadLetters(STAGE, topics())
 
     def send(
         self,
         tickets: list[Delivery],
         outputs: tuple[Output, ...],
         *,
-        letter: Letter | None = None,
+        request: ReplayRequest | None = None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes `outputs` about `tickets`, all of them one record; `then` runs when they are settled."""
-        arrived = tickets[0].arrived
-        self.unacknowledged += 1
+        """Writes `outputs` about `tickets`, all of them one record; `then` runs when they are settled.
+
+        Where they do not fit, the record goes to the dead letters; `request` is what it asks for.
+        """
 
         def acknowledged() -> None:
+            self._guards.breaker.good()
+            self._settled(tickets, then)
+
+        def refused(poison: Poison) -> None:
             self.unacknowledged -= 1
-            for ticket in tickets:
-                ticket.done()
-            self._guards.harmless(arrived.coordinates)
-            metrics.EVENTS.labels(STAGE, arrived.coordinates.topic).inc()
-            then()
+            self.bury(tickets, poison, request, then=then)
+
+        self._put(tickets, outputs, acknowledged, refused)
+
+    def bury(
+        self,
+        tickets: list[Delivery],
+        poison: Poison,
+        request: ReplayRequest | None,
+        *,
+        then: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Puts a record into the dead letters; ends the process where that happens to most of them.
+
+        `request`: what the record asks for, where that can be read; its trace says that it was not run.
+        """
+        arrived, at = tickets[0].arrived, tickets[0].arrived.coordinates
+        if why := self._guards.breaker.refuse():
+            self._guards.mark.clear()
+            fail_stop(
+                ExitCode.BREAKER,
+                f"stage {STAGE} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
+                f"{poison.kind}: {poison.reason}",
+            )
+        letter = self._letters.letter(
+            at,
+            arrived.timestamp,
+            arrived.key,
+            arrived.value,
+            arrived.readable_headers,
+            kind=poison.kind,
+            reason=poison.reason,
+        )
+
+        def buried() -> None:
+            self._guards.deaths.forget(at)
+            self._letters.sent(letter)
+            self._settled(tickets, then)
+
+        def refused(_: Poison) -> None:
+            # what the record asks for has ids that no output can carry: then its letter alone says it
+            self.unacknowledged -= 1
+            self._put(tickets, (self._letters.disposition(letter, arrived.timestamp),), buried, letter=letter)
+
+        outputs = [
+            self._letters.disposition(letter, arrived.timestamp, request.replay_id if request else None)
+        ]
+        if request is not None:
+            reason = f"dead_letter: {poison.kind}: {poison.reason}"
+            outputs.insert(0, given_up(arrived, request, "failed", reason))
+        self._put(tickets, tuple(outputs), buried, refused, letter)
+
+    def _put(
+        self,
+        tickets: list[Delivery],
+        outputs: tuple[Output, ...],
+        acknowledged: Callable[[], None],
+        refused: Callable[[Poison], None] | None = None,
+        letter: Letter | None = None,
+    ) -> None:
+        arrived = tickets[0].arrived
+        self.unacknowledged += 1
 
         def broken(error: Exception) -> None:
             log.error("the outputs break their contract", exc_info=error, **named(arrived.coordinates))
             self._guards.mark.set(arrived.coordinates)
             fail_stop(ExitCode.OWN_FAULT, at_fault(arrived.coordinates, error))
 
-        traceparent = header(arrived.headers, "traceparent")
-        headers = (("traceparent", traceparent),) if traceparent is not None else ()
-        self._publisher.put(Publication(outputs, arrived.timestamp, acknowledged, broken, letter, headers))
-
-    def answer(self, ticket: Delivery, outputs: tuple[Output, ...]) -> None:
-        """Writes an answer that took no run."""
-        self._guards.breaker.good()
-        self.send([ticket], outputs)
-
-    def bury(self, ticket: Delivery, kind: str, reason: str, request: ReplayRequest | None) -> None:
-        """Puts a record into the dead letters; ends the process where that happens to most of them.
-
-        `request`: what the record asks for, where that can be read; its trace says that it was not run.
-        """
-        arrived, at = ticket.arrived, ticket.arrived.coordinates
-        if why := self._guards.breaker.refuse():
-            self._guards.mark.clear()
-            fail_stop(
-                ExitCode.BREAKER,
-                f"stage {STAGE} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
-                f"{kind}: {reason}",
-            )
-        headers = dead_letter_headers(
-            topic=at.topic,
-            partition=at.partition,
-            offset=at.offset,
-            timestamp=arrived.timestamp,
-            stage=STAGE,
-            error_type=kind,
-            error=reason,
-            failed_at=datetime.now(UTC),
-            headers=arrived.headers,
+        headers = trace_headers(arrived.headers)
+        self._publisher.put(
+            Publication(outputs, arrived.timestamp, acknowledged, refused or broken, broken, letter, headers)
         )
 
-        def buried() -> None:
-            self._guards.deaths.forget(at)
-            metrics.DEAD_LETTERS.labels(STAGE, kind).inc()
-            log.warning("a record is in the dead letters", kind=kind, error=reason, **named(at))
-
-        letter = Letter(arrived.key, arrived.value, tuple(headers))
-        outputs = [dead(arrived, kind, request)]
-        if request is not None:
-            outputs.insert(0, given_up(arrived, request, "failed", f"dead_letter: {kind}: {reason}"))
-        self.send([ticket], tuple(outputs), letter=letter, then=buried)
+    def _settled(self, tickets: list[Delivery], then: Callable[[], None]) -> None:
+        at = tickets[0].arrived.coordinates
+        self.unacknowledged -= 1
+        for ticket in tickets:
+            ticket.done()
+        self._guards.harmless(at)
+        metrics.EVENTS.labels(STAGE, at.topic).inc()
+        then()
 
 
 def read_or_bury(ticket: Delivery, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
@@ -118,7 +149,7 @@ def read_or_bury(ticket: Delivery, codec: RecordCodec, guards: Guards, replies: 
         return read_request(codec, ticket.arrived)
     except (Undecodable, Poison) as poison:
         request = named_in(codec, ticket.arrived) if guards.may_be_read(at) else None
-        replies.bury(ticket, poison.kind, poison.reason, request)
+        replies.bury([ticket], Poison(poison.kind, poison.reason), request)
         return None
 
 
@@ -213,19 +244,3 @@ def without_turns(record: Record, reason: str) -> Record | None:
             "rationale": None,
         }
     )
-
-
-def dead(arrived: Arrival, kind: str, request: ReplayRequest | None = None) -> Output:
-    """The answer to a record that goes to the dead letters; without `request` it has no id."""
-    at = arrived.coordinates
-    record = Disposition(
-        stage=STAGE,
-        topic=at.topic,
-        partition=at.partition,
-        offset=at.offset,
-        id=request.replay_id if request else None,
-        outcome="dead",
-        reason=kind,
-        recorded_at=arrived.timestamp,
-    )
-    return Output(DISPOSITIONS, f"{STAGE}/{at.topic}/{at.partition}/{at.offset}", record)

@@ -7,22 +7,22 @@ between happens again, and rows that are landed twice are one in the views. What
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Protocol, TypeVar
 from uuid import UUID
 
 import structlog
 
+from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway, Row
-from sinks.dead_letters import Headers, dead_letter_headers
 from sinks.tables import Table
-from streams.core.contract import Coordinates
+from streams.core.contract import Coordinates, Headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import Guards
+from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
@@ -110,6 +110,7 @@ class Sink:
         self._store = store
         self._letters = letters
         self._guards = guards
+        self._dead_letters = DeadLetters(STAGE, topics())
         self._breaker = guards.breaker
         self._batch = batch
         self._inbox: deque[Delivery] = deque()
@@ -259,36 +260,31 @@ class Sink:
             sink_metrics.COMMITTED.set_to_current_time()
 
     def _bury(self, letters: Sequence[Entry]) -> None:
-        now = datetime.now(UTC)
-        for entry in letters:
-            arrived, refusal = entry.arrived, entry.refusal
-            assert refusal is not None
-            headers = dead_letter_headers(
-                topic=arrived.coordinates.topic,
-                partition=arrived.coordinates.partition,
-                offset=arrived.coordinates.offset,
-                timestamp=arrived.timestamp,
-                stage=STAGE,
-                error_type=refusal.kind,
-                error=refusal.reason,
-                failed_at=now,
-                topic_id=str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else "",
-                headers=arrived.headers,
-            )
-            self._letters.send(DEAD_LETTERS, arrived.key, arrived.value, headers=headers)
-            metrics.DEAD_LETTERS.labels(STAGE, refusal.kind).inc()
-            log.warning(
-                "a record is in the dead letters",
-                record=_place(arrived.coordinates),
-                kind=refusal.kind,
-                error=refusal.reason,
-            )
+        made = [self._letter(entry) for entry in letters]
+        for letter in made:
+            self._letters.send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         try:
             self._letters.flush()
         except DeliveryFailed as error:
             raise SinkStopped(
                 ExitCode.PRODUCE_FAILED, f"{DEAD_LETTERS} cannot be written: {error}"
             ) from error
+        for letter in made:
+            self._dead_letters.sent(letter)
+
+    def _letter(self, entry: Entry) -> Letter:
+        arrived, refusal = entry.arrived, entry.refusal
+        assert refusal is not None
+        return self._dead_letters.letter(
+            arrived.coordinates,
+            arrived.timestamp,
+            arrived.key,
+            arrived.value,
+            arrived.readable_headers,
+            kind=refusal.kind,
+            reason=refusal.reason,
+            topic_id=str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else "",
+        )
 
     def _until_done(self, attempt: Callable[[], Answer]) -> Answer:
         """What `attempt` answers once everything is there; polls on meanwhile. Raises _Leaving."""

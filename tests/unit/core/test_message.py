@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from streams.core.contract import Coordinates, Poison, header
-from streams.core.message import Arrival, arrival, contract_topic, from_milliseconds
+from streams.core.message import Arrival, arrival, contract_topic, from_milliseconds, trace_headers
 
 
 def arrived(topic: str = "agent.decisions", **headers: bytes) -> Arrival:
@@ -46,3 +46,30 @@ def test_of_a_repeated_header_the_last_one_counts() -> None:
 def test_timestamps_are_exact(milliseconds: int) -> None:
     since = from_milliseconds(milliseconds) - from_milliseconds(0)
     assert since // timedelta(milliseconds=1) == milliseconds
+
+
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_a_traceparent_of_its_own_form_is_taken_over() -> None:
+    headers = (("traceparent", b"not this one"), ("other", b"1"), ("traceparent", TRACEPARENT))
+    assert trace_headers(headers) == (("traceparent", TRACEPARENT),)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"x" * 4 * 1024 * 1024,
+        TRACEPARENT + b"\n",
+        TRACEPARENT + b"-01",
+        TRACEPARENT.upper(),
+        b"01" + TRACEPARENT[2:],
+        b"00-" + b"0" * 32 + TRACEPARENT[35:],
+        TRACEPARENT[:36] + b"0" * 16 + TRACEPARENT[52:],
+        b"00-4bf92f3577b34da6-01",
+    ],
+)
+def test_anything_else_as_a_traceparent_is_not(value: bytes | None) -> None:
+    assert trace_headers((("traceparent", value),)) == ()

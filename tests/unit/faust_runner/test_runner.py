@@ -19,6 +19,8 @@ from schemas.records import Disposition, EndOffset, Tick
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from streams.core.contract import Coordinates, Event, Transition
+from streams.core.dispositions import cause, disposition
+from streams.core.record_size import OVERHEAD
 from streams.faust_runner import runner as shell_module
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell
@@ -28,9 +30,10 @@ from streams.faust_runner.safety.offset_tracker import Ledger, Source
 from streams.faust_runner.safety.watchdog import Pulse
 from streams.faust_runner.timers import Clock
 from streams.runtime.crash_marker import Deaths, Mark, read_mark
+from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.outputs import OVERHEAD, Encoder
+from streams.runtime.outputs import Encoder
 from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
 
 STAGE = "pairs"
@@ -38,6 +41,7 @@ TICKS = f"opoi.ticks.{STAGE}"
 RETRY = f"opoi.retry.{STAGE}"
 CHANGELOG = f"opoi-{STAGE}-state-changelog"
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Stopped(BaseException):
@@ -139,6 +143,7 @@ class Scene:
                 deaths=self.deaths,
                 deaths_allowed=3,
                 breaker=self.breaker,
+                letters=DeadLetters(STAGE, specs(STAGE)),
                 pulse=self.pulse,
                 logical=logical,
             ),
@@ -210,15 +215,20 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def test_an_event_is_folded_written_and_finished(scene: Scene) -> None:
-    source = scene.half(LEFT, "id1", 1, headers=[("traceparent", b"00-a-b-01")])
+    source = scene.half(LEFT, "id1", 1, headers=[("traceparent", TRACEPARENT)])
     assert PairState.model_validate_json(scene.table[b"id1"]).left == 1
     assert scene.outcomes() == [(LEFT, "emitted", 0, STAGE, "paired")]
-    assert scene.app.producer.sent[0].headers == {"traceparent": b"00-a-b-01"}
+    assert scene.app.producer.sent[0].headers == {"traceparent": TRACEPARENT}
     assert scene.ledger.next_offset(source) == 1
     assert read_mark(scene.mark_file) is None
     scene.half(RIGHT, "id1", 2)
     (pair,) = scene.sent(PAIRS)
     assert (pair.key, pair.content) == (b"id1", {"id": "id1", "left": 1, "right": 2})
+
+
+def test_a_traceparent_that_is_none_goes_to_no_output(scene: Scene) -> None:
+    scene.half(LEFT, "id1", 1, headers=[("traceparent", b"x" * 4_000_000)])
+    assert [one.headers for one in scene.app.producer.sent] == [{}]
 
 
 def test_an_event_that_comes_again_is_written_again_with_the_same_bytes(scene: Scene) -> None:
@@ -337,6 +347,47 @@ def test_a_state_that_outgrows_its_topic_buries_the_record_and_keeps_the_state(t
     ]
     assert PairState.model_validate_json(scene.table[b"id1"]).right is None
     assert scene.sent(PAIRS) == []
+
+
+def test_a_key_of_megabytes_is_refused_before_anything_is_done_with_it(scene: Scene) -> None:
+    key = "k" * 5_000_000
+    source = scene.half(LEFT, key, 1, partition=2)
+    (letter,) = scene.sent(DEAD_LETTERS)
+    assert letter.headers["dlq.error"] == b"its key has 5000000 bytes, allowed are 65536: shorten the ids"
+    assert letter.headers["dlq.key_bytes"] == b"5000000"
+    assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "too_large")]
+    assert scene.table == {}
+    assert scene.ledger.next_offset(source) == 1
+
+
+class Wordy(PairStep):
+    """With a pair it closes an input whose id has megabytes."""
+
+    def on_event(self, state: PairState | None, event: Event) -> Transition[PairState]:
+        return self._wordy(super().on_event(state, event))
+
+    def on_deadline(self, state: PairState, key: str, now: datetime) -> Transition[PairState]:
+        return self._wordy(super().on_deadline(state, key, now))
+
+    def _wordy(self, done: Transition[PairState]) -> Transition[PairState]:
+        if all(isinstance(one.record, Disposition) for one in done.outputs):
+            return done
+        earlier = cause(Coordinates(LEFT, 0, 99), "x" * 5_000_000)
+        closing = disposition(self.stage, earlier, "emitted", "paired", NOW)
+        return Transition(done.state, (*done.outputs, closing))
+
+
+def test_an_input_of_which_nothing_can_be_said_is_buried(tmp_path: Path) -> None:
+    scene = Scene(tmp_path, step=Wordy(STAGE))
+    scene.half(LEFT, "id1", 1)
+    source = scene.half(RIGHT, "id1", 2)
+    assert [one[:3] for one in scene.outcomes()] == [(LEFT, "emitted", 0), (RIGHT, "dead", 0)]
+    (letter,) = scene.sent(DEAD_LETTERS)
+    assert letter.headers["dlq.error_type"] == b"too_large"
+    assert (letter.headers["dlq.error"] or b"").startswith(b"the Disposition for opoi.dispositions has 50")
+    assert letter.content["number"] == 2
+    assert scene.ledger.next_offset(source) == 1
+    assert PairState.model_validate_json(scene.table[b"id1"]).right is None
 
 
 @pytest.mark.parametrize(("over", "reason"), [(0, "paired"), (1, "state_too_large")])
@@ -510,6 +561,31 @@ class TestClock:
         after.deaths.load()
         after.tick(here, NOW + timedelta(minutes=11), left=0, right=0)
         assert self.expired(after) == [Pair(id="id1", left=1, right=None)]
+
+    def test_a_deadline_of_which_nothing_can_be_said_is_left_alone(self, tmp_path: Path) -> None:
+        scene = Scene(tmp_path, step=Wordy(STAGE, timedelta(minutes=10)))
+        names = [name for name in (f"id{number}" for number in range(60)) if partition_of(name.encode()) == 0]
+        scene.half(LEFT, names[0], 1)
+        with capture_logs() as logs:
+            source = scene.tick(0, NOW + timedelta(minutes=11), left=1, right=0)
+        assert (scene.sent(PAIRS), scene.sent(DEAD_LETTERS)) == ([], [])
+        assert PairState.model_validate_json(scene.table[names[0].encode()]).expires_at is not None
+        assert scene.ledger.next_offset(source) == 1
+        assert read_mark(scene.mark_file) is None
+        [said] = [one for one in logs if one["event"].startswith("deadline left alone")]
+        assert said["key"] == names[0]
+        assert said["error"].startswith("too_large: the Disposition for opoi.dispositions has ")
+
+    def test_of_a_deadline_with_a_long_key_the_deaths_are_counted(self, scene: Scene) -> None:
+        key = "k" * 3_000_000
+        assert scene.clock.enter(0, key)
+        died_on = read_mark(scene.mark_file)
+        assert died_on is not None
+        for _ in range(3):
+            scene.deaths.add(died_on, "sigsegv")
+        scene.deaths.load()
+        assert not scene.clock.enter(0, key)
+        assert scene.clock.enter(0, key + "k")
 
     def test_a_deadline_whose_output_is_refused_does_not_move_the_state(
         self, scene: Scene, stop: list[tuple[ExitCode, str]]

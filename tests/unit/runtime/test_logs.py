@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from streams.runtime import logs
-from streams.runtime.logs import RateLimit, configure
+from streams.runtime.logs import LONGEST_TEXT, RateLimit, configure
 from streams.settings import LogSettings
 from streams.visible import HIDDEN
 
@@ -109,3 +109,28 @@ def test_what_is_written(capsys: pytest.CaptureFixture[str], form: Literal["text
         assert "it begins" in first
         assert "stage=join" in first
         assert "a warning" in second
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_is_never_megabytes(capsys: pytest.CaptureFixture[str], form: Literal["text", "json"]) -> None:
+    root = logging.getLogger()
+    before = root.level, root.handlers[:]
+    try:
+        configure(LogSettings(format=form))
+        ours, theirs = structlog.get_logger("streams.x"), logging.getLogger("httpx2")
+        ours.warning("w" * 8_000_000, key=b"k" * 8_000_000, ids=["i" * 8_000_000], count=3)
+        theirs.warning("said %s", "m" * 8_000_000)
+        try:
+            raise ValueError("v" * 8_000_000)
+        except ValueError:
+            ours.exception("failed")
+    finally:
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.setLevel(before[0])
+        root.handlers[:] = before[1]
+    written = capsys.readouterr().err
+    assert len(written) < 6 * LONGEST_TEXT
+    assert written.count("characters left out") == 5
+    assert "ValueError" in written
+    assert "count=3" in written or '"count": 3' in written

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import pytest
 
 from schemas.records import Disposition, Rejection
-from streams.core.contract import Coordinates, Output
+from streams.core.contract import Coordinates, Output, Poison
 from streams.core.dispositions import DISPOSITIONS, REJECTIONS
-from streams.runtime.outputs import OVERHEAD, BrokenStep, Encoder, check_disposition
+from streams.core.record_size import OVERHEAD
+from streams.runtime.outputs import BrokenStep, Encoder, check_disposition
 from testkit.faust.pairs import PAIRS, Pair, PlainCodec, specs
 
 AT = Coordinates("left", 3, 42)
@@ -95,3 +96,32 @@ def test_one_byte_decides_whether_a_record_is_sent(encoder: Encoder, over: int, 
 def test_the_limit_is_the_topic_own(encoder: Encoder) -> None:
     assert encoder.fits(PAIRS, b"k", b"x" * (4 * 1024 * 1024 - 2000))
     assert not encoder.fits(PAIRS, b"k", b"x" * (4 * 1024 * 1024))
+
+
+def of_a_long_id(outcome: str) -> Output:
+    output = disposed(outcome=outcome)
+    return Output(DISPOSITIONS, "k", output.record.model_copy(update={"id": "x" * 5_000_000}))
+
+
+@pytest.mark.parametrize("outcome", ["emitted", "pending"])
+def test_where_not_even_the_disposition_fits_the_input_is_poison(encoder: Encoder, outcome: str) -> None:
+    with pytest.raises(Poison, match=r"Disposition for opoi.dispositions has \d+ bytes, allowed") as poison:
+        encoder.encode([of_a_long_id(outcome)], NOW)
+    assert poison.value.kind == "too_large"
+
+
+def test_where_not_even_the_rejection_fits_the_input_is_poison(encoder: Encoder) -> None:
+    emitted = disposed()
+    emitted = Output(DISPOSITIONS, "k", emitted.record.model_copy(update={"id": "x" * 4_192_900}))
+    with pytest.raises(Poison, match=r"Rejection for opoi.rejections has \d+ bytes, allowed are 4194304"):
+        encoder.encode([emitted, Output(PAIRS, "id1", pair(5_000_000).record)], NOW)
+
+
+@pytest.mark.parametrize(("size", "topic"), [(64 * 1024, PAIRS), (64 * 1024 + 1, REJECTIONS)])
+def test_a_long_key_is_too_large_and_its_head_is_quoted(encoder: Encoder, size: int, topic: str) -> None:
+    (encoded,) = encoder.encode([Output(PAIRS, "k" * size, pair(10).record)], NOW)
+    assert encoded.topic == topic
+    if topic == REJECTIONS:
+        rejection = Rejection.model_validate_json(encoded.value)
+        assert rejection.reason.startswith("the key of the Pair for pairs has 65537 bytes, allowed are 65536")
+        assert json.loads(rejection.evidence_json)["key"] == "k" * 512

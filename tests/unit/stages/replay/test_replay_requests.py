@@ -8,7 +8,7 @@ from streams.core.message import Arrival
 from streams.runtime.model_runs.in_flight import Asked
 from streams.runtime.outputs import BrokenStep
 from streams.stages.replay.requests import REQUESTS, RETRY, named_in, read_request
-from streams.stages.replay.results import dead, past_deadline, traced, without_turns
+from streams.stages.replay.results import past_deadline, traced, without_turns
 from testkit import builders
 from tests.unit.stages.replay.replay_samples import NOW, arrived, request
 
@@ -106,9 +106,3 @@ def test_a_trace_of_another_run_is_our_own_fault() -> None:
     other = builders.trace(request(replay_id="r2"), None)
     with pytest.raises(BrokenStep, match="r2"):
         traced(arrived(asked.request), asked, other)
-
-
-def test_a_dead_record_is_accounted_for_without_an_id() -> None:
-    record = dead(arrived(request()), "contract").record
-    assert isinstance(record, Disposition)
-    assert (record.outcome, record.reason, record.id, record.offset) == ("dead", "contract", None, 7)

@@ -1,0 +1,169 @@
+"""The one way of a record into the dead letters: its letter, its disposition, its count and its log line.
+
+A letter fits its topic whatever the record holds. One that would not is cut: the value's head, the key's head
+and the headers that there is room for, with the length and sha256 of the whole, and `too_large` as its kind.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import structlog
+
+from schemas.catalog import TopicSpec
+from schemas.errors import shortened
+from schemas.records import Disposition
+from schemas.stages import DEAD_LETTERS, DISPOSITIONS
+from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
+from streams.core.contract import Coordinates, Headers, Output
+from streams.core.record_size import headers_bytes, record_bytes
+from streams.runtime import metrics
+
+TOO_LARGE = "too_large"
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A dead letter as it is sent. `at`: where the record stood when it was given up."""
+
+    at: Coordinates
+    kind: str
+    error: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+class DeadLetters:
+    """Makes the dead letters of one stage. `topics`: the catalog."""
+
+    def __init__(self, stage: str, topics: Mapping[str, TopicSpec]) -> None:
+        self._stage = stage
+        self._limit = topics[DEAD_LETTERS].max_message_bytes
+
+    def letter(
+        self,
+        at: Coordinates,
+        timestamp: datetime,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Headers | None,
+        *,
+        kind: str,
+        reason: str,
+        topic_id: str = "",
+    ) -> Letter:
+        """The letter of the record at `at`. `headers` None: they cannot be read, and the letter says so.
+
+        `kind` is a short stable code. It is the letter's own, or `too_large` where the record does not fit.
+        """
+        whole = dead_letter(
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            timestamp=timestamp,
+            stage=self._stage,
+            error_type=kind,
+            error=reason,
+            failed_at=datetime.now(UTC),
+            topic_id=topic_id,
+            headers=headers,
+        )
+        made, key, value = fitted(whole, key, value, self._limit)
+        return Letter(
+            at,
+            made.error_type,
+            made.error,
+            key,
+            value,
+            tuple(made.headers()),
+        )
+
+    def disposition(self, letter: Letter, recorded_at: datetime, record_id: str | None = None) -> Output:
+        """What says that the record is dead. `record_id` None: what it is cannot be read, or is too long."""
+        at = letter.at
+        record = Disposition(
+            stage=self._stage,
+            topic=at.topic,
+            partition=at.partition,
+            offset=at.offset,
+            id=record_id,
+            outcome="dead",
+            reason=letter.kind,
+            recorded_at=recorded_at,
+        )
+        return Output(DISPOSITIONS, f"{self._stage}/{at.topic}/{at.partition}/{at.offset}", record)
+
+    def sent(self, letter: Letter) -> None:
+        """Counts and logs a letter that the broker has."""
+        metrics.DEAD_LETTERS.labels(self._stage, letter.kind).inc()
+        log.warning(
+            "record sent to dead letters",
+            stage=self._stage,
+            kind=letter.kind,
+            error=letter.error,
+            topic=letter.at.topic,
+            partition=letter.at.partition,
+            offset=letter.at.offset,
+        )
+
+
+def fitted(
+    letter: DeadLetter, key: bytes | None, value: bytes | None, limit: int
+) -> tuple[DeadLetter, bytes | None, bytes | None]:
+    """The letter with its key and value, cut where they take more than `limit` bytes together.
+
+    Key and headers each get at most a quarter of what there is, the value the rest.
+    """
+    if record_bytes(key, value, letter.headers()) <= limit:
+        return letter, key, value
+    whole_key, whole_value = Whole.of(key or b""), Whole.of(value or b"")
+    everything = replace(
+        letter,
+        error_type=TOO_LARGE,
+        error=_with_kind(letter),
+        # a record that was cut before is a head already
+        whole_key=letter.whole_key or whole_key,
+        whole_value=letter.whole_value or whole_value,
+        dropped_headers=Dropped.of(letter.original_headers, letter.dropped_headers),
+        original_headers=(),
+    )
+    room = limit - record_bytes(None, None, everything.headers())
+    kept, dropped = _within(letter.original_headers, room // 4)
+    key_head = key[: room // 4] if key is not None else None
+    room -= headers_bytes(_as_original(kept)) + len(key_head or b"")
+    value_head = value[:room] if value is not None else None
+    cut = replace(
+        everything,
+        whole_key=everything.whole_key if key_head != key else letter.whole_key,
+        whole_value=everything.whole_value if value_head != value else letter.whole_value,
+        dropped_headers=Dropped.of(dropped, letter.dropped_headers) if dropped else letter.dropped_headers,
+        original_headers=kept,
+    )
+    return cut, key_head, value_head
+
+
+def _with_kind(letter: DeadLetter) -> str:
+    """The error of a letter that is cut: why the record was given up, not that it is large."""
+    if letter.error_type == TOO_LARGE:
+        return letter.error
+    return shortened(f"{letter.error_type}: {letter.error}")
+
+
+def _within(headers: Headers, room: int) -> tuple[Headers, Headers]:
+    """The headers that fit into `room` bytes of a letter, in order, and the others."""
+    kept, dropped = [], []
+    for one in headers:
+        size = headers_bytes(_as_original((one,)))
+        if size <= room:
+            kept.append(one)
+            room -= size
+        else:
+            dropped.append(one)
+    return tuple(kept), tuple(dropped)
+
+
+def _as_original(headers: Headers) -> Iterator[tuple[str, bytes | None]]:
+    return ((ORIGINAL + name, value) for name, value in headers)
