@@ -26,7 +26,7 @@ from schemas.records import (
 from streams.agents.artifact_store import publish
 from streams.core.contract import Coordinates, Event
 from streams.core.dependencies import Ports
-from streams.stages.replay.requests import TRACES
+from streams.stages.replay.results import TRACES
 from streams.stages.sanitize.step import Sanitize
 from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import REVIEWS, Trigger
