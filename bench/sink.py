@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from confluent_kafka import TopicPartition
 
@@ -79,10 +80,13 @@ class Measured:
 
 
 def small(number: int) -> Record:
-    """A disposition of about 200 bytes."""
-    name = f"20260512-{number:012}/verdict-{number:012}/1"
-    cause = {"topic": "expert.verdicts", "partition": number % 8, "offset": number, "id": name}
-    changes = {"offset": number, "id": name, "reason": "awaiting_traces", "caused_by": (cause,)}
+    """A disposition of about 300 bytes."""
+    name = f"20260512-100038643514061020-e7a653d5/{UUID(int=number)}/1"
+    causes = [
+        {"topic": topic, "partition": number % 8, "offset": number, "id": name}
+        for topic in ("agent.decisions", "expert.verdicts")
+    ]
+    changes = {"offset": number, "id": name, "reason": "awaiting_traces", "caused_by": causes}
     return type(of := examples(SMALL)[0]).model_validate(of.model_dump() | changes)
 
 

@@ -57,7 +57,9 @@ def unpack(archive: Path, home: Path, packed_at: float) -> None:
     """The folder as it was packed then, in seconds since 1970, at another place and as of now."""
     home.mkdir(parents=True)
     with tarfile.open(archive) as file:
-        file.extractall(home, filter="data")
+        # Python before 3.11.4, which Debian 12 still has, knows none
+        file.extraction_filter = getattr(tarfile, "data_filter", None)
+        file.extractall(home)
     by = round((time.time() - packed_at) * 1000)
     for log in home.glob("kafka/data/[!_]*/*.log"):
         content = bytearray(log.read_bytes())
