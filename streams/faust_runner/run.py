@@ -18,13 +18,14 @@ from schemas.record import Record
 from schemas.settings import KafkaSettings
 from streams.core.contract import KeyedStep, StatelessStep
 from streams.core.topic_names import RETRY, TICKS
-from streams.faust_runner.app import Application, build, changelog_of, group_of
+from streams.faust_runner.app import Application, aiokafka_config, build, changelog_of, group_of
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell, Stage, Stateless
 from streams.faust_runner.safety.app_settings import LEASE_SECONDS
 from streams.faust_runner.safety.commits import keep_ledger
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease, lease_of
+from streams.faust_runner.safety.memory_bound import let_go
 from streams.faust_runner.safety.offset_probe import BrokerWitness
 from streams.faust_runner.safety.offset_tracker import Ledger, Source
 from streams.faust_runner.safety.preflight import Broker, NotReady, Topics, wait_until_ready
@@ -119,7 +120,7 @@ def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keye
     physical = [around.kafka.physical(source) for source in sources]
     application = build(stage, physical, around.kafka, folders.worker, around.worker.name, keyed=keyed)
     ledger = keep_ledger(application.app)
-    witness = BrokerWitness(around.kafka.client_config(), group_of(stage))
+    witness = _witness(stage, around)
     deaths = Deaths(folders.deaths)
     deaths.load()
     return _Base(
@@ -142,6 +143,10 @@ def _prepare(stage: str, sources: tuple[str, ...], around: Surroundings, *, keye
         Pulse(),
         [ledger.forget, deaths.load],
     )
+
+
+def _witness(stage: str, around: Surroundings) -> BrokerWitness:
+    return BrokerWitness(around.kafka.client_config(), aiokafka_config(around.kafka), group_of(stage))
 
 
 def _preflight(stage: str, sources: tuple[str, ...], around: Surroundings, *, keyed: bool) -> int:
@@ -226,6 +231,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
     async def agent(stream: Any) -> None:
         async for event in stream.events():
             await shell.handle(event.message)
+            let_go(event)
 
     app.agent(base.application.inbox, name=base.stage, concurrency=1)(agent)
 
@@ -234,7 +240,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> NoReturn:
     if "watchdog" not in faust_safety.LEFT_OUT:
         Watchdog(
             base.pulse,
-            BrokerWitness(around.kafka.client_config(), group_of(base.stage)),
+            _witness(base.stage, around),
             frozenset(Source(topic, each) for topic in logical for each in range(base.partitions)),
             worker.watchdog_seconds,
             loop=loop,

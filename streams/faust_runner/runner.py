@@ -24,6 +24,7 @@ from streams.core.contract import Event, Output, Poison, StatelessStep, header
 from streams.core.dispositions import DISPOSITIONS
 from streams.core.message import Arrival, arrival, contract_topic
 from streams.core.topic_names import TICKS
+from streams.core.unread import Unread, last_offset
 from streams.faust_runner.retry import Abandoned, Patience
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease
@@ -35,6 +36,9 @@ from streams.runtime.crash_marker import Deaths, Mark
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
+
+DISPOSITIONS_AT_ONCE = 10_000
+"""Of so many records of a batch that cannot be read each gets its disposition; more are no batch of ours."""
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +157,7 @@ class Shell:
             parts.ledger.hold(source, assignment)
             raise
         else:
-            parts.ledger.finish(source, message.offset, assignment)
+            parts.ledger.finish(source, last_offset(message.value, message.offset), assignment)
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
             parts.mark.clear()
@@ -169,6 +173,8 @@ class Shell:
                 raise Poison(
                     "killed_the_process", f"the process died {self._parts.deaths.count(at)} times on it"
                 )
+            if isinstance(arrived.value, Unread):
+                raise Poison(arrived.value.kind, arrived.value.reason)
             topic = contract_topic(arrived, self._stage.sources)
             record = await self.patience.until_done(lambda: self._decode(topic, arrived))
             assert arrived.value is not None
@@ -255,7 +261,8 @@ class Shell:
                 f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
                 f"({poison.kind})",
             )
-        outputs = [_dead(name, arrived, poison)]
+        last = min(last_offset(arrived.value, at.offset), at.offset + DISPOSITIONS_AT_ONCE - 1)
+        outputs = [_dead(name, arrived, poison, offset) for offset in range(at.offset, last + 1)]
         encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
         headers = dead_letter_headers(
             topic=at.topic,
@@ -268,6 +275,9 @@ class Shell:
             failed_at=datetime.now(UTC),
             headers=arrived.headers,
         )
+        if isinstance(arrived.value, Unread):
+            headers.append(("dlq.value_bytes", str(arrived.value.whole_bytes).encode()))
+            headers.append(("dlq.value_sha256", arrived.value.whole_sha256.encode()))
         sent = await self._send(
             DEAD_LETTERS, arrived.key, arrived.value, partition=at.partition, headers=headers
         )
@@ -287,15 +297,15 @@ class Shell:
         return self._parts.encoder.encode(outputs, now)
 
 
-def _dead(stage: str, arrived: Arrival, poison: Poison) -> Output:
+def _dead(stage: str, arrived: Arrival, poison: Poison, offset: int) -> Output:
     at = arrived.coordinates
     record = Disposition(
         stage=stage,
         topic=at.topic,
         partition=at.partition,
-        offset=at.offset,
+        offset=offset,
         outcome="dead",
         reason=poison.kind,
         recorded_at=arrived.timestamp,
     )
-    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{at.offset}", record)
+    return Output(DISPOSITIONS, f"{stage}/{at.topic}/{at.partition}/{offset}", record)

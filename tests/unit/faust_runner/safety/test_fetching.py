@@ -20,6 +20,7 @@ class AiokafkaConsumer:
     def __init__(self) -> None:
         self._closed = False
         self._fetcher = self
+        self._fetch_task = SimpleNamespace(done=lambda: False)
         self._subscriptions = self
         self.buffered = {HERE: ["h"], THERE: ["t"]}
         self.pause: Any = None
