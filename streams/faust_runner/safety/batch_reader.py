@@ -181,13 +181,16 @@ class BatchReader:
 
 
 def _unpacked(codec: int, packed: memoryview) -> list[bytes] | None:
-    """What `packed` unpacks to; None where that is large."""
+    """What `packed` unpacks to; None where that is large, or not all of it can be unpacked."""
     parts, size = [], 0
-    for part in pieces(codec, packed):
-        parts.append(part)
-        size += len(part)
-        if size > SMALL_BYTES:
-            return None
+    try:
+        for part in pieces(codec, packed):
+            parts.append(part)
+            size += len(part)
+            if size > SMALL_BYTES:
+                return None
+    except Unreadable:
+        return None
     return parts
 
 

@@ -26,6 +26,9 @@ async def fetch_records(
         return await _fetch_records(self, consumer, None, **limits)
     _end_where_the_fetch_died(consumer._fetcher)
     running = frozenset(active_partitions)
+    if len(waiting := consumer._fetcher._records) > 1:
+        # a batch of a million records is handed out in many fetches: the others have their turn
+        waiting.move_to_end(next(iter(waiting)))
     if MEMORY.paused is not None:
         limits["timeout"], MEMORY.paused = MEMORY.paused, None
     return await _fetch_records(self, consumer, running, **limits) if running else {}

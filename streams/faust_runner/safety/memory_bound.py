@@ -41,7 +41,7 @@ GO_ON: Final = Pause(0.001)
 class Held:
     """A claim on bytes for as long as it lives, or as its block lasts."""
 
-    __slots__ = ("__weakref__", "_given_back", "_size")
+    __slots__ = ("_given_back", "_size")
 
     def __init__(self, size: int, given_back: "deque[int]") -> None:
         self._size = size
@@ -51,9 +51,12 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.__del__()
+        self._give_back()
 
     def __del__(self) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
         # appended, not subtracted: records end in another thread than the one that counts
         self._given_back.append(self._size)
         self._size = 0

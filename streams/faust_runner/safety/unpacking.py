@@ -80,7 +80,7 @@ def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
         magic = raw[MAGIC_AT]
         batch: Any = LegacyRecordBatch(raw, magic) if magic < 2 else DefaultRecordBatch(raw)
         if self._check_crcs and not batch.validate_crc():
-            if not _is_wrong_for_good(self._tp, batch):
+            if not _is_wrong_for_good(self._tp, self.next_fetch_offset):
                 # what ends here is fetched again
                 return
             records = _wrong_checksum(self, raw, batch, reader)
@@ -97,7 +97,7 @@ def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
         # what it counts must not outlive the batch
         del records
         # the last records may be compacted away
-        self.next_fetch_offset = batch.next_offset
+        self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
 
 
 def is_passed_over(self: Any, batch: Any) -> bool:
@@ -111,31 +111,30 @@ def is_passed_over(self: Any, batch: Any) -> bool:
     return bool(batch.is_control_batch)
 
 
-def _is_wrong_for_good(tp: TopicPartition, batch: Any) -> bool:
-    place = tp, batch.base_offset
-    attempts = _wrong_checksums.pop(place, 0) + 1
+def _is_wrong_for_good(tp: TopicPartition, position: int) -> bool:
+    attempts = _wrong_checksums.pop((tp, position), 0) + 1
     if attempts < CHECKSUM_ATTEMPTS:
-        _wrong_checksums[place] = attempts
+        _wrong_checksums[tp, position] = attempts
         log.warning(
             "a batch with a wrong checksum is fetched again",
             topic=tp.topic,
             partition=tp.partition,
-            offset=batch.base_offset,
+            offset=position,
             attempt=attempts,
         )
     return attempts >= CHECKSUM_ATTEMPTS
 
 
 def _wrong_checksum(self: Any, raw: memoryview, batch: Any, reader: BatchReader) -> Iterator[Any]:
-    first, last = self.next_fetch_offset, batch.next_offset - 1
-    if not batch.base_offset <= first <= last:
+    header = Header(raw) if raw[MAGIC_AT] >= 2 else None
+    position, last = self.next_fetch_offset, batch.next_offset - 1
+    first = header.base_offset if header else position
+    if not first <= position <= last:
         raise CorruptRecordException(
-            f"{self._tp}: the batch at {first} has a wrong checksum and says that it holds the offsets "
-            f"{batch.base_offset} to {last}: the broker's disk is damaged, restore the partition"
+            f"{self._tp}: the batch at {position} has a wrong checksum and says that it holds the offsets "
+            f"{first} to {last}: the broker's disk is damaged, restore the partition"
         )
-    return reader.unreadable(
-        raw, first, last, "its checksum is wrong", None if raw[MAGIC_AT] < 2 else Header(raw)
-    )
+    return reader.unreadable(raw, position, last, "its checksum is wrong", header)
 
 
 def _legacy(self: Any, raw: memoryview, batch: Any, reader: BatchReader) -> Iterator[Any]:
