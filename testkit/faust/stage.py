@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from testkit.faust.pairs import PairStep, PlainCodec, kafka, specs
 
@@ -17,6 +19,9 @@ def main() -> None:
     parser.add_argument("--name", default="1")
     parser.add_argument("--expire", type=float)
     parser.add_argument("--settings", default="{}", help="worker settings as JSON")
+    parser.add_argument(
+        "--break-fetch", type=float, metavar="SECONDS", help="after these aiokafka's fetch dies"
+    )
     parser.add_argument("--plain", metavar="STORE", help="the same agent on Faust as it is, with this store")
     given = parser.parse_args()
     expire = timedelta(seconds=given.expire) if given.expire is not None else None
@@ -36,6 +41,8 @@ def main() -> None:
         from streams.faust_runner.run import Surroundings, run_keyed
         from streams.settings import LogSettings
 
+        if given.break_fetch is not None:
+            break_fetch(given.break_fetch)
         run_keyed(
             step,
             Surroundings(
@@ -49,6 +56,20 @@ def main() -> None:
         )
 
     raise SystemExit(keep(Folders(given.home, given.stage, given.name), work, worker.stop_seconds))
+
+
+def break_fetch(seconds: float) -> None:
+    """Lets the task die in which aiokafka fetches, `seconds` from now."""
+    from aiokafka.consumer.fetcher import Fetcher
+
+    fetch, at = Fetcher._get_actions_per_node, time.monotonic() + seconds
+
+    def dies(self: Any, assignment: Any) -> Any:
+        if time.monotonic() > at:
+            raise RuntimeError("this fetch was to die")
+        return fetch(self, assignment)
+
+    Fetcher._get_actions_per_node = dies
 
 
 if __name__ == "__main__":

@@ -301,3 +301,46 @@ def test_a_million_headers_do_not_fill_the_memory(make_bed: MakeBed) -> None:
         assert found[f"many in {codec}"] == "dead/too_large"
         assert found[f"after {codec}"] == "emitted/paired"
     assert max(resident) < BASE_BYTES + BOUND_BYTES + COPIES_BYTES
+
+
+def test_a_restore_of_large_states_does_not_fill_the_memory(make_bed: MakeBed) -> None:
+    bed = make_bed(partitions=1)
+    worker = Worker(bed, "1")
+    for number in range(300):
+        bed.send(LEFT, f"id{number}", number, "a" * MIB)
+    bed.flush()
+    with running(worker):
+        run(bed, worker, 240)
+        worker.stop()
+    worker.wipe()
+    bed.send(LEFT, "after", 1)
+    with watched(worker) as resident, running(worker):
+        run(bed, worker, 240)
+        assert worker.stop() == 0
+    assert worker.exits == []
+    assert len(bed.states()) == 301
+    assert max(resident) < BASE_BYTES + BOUND_BYTES + COPIES_BYTES
+
+
+@pytest.mark.parametrize("unsafe", ["", "fetch"], ids=["at once", "by the watchdog"])
+def test_a_fetch_that_dies_of_anything_else_ends_the_worker(make_bed: MakeBed, unsafe: str) -> None:
+    bed = make_bed(partitions=1)
+    settings = json.dumps({"watchdog_seconds": 5})
+    worker = Worker(bed, "1", unsafe=unsafe, more=["--settings", settings, "--break-fetch", "10"])
+    with running(worker):
+        give_up = time.monotonic() + 120
+        while not worker.exits:
+            assert time.monotonic() < give_up, worker.log.read_text()[-3000:]
+            bed.send(LEFT, f"id{len(bed.fed)}", 1)
+            bed.flush()
+            worker.tend()
+            time.sleep(0.5)
+        # started again it goes on where it was
+        worker.stop()
+        worker.more = []
+        worker.start()
+        run(bed, worker)
+        assert worker.stop() == 0
+    assert worker.exits[:1] == [73]
+    assert set(outcomes(bed).values()) == {"emitted/paired"}
+    assert list(bed.read(DEAD_LETTERS)) == []
