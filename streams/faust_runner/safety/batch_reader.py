@@ -24,7 +24,6 @@ from streams.faust_runner.safety.memory_bound import (
     NO_ROOM,
     RECORD_BYTES,
     Memory,
-    Pause,
 )
 
 SMALL_BYTES = MIB
@@ -50,11 +49,17 @@ class _Fields(NamedTuple):
 
 
 class BatchReader:
-    """Reads the batches of one fetched partition. What waits for room in `memory` waits in its name."""
+    """Reads the batches of one fetched partition. What waits for room in `memory` waits in its name.
+
+    Where its generators stand still they hold no record that they handed out: it would stay counted.
+    """
 
     def __init__(self, tp: TopicPartition, memory: Memory) -> None:
         self._tp = tp
         self._memory = memory
+        self._position = 0
+        self._read: _Fields | None = None
+        """What was read and is not handed out yet."""
 
     def records(self, batch: memoryview, position: int) -> Iterator[Any]:
         """Records of `batch` from the offset `position` on, each a ConsumerRecord; here and there a `Pause`.
@@ -63,34 +68,32 @@ class BatchReader:
         `checksum` is what `memory` counts it by.
         """
         header = Header(batch)
+        self._position = max(position, header.base_offset)
         try:
-            for record in self._records(header, batch, position):
-                if not isinstance(record, Pause):
-                    position = record.offset + 1
-                yield record
+            yield from self._records(header, batch)
             return
         except Unreadable as error:
             why = str(error)
-        yield from self.unreadable(batch, max(position, header.base_offset), header.last_offset, why, header)
+        yield from self.unreadable(batch, self._position, header.last_offset, why, header)
 
     def unreadable(
         self, batch: memoryview, first: int, last: int, why: str, header: Header | None
     ) -> Iterator[Any]:
         """What stands for the records of `batch` from `first` to `last`; formats 0, 1 have no header."""
-        yield from self.wait_for_room(RECORD_BYTES + len(batch))
+        size = RECORD_BYTES + len(batch)
+        yield from self.wait_for_room(size)
         reason = f"the batch of the offsets {first} to {last} cannot be read: {why}"
-        value = Unread.batch(bytes(batch), reason, max(first, last))
-        fields = _Fields(None, value, (), RECORD_BYTES + len(value))
-        yield self._consumer_record(header, first, header.timestamp(0) if header else 0, fields)
+        self._read = _Fields(None, Unread.batch(bytes(batch), reason, max(first, last)), (), size)
+        yield self._hand_out(header, first, header.timestamp(0) if header else 0)
 
     def wait_for_room(self, size: int) -> Iterator[Any]:
         """Pauses until `size` bytes may be handed out."""
         while not self._memory.has_room(size, self):
             yield NO_ROOM
 
-    def _records(self, header: Header, batch: memoryview, position: int) -> Iterator[Any]:
+    def _records(self, header: Header, batch: memoryview) -> Iterator[Any]:
         if header.codec == 0:
-            yield from self._read_small(header, batch, position)
+            yield from self._read_small(header, batch)
             return
         while not self._memory.may_open(SMALL_BYTES):
             yield NO_ROOM
@@ -99,23 +102,20 @@ class BatchReader:
             batch = as_uncompressed(batch, unpacked)
             del unpacked
             with self._memory.open(len(batch)):
-                yield from self._read_small(header, batch, position)
+                yield from self._read_small(header, batch)
             return
         while (right := self._memory.open_large()) is None:
             yield NO_ROOM
         with right:
-            yield from self._read(header, Content(pieces(header.codec, packed)), position)
+            yield from self._read_through(header, Content(pieces(header.codec, packed)))
 
-    def _read_small(self, header: Header, batch: memoryview, position: int) -> Iterator[Any]:
+    def _read_small(self, header: Header, batch: memoryview) -> Iterator[Any]:
         if len(batch) <= HEADER_SIZE + SMALL_BYTES and header.is_whole:
-            for record in self._read_compiled(header, batch, position):
-                if not isinstance(record, Pause):
-                    position = record.offset + 1
-                yield record
-        if position <= header.last_offset:
-            yield from self._read(header, Content(iter((batch[HEADER_SIZE:],))), position)
+            yield from self._read_compiled(header, batch)
+        if self._position <= header.last_offset:
+            yield from self._read_through(header, Content(iter((batch[HEADER_SIZE:],))))
 
-    def _read_compiled(self, header: Header, batch: memoryview, position: int) -> Iterator[Any]:
+    def _read_compiled(self, header: Header, batch: memoryview) -> Iterator[Any]:
         """Records up to the first that aiokafka cannot read, or reads otherwise than the broker."""
         records = iter(DefaultRecordBatch(batch))
         for offset in range(header.base_offset, header.last_offset + 1):
@@ -127,12 +127,13 @@ class BatchReader:
             size = _size(record.key, record.value, headers)
             if record.offset != offset or size > LARGEST_BYTES:
                 return
-            if offset >= position:
+            if offset >= self._position:
+                self._read, timestamp = _Fields(record.key, record.value, headers, size), record.timestamp
+                del record, headers
                 yield from self.wait_for_room(size)
-                fields = _Fields(record.key, record.value, headers, size)
-                yield self._consumer_record(header, offset, bounded(record.timestamp), fields)
+                yield self._hand_out(header, offset, bounded(timestamp))
 
-    def _read(self, header: Header, content: Content, position: int) -> Iterator[Any]:
+    def _read_through(self, header: Header, content: Content) -> Iterator[Any]:
         before, paused_at = header.base_offset - 1, 0
         for place in range(header.count):
             size = content.number()
@@ -145,16 +146,22 @@ class BatchReader:
                 raise Unreadable(f"offset {offset} follows {before}, and its last is {header.last_offset}")
             before = offset
             is_large = size > LARGEST_BYTES
-            if offset >= position:
+            if offset >= self._position:
                 yield from self.wait_for_room(RECORD_BYTES + (2 * HEAD_BYTES if is_large else size))
-            fields = (yield from _read_head(content, end)) if is_large else _read_fields(content, end)
-            if offset >= position:
-                yield self._consumer_record(header, offset, timestamp, fields)
+            if is_large:
+                self._read = yield from _read_head(content, end)
+            else:
+                self._read = _read_fields(content, end)
+            if offset >= self._position:
+                yield self._hand_out(header, offset, timestamp)
             elif content.passed - paused_at > PAUSE_BYTES:
                 paused_at = content.passed
                 yield GO_ON
 
-    def _consumer_record(self, header: Header | None, offset: int, timestamp: int, fields: _Fields) -> Any:
+    def _hand_out(self, header: Header | None, offset: int, timestamp: int) -> Any:
+        fields, self._read = self._read, None
+        assert fields is not None
+        self._position = offset + 1
         value = fields.value
         if fields.cut:
             value = Unread.record(

@@ -75,6 +75,11 @@ def unpack_records(self: PartitionRecords) -> Iterator[Any]:
 
 
 def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
+    def follow(record: Any) -> Any:
+        if not isinstance(record, Pause):
+            self.next_fetch_offset = record.offset + 1
+        return record
+
     while self._records.has_next():
         raw = self._records.next_batch()
         magic = raw[MAGIC_AT]
@@ -90,12 +95,8 @@ def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
             records = iter(())
         else:
             records = reader.records(raw, self.next_fetch_offset)
-        for record in records:
-            if not isinstance(record, Pause):
-                self.next_fetch_offset = record.offset + 1
-            yield record
-        # what it counts must not outlive the batch
-        del records
+        # no loop, which would hold the record that it handed out last
+        yield from map(follow, records)
         # the last records may be compacted away
         self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
 
@@ -146,14 +147,17 @@ def _legacy(self: Any, raw: memoryview, batch: Any, reader: BatchReader) -> Iter
                 continue
             size = RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
             yield from reader.wait_for_room(size)
-            made = self._consumer_record(self._tp, record)
-            made.checksum = MEMORY.hand_out(size)
             position = record.offset + 1
-            yield made
+            yield _counted(self._consumer_record(self._tp, record), size)
         return
     except Exception as error:  # noqa: BLE001  compiled code, which raises whatever its codecs do
         why = f"{type(error).__name__}: {error}"
     yield from reader.unreadable(raw, position, batch.next_offset - 1, why, None)
+
+
+def _counted(record: Any, size: int) -> Any:
+    record.checksum = MEMORY.hand_out(size)
+    return record
 
 
 def getall(self: FetchResult, max_records: int | None = None) -> list[Any]:

@@ -1,6 +1,7 @@
 """A fetched partition as aiokafka's fetcher unpacks it, with the patches in place."""
 
 import gc
+import random
 import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from structlog.testing import capture_logs
 
 from streams.core.unread import Unread
 from streams.faust_runner.safety import unpacking
+from streams.faust_runner.safety.batch_content import Header
 from streams.faust_runner.safety.memory_bound import HANDED_BYTES, MEMORY, MIB, Pause
 from streams.faust_runner.safety.unpacking import RawBatches
 from testkit.raw_batches import CODECS, RawBatch, RawRecord, batch, blown_up, record_bytes, sized, varint
@@ -80,6 +82,7 @@ def everything(result: FetchResult, at_once: int = 500) -> list[Any]:
         if not result.has_more():
             return found
         for record in result.getall(at_once):
+            # finished at once; what it holds is looked at later
             record.checksum = None
             found.append(record)
     raise AssertionError("it stands still")
@@ -246,6 +249,57 @@ def test_a_fetch_that_is_dropped_half_way_counts_no_more() -> None:
         dropped = weakref.ref(result._partition_records)
         del result
         assert dropped() is None
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"])
+def test_partitions_that_stand_still_hold_nothing_that_is_finished(codec: str) -> None:
+    content = batch([RawRecord(b"k", b"x" * (15 * MIB))] * 2, codec)
+    results = [fetched(content) for _ in range(5)]
+    finished = 0
+    for _ in range(40):
+        for result in [each for each in results if each.has_more()]:
+            finished += len(result.getall(1))
+            assert MEMORY.handed() == 0
+    assert finished == 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_partitions_of_any_kind_come_whole_and_in_bounds(seed: int) -> None:
+    """Large and small batches on many partitions; some pause, and the stage finishes late and in order."""
+    chance = random.Random(seed)
+    kinds = [
+        batch([GOOD] * 300, "lz4"),
+        batch([GOOD] * 20) + batch([RawRecord(b"k", b"y" * (3 * MIB)), GOOD], base_offset=20),
+        blown_up([b"%d" % number for number in range(30)], 2 * MIB, "zstd"),
+        blown_up([b"a", b"b", b"c"], 15 * MIB, "gzip"),
+        blown_up([b"a", b"b"], 20 * MIB, "lz4"),
+        batch([HOSTILE] * 10, "zstd") + batch([RawRecord(b"k", b"z" * MIB)] * 3, "zstd", base_offset=10),
+    ]
+    wanted = {content: sum(Header(raw).count for raw in batches_of(content)) for content in kinds}
+    partitions = [fetched(chance.choice(kinds)) for _ in range(14)]
+    expected = [wanted[bytes(each._partition_records._records._content)] for each in partitions]
+    seen: list[list[int]] = [[] for _ in partitions]
+    queue: list[Any] = []
+    for _ in range(4_000):
+        for place, each in enumerate(partitions):
+            if each.has_more() and chance.random() < 0.8:
+                records = each.getall(50)
+                seen[place] += [record.offset for record in records]
+                queue += records
+                del records
+        held = sum(len(record.value or b"") + len(record.key or b"") for record in queue)
+        assert held <= MEMORY.handed() <= HANDED_BYTES
+        del queue[: chance.randrange(1, 40)]
+        if not queue and not any(each.has_more() for each in partitions):
+            break
+    assert [len(offsets) for offsets in seen] == expected
+    assert all(offsets == list(range(len(offsets))) for offsets in seen)
+
+
+def batches_of(content: bytes) -> Iterator[memoryview]:
+    batches = RawBatches(content)
+    while batches.has_next():
+        yield batches.next_batch()
 
 
 def test_a_partition_that_was_sought_meanwhile_hands_out_nothing() -> None:
