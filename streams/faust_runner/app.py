@@ -8,10 +8,12 @@ from typing import Any
 
 import streams.faust_runner.safety  # noqa: F401  # isort: skip
 import faust
+from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from schemas.settings import KafkaSettings
 from schemas.stages import changelog_of, group_of
 from streams.faust_runner.safety.app_settings import app_options, table_options
+from streams.faust_runner.safety.tables import RestoreWithinBounds
 
 TABLE = "state"
 RAW: dict[str, Any] = {
@@ -53,8 +55,15 @@ def build(
             value_type=bytes,
             changelog_topic=changelog,
             options=table_options(),
+            on_changelog_event=RestoreWithinBounds(app),
         )
     return Application(app, inbox, table)
+
+
+def aiokafka_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """How a client of aiokafka reaches the broker."""
+    servers = [server.strip() for server in kafka.bootstrap_servers.split(",")]
+    return {"bootstrap_servers": servers, **credentials_to_aiokafka_auth(_credentials(kafka))}
 
 
 def _credentials(kafka: KafkaSettings) -> Any:

@@ -17,13 +17,14 @@ from schemas.settings import KafkaSettings
 from schemas.stages import StageSpec, changelog_of, group_of, ticks_of
 from schemas.stages import stages as all_stages
 from streams.core.contract import KeyedStep, StatelessStep
-from streams.faust_runner.app import Application, build
+from streams.faust_runner.app import Application, aiokafka_config, build
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell, Stage, Stateless
 from streams.faust_runner.safety.app_settings import LEASE_SECONDS
 from streams.faust_runner.safety.commits import keep_ledger
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease, lease_of
+from streams.faust_runner.safety.memory_bound import let_go
 from streams.faust_runner.safety.offset_probe import BrokerWitness
 from streams.faust_runner.safety.offset_tracker import Ledger, Source
 from streams.faust_runner.safety.preflight import Broker, Topics, wait_until_ready
@@ -119,7 +120,7 @@ def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _
         stage, physical, around.kafka, folder, around.worker.name, keyed=spec.keyed is not None
     )
     ledger = keep_ledger(application.app)
-    witness = BrokerWitness(around.kafka.client_config(), group_of(stage))
+    witness = _witness(stage, around)
     return _Base(
         stage,
         sources,
@@ -138,6 +139,10 @@ def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _
         Pulse(),
         [ledger.forget, process.guards.deaths.load],
     )
+
+
+def _witness(stage: str, around: Surroundings) -> BrokerWitness:
+    return BrokerWitness(around.kafka.client_config(), aiokafka_config(around.kafka), group_of(stage))
 
 
 def topics_of(spec: StageSpec, kafka: KafkaSettings) -> Topics:
@@ -187,6 +192,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
     async def agent(stream: Any) -> None:
         async for event in stream.events():
             await shell.handle(event.message)
+            let_go(event)
 
     app.agent(base.application.inbox, name=base.stage, concurrency=1)(agent)
 
@@ -195,7 +201,7 @@ def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
     if "watchdog" not in faust_safety.LEFT_OUT:
         Watchdog(
             base.pulse,
-            BrokerWitness(around.kafka.client_config(), group_of(base.stage)),
+            _witness(base.stage, around),
             frozenset(Source(topic, each) for topic in logical for each in range(base.partitions[topic])),
             worker.watchdog_seconds,
             loop=loop,

@@ -7,7 +7,7 @@ broker has them. What may happen to an event on the way is told in docs/faust.md
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -17,8 +17,9 @@ from schemas.errors import NotRegistered, Undecodable
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, TICKS
-from streams.core.contract import Event, Headers, Output, Poison, StatelessStep
+from streams.core.contract import Coordinates, Event, Headers, Output, Poison, StatelessStep
 from streams.core.message import Arrival, arrival, contract_topic, trace_headers
+from streams.core.unread import Unread, last_offset
 from streams.faust_runner.retry import Abandoned, Patience
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.membership_fence import Lease
@@ -31,6 +32,9 @@ from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import Breaker
 from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
+
+DISPOSITIONS_AT_ONCE = 10_000
+"""Of so many records of a batch that cannot be read each gets its disposition; more are no batch of ours."""
 
 log = structlog.get_logger(__name__)
 
@@ -147,7 +151,7 @@ class Shell:
             parts.ledger.hold(source, assignment)
             raise
         else:
-            parts.ledger.finish(source, message.offset, assignment)
+            parts.ledger.finish(source, last_offset(message.value, message.offset), assignment)
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
             parts.mark.clear()
@@ -163,6 +167,8 @@ class Shell:
                 raise Poison(
                     "killed_the_process", f"the process died {self._parts.deaths.count(at)} times on it"
                 )
+            if isinstance(arrived.value, Unread):
+                raise Poison(arrived.value.kind, arrived.value.reason)
             topic = contract_topic(arrived, self._stage.sources)
             record = await self.patience.until_done(lambda: self._decode(topic, arrived))
             assert arrived.value is not None
@@ -254,7 +260,13 @@ class Shell:
             kind=poison.kind,
             reason=poison.reason,
         )
-        outputs = [self._parts.letters.disposition(letter, arrived.timestamp)]
+        last = min(last_offset(arrived.value, at.offset), at.offset + DISPOSITIONS_AT_ONCE - 1)
+        outputs = [
+            self._parts.letters.disposition(
+                replace(letter, at=Coordinates(at.topic, at.partition, offset)), arrived.timestamp
+            )
+            for offset in range(at.offset, last + 1)
+        ]
         encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent

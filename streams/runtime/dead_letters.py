@@ -17,6 +17,7 @@ from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
 from streams.core.contract import Coordinates, Headers, Output
 from streams.core.record_size import headers_bytes, record_bytes
+from streams.core.unread import Unread
 from streams.runtime import metrics
 
 TOO_LARGE = "too_large"
@@ -71,6 +72,8 @@ class DeadLetters:
             topic_id=topic_id,
             headers=headers,
         )
+        if isinstance(value, Unread):
+            whole = replace(whole, whole_value=Whole(value.whole_bytes, value.whole_sha256))
         made, key, value = fitted(whole, key, value, self._limit)
         return Letter(
             at,

@@ -2,8 +2,10 @@
 
 import argparse
 import json
+import time
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from testkit.faust.pairs import CountStep, PairStep, PlainCodec, kafka, specs, stage_spec
 
@@ -17,6 +19,9 @@ def main() -> None:
     parser.add_argument("--name", default="1")
     parser.add_argument("--expire", type=float)
     parser.add_argument("--settings", default="{}", help="worker settings as JSON")
+    parser.add_argument(
+        "--break-fetch", type=float, metavar="SECONDS", help="after these aiokafka's fetch dies"
+    )
     parser.add_argument("--plain", metavar="STORE", help="the same agent on Faust as it is, with this store")
     parser.add_argument("--stateless", action="store_true", help="count the halves instead of pairing them")
     given = parser.parse_args()
@@ -37,6 +42,8 @@ def main() -> None:
         from streams.faust_runner.run import Surroundings, run_keyed, run_stateless
         from streams.settings import LogSettings
 
+        if given.break_fetch is not None:
+            break_fetch(given.break_fetch)
         around = Surroundings(
             codec,
             kafka(given.bootstrap, given.stage),
@@ -51,6 +58,20 @@ def main() -> None:
         run_keyed(step, around)
 
     raise SystemExit(keep(Folders(given.home, given.stage, given.name), work, worker.stop_seconds))
+
+
+def break_fetch(seconds: float) -> None:
+    """Lets the task die in which aiokafka fetches, `seconds` from now."""
+    from aiokafka.consumer.fetcher import Fetcher
+
+    fetch, at = Fetcher._get_actions_per_node, time.monotonic() + seconds
+
+    def dies(self: Any, assignment: Any) -> Any:
+        if time.monotonic() > at:
+            raise RuntimeError("this fetch was to die")
+        return fetch(self, assignment)
+
+    Fetcher._get_actions_per_node = dies
 
 
 if __name__ == "__main__":

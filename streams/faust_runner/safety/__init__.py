@@ -11,12 +11,14 @@ from streams.faust_runner.safety import (
     patches,
     publishing,
     recovery,
+    unpacking,
     unsafe,
 )
 
 PATCHES = (
     *recovery.PATCHES,
     *fetching.PATCHES,
+    *unpacking.PATCHES,
     *commits.PATCHES,
     *publishing.PATCHES,
     *membership_fence.PATCHES,

@@ -1,4 +1,4 @@
-"""What a fetch may hand out, and of which transactions.
+"""What a fetch may hand out, of which transactions, and what becomes of one that died.
 
 A fetch of Faust takes the set of partitions that run, as a live object, into the consumer's thread. When
 the last partition is paused while it waits, the set is empty, and aiokafka reads "none" as "all": the
@@ -10,7 +10,9 @@ from typing import Any
 from faust.transport.drivers.aiokafka import AIOKafkaConsumerThread
 from faust.types import TP
 
+from streams.faust_runner.safety.memory_bound import MEMORY
 from streams.faust_runner.safety.patches import patch
+from streams.runtime.exit_codes import ExitCode, fail_stop
 
 _fetch_records: Any = AIOKafkaConsumerThread._fetch_records
 _create_worker_consumer = AIOKafkaConsumerThread._create_worker_consumer
@@ -22,8 +24,27 @@ async def fetch_records(
     """Records of the partitions that ran when the fetch began; none where none ran."""
     if active_partitions is None:
         return await _fetch_records(self, consumer, None, **limits)
+    _end_where_the_fetch_died(consumer._fetcher)
     running = frozenset(active_partitions)
+    if len(waiting := consumer._fetcher._records) > 1:
+        # a batch of a million records is handed out in many fetches: the others have their turn
+        waiting.move_to_end(next(iter(waiting)))
+    if MEMORY.paused is not None:
+        limits["timeout"], MEMORY.paused = MEMORY.paused, None
     return await _fetch_records(self, consumer, running, **limits) if running else {}
+
+
+def _end_where_the_fetch_died(fetcher: Any) -> None:
+    """Nobody looks at aiokafka's fetch task: without it nothing comes any more, and nothing says so."""
+    task = fetcher._fetch_task
+    # once the records that it fetched are finished, so that none of them counts as the cause
+    if task.done() and not fetcher._closed and MEMORY.handed() == 0:
+        error = None if task.cancelled() else task.exception()
+        fail_stop(
+            ExitCode.WATCHDOG,
+            f"the fetch of this worker died ({type(error).__name__}: {error}); stopping, what it had not "
+            "finished is read again",
+        )
 
 
 def create_worker_consumer(self: AIOKafkaConsumerThread, transport: Any) -> Any:

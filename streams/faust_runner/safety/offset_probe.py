@@ -3,13 +3,25 @@
 The calls block for up to `timeout` seconds; call them from a thread.
 """
 
-import threading
-from collections.abc import Mapping
-from typing import Protocol
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from aiokafka.client import AIOKafkaClient
+from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
+from aiokafka.errors import KafkaError, NoError, for_code
+from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.record.default_records import DefaultRecordBatch
+from aiokafka.structs import TopicPartition
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import TopicPartition as Place
 
+from streams.faust_runner.safety.batch_content import Header
 from streams.faust_runner.safety.offset_tracker import Source
+from streams.faust_runner.safety.unpacking import MAGIC_AT, RawBatches, is_passed_over
+
+FETCH_BYTES = 64 * 1024
+"""A look at one record fetches no more; the broker adds what the first batch has above that."""
 
 
 class WitnessAway(Exception):
@@ -30,30 +42,23 @@ class Witness(Protocol):
 
 
 class BrokerWitness:
-    """A consumer of its own, outside of the group: it reads single records and commits nothing."""
+    """A consumer of its own, outside of the group: it looks at batches and commits nothing.
 
-    def __init__(self, config: Mapping[str, str], group: str, timeout: float = 10.0) -> None:
+    `config` is for confluent-kafka, `client` for aiokafka. Whether a record stands somewhere is read from the
+    heads of batches: librdkafka unpacks them whole, or gives up on what it cannot unpack, and is never done.
+    """
+
+    def __init__(
+        self, config: Mapping[str, str], client: Mapping[str, Any], group: str, timeout: float = 10.0
+    ) -> None:
         self._timeout = timeout
-        # a look that nobody waits for any more goes on in its thread
-        self._one_at_a_time = threading.Lock()
-        self._consumer = Consumer(
-            {
-                **config,
-                "group.id": group,
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-                # a look at one record must not fetch megabytes
-                "queued.max.messages.kbytes": 1024,
-                "fetch.wait.max.ms": 50,
-                "log_level": 2,
-            }
-        )
+        self._client = client
+        self._consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False, "log_level": 2})
 
     def committed(self, source: Source) -> int | None:
         """See `Witness.committed`."""
         try:
-            (found,) = self._consumer.committed([TopicPartition(*source)], timeout=self._timeout)
+            (found,) = self._consumer.committed([Place(*source)], timeout=self._timeout)
         except KafkaException as error:
             raise WitnessAway(str(error)) from error
         if found.error is not None:
@@ -63,7 +68,7 @@ class BrokerWitness:
     def bounds(self, source: Source) -> tuple[int, int]:
         """See `Witness.bounds`."""
         try:
-            low, high = self._consumer.get_watermark_offsets(TopicPartition(*source), timeout=self._timeout)
+            low, high = self._consumer.get_watermark_offsets(Place(*source), timeout=self._timeout)
         except KafkaException as error:
             raise WitnessAway(str(error)) from error
         return low, high
@@ -71,28 +76,85 @@ class BrokerWitness:
     def first_record(self, source: Source, start: int, end: int) -> int | None:
         """See `Witness.first_record`."""
         try:
-            with self._one_at_a_time:
-                return self._look(source, start, end)
-        except KafkaException as error:
-            raise WitnessAway(str(error)) from error
+            return asyncio.run(asyncio.wait_for(self._look(source, start, end), self._timeout))
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise WitnessAway(
+                f"{source.topic}-{source.partition} at {start}: no answer ({type(error).__name__}: {error})"
+            ) from error
 
-    def _look(self, source: Source, start: int, end: int) -> int | None:
-        self._consumer.assign([TopicPartition(*source, start)])
+    async def _look(self, source: Source, start: int, end: int) -> int | None:
+        client = AIOKafkaClient(**self._client)
         try:
-            message = self._consumer.poll(self._timeout)
-            if message is None:
-                raise WitnessAway(f"no answer about {source.topic}-{source.partition} at {start}")
-            offset = message.offset()
-            fault = message.error()
-            if fault is None:
-                assert offset is not None
-                return offset if offset < end else None
-            if fault.code() == KafkaError._PARTITION_EOF and offset is not None and offset >= end:
-                return None
-            raise WitnessAway(f"{source.topic}-{source.partition} at {offset}: {fault}")
+            await client.bootstrap()
+            await client.set_topics([source.topic])
+            position = start
+            while position < end:
+                answer = await _fetch(client, TopicPartition(*source), position)
+                before = position
+                for first, following in answer.records():
+                    if first is not None:
+                        return first if first < end else None
+                    position = following
+                if position == before:
+                    if answer.last_stable_offset >= end:
+                        return None
+                    raise WitnessAway(
+                        f"{source.topic}-{source.partition}: a transaction is open at {position}"
+                    )
+            return None
         finally:
-            self._consumer.unassign()
+            await client.close()
 
     def close(self) -> None:
         """Ends the connection."""
         self._consumer.close()
+
+
+class _Answer:
+    """What the broker sent of one partition."""
+
+    def __init__(self, tp: TopicPartition, position: int, stable: int, aborted: Any, content: bytes) -> None:
+        self.last_stable_offset = stable
+        self._position = position
+        self._batches = RawBatches(content)
+        # it knows which transactions were aborted; its records are not asked for
+        self._state = PartitionRecords(
+            tp, self._batches, aborted, position, None, None, check_crcs=False, isolation_level=READ_COMMITTED
+        )
+
+    def records(self) -> Iterator[tuple[int | None, int]]:
+        """Per batch the offset of its first record from the position on, None without, and what follows."""
+        while self._batches.has_next():
+            raw = self._batches.next_batch()
+            if raw[MAGIC_AT] < 2:
+                # written before Kafka 0.11; it holds a record, of which only the last has its offset here
+                yield self._position, self._position + 1
+                continue
+            header, batch = Header(raw), DefaultRecordBatch(raw)
+            following = header.last_offset + 1
+            if is_passed_over(self._state, batch) or following <= self._position:
+                yield None, following
+            elif header.is_whole:
+                yield max(self._position, header.base_offset), following
+            else:
+                yield self._left_by_compaction(batch), following
+
+    def _left_by_compaction(self, batch: Any) -> int | None:
+        try:
+            return min((each.offset for each in batch if each.offset >= self._position), default=None)
+        except Exception:  # noqa: BLE001  compiled code; what it cannot read is no hole
+            return self._position
+
+
+async def _fetch(client: Any, tp: TopicPartition, position: int) -> _Answer:
+    leader = client.cluster.leader_for_partition(tp)
+    if leader is None or leader == -1:
+        raise WitnessAway(f"{tp.topic}-{tp.partition} has no leader")
+    wanted = [(tp.topic, [(tp.partition, position, FETCH_BYTES)])]
+    response = await client.send(leader, FetchRequest(50, 1, FETCH_BYTES, READ_COMMITTED, wanted))
+    ((_, ((_, code, _, stable, *more),)),) = response.topics
+    if (fault := for_code(code)) is not NoError:
+        raise WitnessAway(f"{tp.topic}-{tp.partition} at {position}: {fault.__name__}")
+    # version 11 has the preferred replica between the aborted transactions and the records
+    aborted = more[1] if response.API_VERSION >= 11 else more[-2]
+    return _Answer(tp, position, stable, aborted, more[-1])

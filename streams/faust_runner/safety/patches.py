@@ -5,6 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from types import ModuleType
 from typing import Any
 
 PINNED = {"faust-streaming": "0.15.3", "mode-streaming": "0.7.1", "aiokafka": "0.14.0"}
@@ -16,15 +17,16 @@ class UnknownFaust(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Patch:
-    """One replaced method of Faust. `guards` is the name by which it can be left out."""
+    """One replaced name of Faust. `guards` is the name by which it can be left out."""
 
     guards: str
-    owner: type
+    owner: type | ModuleType
     method: str
     sha256: str
-    """Of the source that is replaced or wrapped."""
+    """Of `original`."""
     replacement: Callable[..., Any]
     original: Callable[..., Any]
+    """What is replaced or wrapped; where that has no source, what uses it."""
 
 
 def patch(guards: str, owner: type, method: str, sha256: str, replacement: Callable[..., Any]) -> Patch:
@@ -57,7 +59,7 @@ def check_sources(patches: Iterable[Patch]) -> None:
         found = source_hash(each.original)
         if found != each.sha256:
             raise UnknownFaust(
-                f"{each.owner.__module__}.{each.owner.__qualname__}.{each.method} has source hash "
-                f"{found[:12]}, expected {each.sha256[:12]}: this is not the Faust that opoi repairs, "
+                f"{each.original.__module__}.{each.original.__qualname__} (for {each.method}) has source "
+                f"hash {found[:12]}, expected {each.sha256[:12]}: this is not the Faust that opoi repairs, "
                 f"reinstall faust-streaming=={PINNED['faust-streaming']}"
             )

@@ -11,6 +11,7 @@ VARIABLE = "OPOI_UNSAFE_FAUST"
 REPAIRS = {
     "recovery": "records fetched while a table is restored are skipped",
     "fetch": "records fetched before a rebalance are taken for new ones",
+    "unpacking": "a batch that cannot be unpacked ends the fetch, one of gigabytes the worker",
     "commits": "offsets of records that were never processed are committed",
     "publishing": "outputs and table changes that the broker refused are forgotten",
     "guard": "a skipped record is not noticed",

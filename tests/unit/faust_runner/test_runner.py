@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,7 @@ from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from streams.core.contract import Coordinates, Event, Transition
 from streams.core.dispositions import cause, disposition
 from streams.core.record_size import OVERHEAD
+from streams.core.unread import Unread
 from streams.faust_runner import runner as shell_module
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import Parts, Shell
@@ -251,6 +253,43 @@ def test_an_unreadable_record_is_buried_with_its_bytes(scene: Scene) -> None:
     assert letter.headers["dlq.topic"] == b"left"
     assert letter.pairs[-3:] == [("orig.other", b"kept"), ("orig.null", None), ("orig.other", b"too")]
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "contract")]
+    assert scene.ledger.next_offset(source) == 1
+
+
+def test_a_batch_that_cannot_be_unpacked_is_one_dead_letter_for_all_its_records(scene: Scene) -> None:
+    scene.half(LEFT, "id1", 1)
+    where = partition_of(b"id1")
+    source = scene.feed(LEFT, None, Unread.batch(b"the batch", "a checksum", 3), partition=where)
+    (letter,) = scene.sent(DEAD_LETTERS)
+    assert (letter.key, letter.value) == (None, b"the batch")
+    assert letter.headers["dlq.error_type"] == b"unreadable_batch"
+    assert (letter.headers["dlq.offset"], letter.headers["dlq.error"]) == (b"1", b"a checksum")
+    assert letter.headers["dlq.value_bytes"] == b"9"
+    assert letter.headers["dlq.value_sha256"] == sha256(b"the batch").hexdigest().encode()
+    assert scene.outcomes()[1:] == [(LEFT, "dead", offset, STAGE, "unreadable_batch") for offset in (1, 2, 3)]
+    assert len({one.key for one in scene.sent(DISPOSITIONS)}) == 4
+    assert scene.ledger.next_offset(source) == 4
+    scene.offsets[source.topic, where] = 4
+    scene.half(LEFT, "id1", 2)
+    assert scene.outcomes()[4:] == [(LEFT, "emitted", 4, STAGE, "paired")]
+
+
+def test_a_batch_that_cannot_be_unpacked_counts_once_against_the_stage(scene: Scene) -> None:
+    for start in range(0, 400, 100):
+        scene.offsets[scene.kafka.physical(LEFT), 0] = start
+        scene.feed(LEFT, None, Unread.batch(b"raw", "why", start + 99), partition=0)
+    assert len(scene.sent(DEAD_LETTERS)) == 4
+
+
+def test_a_record_that_was_not_read_whole_is_buried_with_its_head(scene: Scene) -> None:
+    value = Unread.record(b"head", "it has more than 16 bytes", 0, 1_000, "abc")
+    source = scene.feed(LEFT, "id1", value, headers=[("kept", b"1")])
+    (letter,) = scene.sent(DEAD_LETTERS)
+    assert (letter.key, letter.value) == (b"id1", b"head")
+    assert letter.headers["dlq.error_type"] == b"too_large"
+    assert (letter.headers["dlq.value_bytes"], letter.headers["dlq.value_sha256"]) == (b"1000", b"abc")
+    assert letter.headers["orig.kept"] == b"1"
+    assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "too_large")]
     assert scene.ledger.next_offset(source) == 1
 
 

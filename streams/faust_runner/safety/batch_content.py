@@ -1,0 +1,119 @@
+"""What a batch of format 2 says of itself, and its bytes from front to back."""
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from streams.faust_runner.safety.decompression import Unreadable
+
+BATCH_BYTES = 1024 * 1024 * 1024
+"""What a batch may unpack to; seconds of work. What comes behind counts as unreadable."""
+_HEADER = struct.Struct(">qiibIhiqqqhii")
+HEADER_SIZE = _HEADER.size
+_ATTRIBUTES_END = struct.calcsize(">qiibIh")
+_CODEC_BITS = 0x07
+_LOG_APPEND_TIME = 0x08
+_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_000
+"""What a datetime can say, in milliseconds since 1970."""
+
+
+class Header:
+    """What the head of a batch says."""
+
+    def __init__(self, batch: memoryview) -> None:
+        found = _HEADER.unpack_from(batch)
+        self.base_offset: int = found[0]
+        self.attributes: int = found[5]
+        self.first_timestamp: int = found[7]
+        self.max_timestamp: int = found[8]
+        self.count: int = found[12]
+        self.codec = self.attributes & _CODEC_BITS
+        self.last_offset: int = self.base_offset + found[6]
+        self.is_whole: bool = self.count == found[6] + 1
+        """Whether no record was compacted away: the offsets are all those from the first to the last."""
+
+    @property
+    def timestamp_type(self) -> int:
+        """1 where the broker set the timestamps, 0 where the producer did."""
+        return int(bool(self.attributes & _LOG_APPEND_TIME))
+
+    def timestamp(self, delta: int) -> int:
+        """Of a record, in milliseconds since 1970."""
+        return bounded(self.max_timestamp if self.timestamp_type else self.first_timestamp + delta)
+
+
+def bounded(timestamp: int) -> int:
+    """A producer may write any number; this is the next one to it that a datetime can say."""
+    return max(_EARLIEST, min(_LATEST, timestamp))
+
+
+def as_uncompressed(batch: memoryview, unpacked: list[bytes]) -> memoryview:
+    """`batch` as it would be without compression; its checksum is that of the compressed one."""
+    head = bytearray(batch[:HEADER_SIZE])
+    head[_ATTRIBUTES_END - 1] &= ~_CODEC_BITS
+    return memoryview(b"".join((head, *unpacked)))
+
+
+class Content:
+    """Bytes that are read once, from front to back."""
+
+    def __init__(self, unpacked: Iterator[Any]) -> None:
+        self._unpacked = unpacked
+        self._piece: Any = b""
+        self._at = 0
+        self._total = 0
+
+    @property
+    def passed(self) -> int:
+        """How many bytes were read."""
+        return self._total - len(self._piece) + self._at
+
+    def _next_piece(self) -> None:
+        for piece in self._unpacked:
+            if piece:
+                self._piece, self._at = piece, 0
+                self._total += len(piece)
+                if self._total > BATCH_BYTES:
+                    raise Unreadable(f"it unpacks to more than {BATCH_BYTES} bytes")
+                return
+        raise Unreadable("its bytes end before its records")
+
+    def byte(self) -> int:
+        if self._at == len(self._piece):
+            self._next_piece()
+        found: int = self._piece[self._at]
+        self._at += 1
+        return found
+
+    def number(self, bits: int = 32) -> int:
+        """A zigzag varint of so many bits; what it says above them is cut off, as in Java."""
+        byte = self.byte()
+        found, shift = byte & 0x7F, 7
+        while byte >= 0x80:
+            if shift >= bits + 3:
+                raise Unreadable("a number in it has too many bytes")
+            byte = self.byte()
+            found |= (byte & 0x7F) << shift
+            shift += 7
+        found &= (1 << bits) - 1
+        return (found >> 1) ^ -(found & 1)
+
+    def take(self, size: int) -> bytes:
+        end = self._at + size
+        if end <= len(self._piece):
+            found = bytes(self._piece[self._at : end])
+            self._at = end
+            return found
+        return b"".join(bytes(part) for part in self.parts(size))
+
+    def parts(self, size: int) -> Iterator[Any]:
+        """The next `size` bytes in pieces."""
+        if size < 0:
+            raise Unreadable("the length of a record in it is less than what the record holds")
+        while size > 0:
+            if self._at == len(self._piece):
+                self._next_piece()
+            part = self._piece[self._at : self._at + size]
+            self._at += len(part)
+            size -= len(part)
+            yield part

@@ -1,0 +1,142 @@
+"""How many unpacked bytes a worker holds at once, over all its partitions, and who has to wait.
+
+Kafka bounds batches as they are compressed, and a megabyte may unpack to gigabytes. Counted is what lives:
+each record that is handed out carries a `Held`, which gives its bytes back when the last reference to the
+record goes, whoever dropped it and why. So nothing that is thrown away on a rebalance stays counted.
+
+It cannot stand still: who waits needs `LARGEST_BYTES` at most, and what lies about while nothing is worked on
+(a record that a stream skipped, one of a restore) is two records, of `HANDED_BYTES` a third each.
+"""
+
+import weakref
+from collections import deque
+from typing import Any, Final, NamedTuple, Self
+
+MIB = 1024 * 1024
+
+HANDED_BYTES = 48 * MIB
+"""Records that are handed out and not finished."""
+OPENED_BYTES = 16 * MIB
+"""Batches that are unpacked as a whole and not yet handed out to their end."""
+LARGEST_BYTES = 16 * MIB
+"""Of a record that takes more only the head is kept. No topic takes a quarter of it."""
+RECORD_BYTES = 1024
+"""What a record costs beside its bytes: it is some objects in Faust."""
+HEADER_BYTES = 128
+"""What a header costs beside its bytes, in lists and tuples."""
+
+
+class Pause(NamedTuple):
+    """In place of a record: no more of this partition for so many seconds."""
+
+    seconds: float
+
+
+NO_ROOM: Final = Pause(0.05)
+"""The stage has to finish something first."""
+GO_ON: Final = Pause(0.001)
+"""Nothing has to happen first, but heartbeats run in the same thread."""
+
+
+class Held:
+    """A claim on bytes for as long as it lives, or as its block lasts."""
+
+    __slots__ = ("_given_back", "_size")
+
+    def __init__(self, size: int, given_back: "deque[int]") -> None:
+        self._size = size
+        self._given_back = given_back
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._give_back()
+
+    def __del__(self) -> None:
+        self._give_back()
+
+    def _give_back(self) -> None:
+        # appended, not subtracted: records end in another thread than the one that counts
+        self._given_back.append(self._size)
+        self._size = 0
+
+
+class Memory:
+    """The account of one worker. Used by the thread that fetches alone."""
+
+    def __init__(self) -> None:
+        self.paused: float | None = None
+        """Seconds after which a partition goes on that paused in the last fetch; None: none did."""
+        self._handed = 0
+        self._opened = 0
+        self._handed_back: deque[int] = deque()
+        self._opened_back: deque[int] = deque()
+        self._large = 0
+        self._large_back: deque[int] = deque()
+        self._first: weakref.ref[Any] | None = None
+        self._first_size = 0
+
+    def handed(self) -> int:
+        """Bytes of the records that are handed out and alive."""
+        while self._handed_back:
+            self._handed -= self._handed_back.popleft()
+        return self._handed
+
+    def opened(self) -> int:
+        """Bytes of the batches that are unpacked as a whole."""
+        while self._opened_back:
+            self._opened -= self._opened_back.popleft()
+        return self._opened
+
+    def has_room(self, size: int, waiter: Any) -> bool:
+        """Whether `size` bytes of a record may be handed out now; if not, `waiter` asks again.
+
+        Who waits first is served first: a large record is not passed by small ones for ever.
+        """
+        # a batch that cannot be read is not cut here and may have more: nobody waits for what never comes
+        size = min(size, LARGEST_BYTES)
+        first = self._first() if self._first is not None else None
+        ahead = self._first_size if first is not None and first is not waiter else 0
+        if self.handed() + size + ahead <= HANDED_BYTES:
+            if first is waiter:
+                self._first = None
+            return True
+        if first is None or first is waiter:
+            self._first, self._first_size = weakref.ref(waiter), size
+        return False
+
+    def hand_out(self, size: int) -> Held:
+        """A record of `size` bytes goes out; it lives as long as the answer."""
+        self._handed += size
+        return Held(size, self._handed_back)
+
+    def may_open(self, size: int) -> bool:
+        """Whether a batch that unpacks to at most `size` bytes may be unpacked as a whole."""
+        return self.opened() + size <= OPENED_BYTES
+
+    def open(self, size: int) -> Held:
+        """A batch of `size` bytes is unpacked as a whole; it lives as long as the answer."""
+        self._opened += size
+        return Held(size, self._opened_back)
+
+    def open_large(self) -> Held | None:
+        """The right to read a large batch piece by piece, for as long as the answer lives; None: not now."""
+        while self._large_back:
+            self._large -= self._large_back.popleft()
+        if self._large > 0:
+            return None
+        self._large = 1
+        return Held(1, self._large_back)
+
+
+MEMORY = Memory()
+
+
+def let_go(event: Any) -> None:
+    """Drops what `event` holds: Faust keeps the last event of a stream until the next one comes."""
+    message = event.message
+    event.key = event.value = None
+    event.headers = {}
+    message.key = message.value = message.checksum = None
+    message.headers = ()
