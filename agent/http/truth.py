@@ -119,7 +119,9 @@ class _Ledger:
     """Pairs the calls that the agent tells of with those that opoi saw."""
 
     def __init__(self, exchanges: list[Exchange], spec: AgentSpec, sub_agents: set[str]) -> None:
-        self._left = exchanges
+        self._left: dict[tuple[str | None, str], list[Exchange]] = {}
+        for one in exchanges:
+            self._left.setdefault(_request(one.call), []).append(one)
         self._spec = spec
         self._sub_agents = sub_agents
 
@@ -144,11 +146,12 @@ class _Ledger:
 
     def check_all_told(self) -> None:
         """Every call that opoi saw stands in the trace. Raises Breach."""
-        if self._left:
-            named = sorted({one.call.tool or "" for one in self._left})
+        left = [one for same in self._left.values() for one in same]
+        if left:
+            named = sorted({one.call.tool or "" for one in left})
             raise Breach(
                 "tool_call_hidden",
-                f"{len(self._left)} calls of {', '.join(named)} were made but are not in the trace",
+                f"{len(left)} calls of {', '.join(named)} were made but are not in the trace",
             )
 
     def _true(self, call: Part, claimed: Part) -> Part:
@@ -184,12 +187,11 @@ class _Ledger:
         return known is not None and known.sub_agent in self._sub_agents
 
     def _taken(self, call: Part) -> Exchange | None:
-        wanted = _request(call)
-        same = [one for one in self._left if _request(one.call) == wanted]
+        same = self._left.get(_request(call), [])
         # several calls with one request may have had different answers: then the id tells them apart
         found = next((one for one in same if one.call.call_id == call.call_id), same[0] if same else None)
         if found is not None:
-            self._left.remove(found)
+            same.remove(found)
         return found
 
 
