@@ -40,11 +40,11 @@ class NoAddress(ValueError):
 
 
 class Unreachable(Exception):
-    """No connection, or one that broke; the text says why."""
+    """No connection, one that broke, or no HTTP on it; the text says which."""
 
 
 class TimeUp(Exception):
-    """The deadline passed; the text says before what."""
+    """The time was over; the text says what the peer had not done by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,22 @@ class _Exchange:
     """One request under way: what is left of its time and bytes."""
 
     def __init__(self, seconds: float, run: ByteBudget | None) -> None:
-        self.missing = "accept a connection"
-        """What the peer has yet to do."""
+        self._seconds = seconds
+        self._missing, self._within = "did not answer", seconds
         self._end = time.monotonic() + seconds
         self._run = run
         self._read = 0
-        self._most = MOST_HEAD_BYTES
+        self._is_head = True
+
+    @property
+    def missing(self) -> str:
+        """What the peer has not done."""
+        return f"{self._missing} within {self._within:g} s"
+
+    def waits_for(self, missing: str, most: float | None = None) -> None:
+        """What the next waits are for, and the time that they have in all."""
+        self._missing = missing
+        self._within = self._seconds if most is None else min(self._seconds, most)
 
     def left(self, most: float | None = None) -> float:
         """Seconds that the next wait may take. Raises the timeout of httpcore2."""
@@ -74,11 +84,13 @@ class _Exchange:
             raise httpcore2.ReadTimeout
         return left if most is None else min(left, most)
 
+    def reads(self) -> None:
+        """The request is written."""
+        self.waits_for("did not begin its answer" if self._is_head else "did not end its answer")
+
     def body_begins(self) -> None:
         """The head of the answer is there."""
-        self.missing = "end its answer"
-        # framing may double a body of small chunks
-        self._most = MOST_HEAD_BYTES + 2 * MOST_BYTES
+        self._is_head = False
 
     def moved(self, count: int, *, read: bool) -> None:
         """So many bytes were read or written. Raises TooLarge."""
@@ -86,9 +98,14 @@ class _Exchange:
             self._run.take(count)
         if read:
             self._read += count
-            if self._read > self._most:
-                what = "before its body" if self._most == MOST_HEAD_BYTES else "with its framing"
-                raise TooLarge(f"the answer has more than {self._most} bytes {what}")
+            # framing may double a body of small chunks
+            most, where = (
+                (MOST_HEAD_BYTES, "before its body")
+                if self._is_head
+                else (MOST_HEAD_BYTES + 2 * MOST_BYTES, "with its framing")
+            )
+            if self._read > most:
+                raise TooLarge(f"the agent's answer has more than {most} bytes {where}")
 
 
 _current: ContextVar[_Exchange] = ContextVar("exchange")
@@ -102,12 +119,14 @@ class _Stream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         exchange = _current.get()
+        exchange.reads()
         found = self._inner.read(max_bytes, exchange.left())
         exchange.moved(len(found), read=True)
         return found
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         exchange = _current.get()
+        exchange.waits_for("did not take the request")
         for start in range(0, len(buffer), _WRITE_BYTES):
             piece = buffer[start : start + _WRITE_BYTES]
             self._inner.write(piece, exchange.left())
@@ -120,7 +139,7 @@ class _Stream(httpcore2.NetworkStream):
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.NetworkStream:
         exchange = _current.get()
-        exchange.missing = "complete the TLS handshake"
+        exchange.waits_for("did not complete the TLS handshake", timeout)
         return _Stream(self._inner.start_tls(ssl_context, server_hostname, exchange.left(timeout)))
 
     def get_extra_info(self, info: str) -> Any:
@@ -144,10 +163,10 @@ class _Backend(httpcore2.NetworkBackend):
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.NetworkStream:
         exchange = _current.get()
-        exchange.missing = f"have the name {host!r} looked up"
+        exchange.waits_for(f"has a name, {host!r}, that was not looked up", timeout)
         end = time.monotonic() + exchange.left(timeout)
         addresses = self._addresses(host, port, end - time.monotonic())
-        exchange.missing = "accept a connection"
+        exchange.waits_for("did not accept a connection", timeout)
         for left, address in zip(range(len(addresses), 0, -1), addresses, strict=True):
             seconds = max(0.001, (end - time.monotonic()) / left)
             try:
@@ -156,7 +175,6 @@ class _Backend(httpcore2.NetworkBackend):
                 if left == 1:
                     raise
             else:
-                exchange.missing = "begin its answer"
                 return _Stream(made)
         raise httpcore2.ConnectError(f"the name {host!r} has no address")
 
@@ -235,8 +253,10 @@ class BoundedHttp:
                 return Answer(response.status, _body(response), _headers(response))
         except httpcore2.TimeoutException as error:
             raise TimeUp(exchange.missing) from error
-        except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError) as error:
-            raise Unreachable(str(error) or type(error).__name__) from error
+        except (httpcore2.NetworkError, httpcore2.ProxyError) as error:
+            raise Unreachable(f"cannot be reached: {str(error) or type(error).__name__}") from error
+        except httpcore2.ProtocolError as error:
+            raise Unreachable(f"gave no HTTP answer: {error}") from error
         finally:
             _current.reset(held)
 

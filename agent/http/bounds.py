@@ -10,9 +10,9 @@ MOST_BYTES = 8 * 1024 * 1024
 """Of one body; a record may have 4 MiB."""
 MOST_CALL_BYTES = 1024 * 1024
 """Of one tool call."""
-MOST_HEAD_BYTES = 256 * 1024
+MOST_HEAD_BYTES = 96 * 1024
 """Of an answer before its body: interim answers, status line, headers."""
-MOST_PIECES = 100_000
+MOST_PIECES = 20_000
 """Chunks of one answer."""
 MOST_VALUES = 700_000
 """Members, items and containers of one JSON body: above what 8 MiB of log-probabilities hold."""

@@ -86,14 +86,8 @@ class AgentClient:
             raise AgentRefused("endpoint", f"{self._shown!r} is no address of an agent: {error}") from error
         except TooLarge as error:
             raise AgentRefused("too_large", str(error)) from error
-        except TimeUp as error:
-            raise AgentAway(
-                f"the agent at {self._shown} did not {error} within {seconds:g} s", target=self._target
-            ) from error
-        except Unreachable as error:
-            raise AgentAway(
-                f"the agent at {self._shown} cannot be reached: {error}", target=self._target
-            ) from error
+        except (TimeUp, Unreachable) as error:
+            raise AgentAway(f"the agent at {self._shown} {error}", target=self._target) from error
 
     def close(self) -> None:
         """Ends its connections."""

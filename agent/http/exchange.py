@@ -30,9 +30,7 @@ MOST_FAULTS = 1000
 Model = TypeVar("Model", bound=BaseModel)
 
 # each match ends with one character of the structure, or with the text; strings are passed over
-_STRUCTURE = re.compile(
-    rb'(?:[^\[{,"]++|"(?:[^"\\]++|\\.?)*+(?:"|\Z))*+(?:[\[{,]|\Z)', re.DOTALL
-)
+_STRUCTURE = re.compile(rb'(?:[^\[{,"]++|"(?:[^"\\]++|\\.?)*+(?:"|\Z))*+(?:[\[{,]|\Z)', re.DOTALL)
 _checking = threading.Lock()
 
 

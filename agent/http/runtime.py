@@ -117,9 +117,7 @@ class HttpRuntime:
             raise
         return status.trace if status.trace is not None else Breach("contract", "a run ended without a trace")
 
-    def _polled(
-        self, session: Session, end: float, before: RunStatus, polls: int
-    ) -> tuple[RunStatus, int]:
+    def _polled(self, session: Session, end: float, before: RunStatus, polls: int) -> tuple[RunStatus, int]:
         """The run's status and how many polls are left; a short silence of the agent is waited out.
 
         Raises AgentAway, AgentRefused.

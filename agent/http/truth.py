@@ -17,6 +17,9 @@ from agent.spec import AgentSpec
 from schemas.identity import canonical, canonical_json, json_object
 from schemas.records import Action, IntendedWrite, Part, SubAgentRun, TraceStatus, Turn
 
+MOST_LOG_PROBABILITY = 0.001
+"""Nats; above 0 there is rounding alone."""
+
 
 class Breach(Exception):
     """A trace that cannot be taken; `code` names the clause of the contract, `status` is the run's."""
@@ -237,6 +240,10 @@ def _check_budget(request: RunRequest, trace: RunTrace) -> None:
     if below:
         raise Breach("contract", f"usage.{below[0]} is below 0")
     conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
+    for one in (token for turns in conversations for turn in turns for token in turn.log_probabilities):
+        # NaN is not less than anything
+        if not one.log_probability <= MOST_LOG_PROBABILITY:
+            raise Breach("contract", f"a log-probability is {one.log_probability:g}")
     model_turns = max(trace.usage.model_calls, sum(turn.role == "model" for turn in trace.turns))
     if model_turns > budget.max_turns:
         raise Breach("max_turns", f"the model took {model_turns} turns of {budget.max_turns}", "exhausted")
