@@ -236,6 +236,18 @@ def test_answers_that_break_the_contract_are_a_failed_trace(
     assert "\n" not in (trace.reason or "")
 
 
+def test_a_trace_that_the_check_itself_stumbles_over_ends_its_run(
+    decision: AgentDecision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumbles(*_: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr("agent.http.runtime.verify", stumbles)
+    with at(Broken()) as url:
+        trace = replay_at(url, decision)
+    assert (trace.status, trace.reason) == ("failed", "contract: the trace cannot be checked (KeyError)")
+
+
 def test_an_agent_that_drips_its_answer_ends_with_its_budget(decision: AgentDecision) -> None:
     async def drip(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
