@@ -31,9 +31,10 @@ DECISION = builders.decision(**IDS)
 URL = "http://agent.example"
 ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"
 FRAGMENTS = (
-    "null", "true", "0", "-1", "1e400", "-1e400", "NaN", "-Infinity", "1" * 400, "9223372036854775808", "2147483648",
-    '""', r'"\ud83d"', '"\ud83d"', r'"\u0000"', '"Infinity"', '"nan"', '"9999-12-31T23:59:59-14:00"',
-    '"0001-01-01T00:00:00+14:00"', "99999999999999", '"===="', '"{\\"a\\":1e400}"', '"[[[["', "[]", "[[]]", "{}",
+    "null", "true", "0", "-1", "1e400", "-1e400", "NaN", "-Infinity", "1" * 400, "9223372036854775808",
+    "2147483648", '""', r'"\ud83d"', '"\ud83d"', r'"\u0000"', '"Infinity"', '"nan"', '"9999-12-31T23:59:59-14:00"',
+    '"0001-01-01T00:00:00+14:00"', "99999999999999", '"===="', '"{\\"a\\":1e400}"', '"[[[["', "[]", "[[]]",
+    "{}",
     '{"a":1,"a":2}', "[" * 300, '"completed"', '"cancelled"', '"function_response"', '"get_campaign"', '"é"',
 )  # fmt: skip
 """Values as JSON text, some of which is none."""
@@ -63,8 +64,8 @@ def whole_trace() -> dict[str, Any]:
         "sub_agent_runs": [
             {"run_id": "s", "parent_id": "p", "name": "n", "prompt_id": "i", "turns": turns, "usage": usage}
         ],
-        "action": {"name": "hold", "target": "c1", "arguments_json": "{}"}, "rationale": "fine", "usage": usage,
-        "attempts": 1,
+        "action": {"name": "hold", "target": "c1", "arguments_json": "{}"}, "rationale": "fine",
+        "usage": usage, "attempts": 1,
     }  # fmt: skip
 
 
