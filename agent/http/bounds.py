@@ -18,6 +18,9 @@ MOST_VALUES = 700_000
 """Members, items and containers of one JSON body: above what 8 MiB of log-probabilities hold."""
 MOST_PARTS = 20_000
 """Parts of all turns of one trace."""
+MOST_USED = 10**9
+"""Tokens and calls of each kind that a run may say it used: sums over runs must stay numbers of records."""
+MOST_ATTEMPTS = 10**5
 MOST_PROBLEM_BYTES = 64 * 1024
 """Of an error's body that is read for its words."""
 MOST_REASON = 1000

@@ -13,7 +13,7 @@ from agent.http.bounds import AWAY_SECONDS, MOST_PARTS, MOST_REASON, TooLarge, m
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import Breach, Verified, intended, misses, verify
+from agent.http.truth import Breach, Verified, check_usage, intended, misses, verify
 from agent.ports import ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now
@@ -154,8 +154,9 @@ class HttpRuntime:
         if isinstance(ended, Breach):
             status, reason = ended.status, f"{ended.code}: {ended}"
         else:
-            usage, attempts = self._priced(ended.usage), ended.attempts
             try:
+                check_usage(ended)
+                usage, attempts = self._priced(ended.usage), ended.attempts
                 verified = _verified(request, ended, exchanges, agent.spec)
                 self._check_cost(usage)
             except Breach as breach:

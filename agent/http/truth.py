@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agent.decision import Decision, InvalidDecision
 from agent.guards import check_decision
+from agent.http.bounds import MOST_ATTEMPTS, MOST_USED
 from agent.http.contract import OraclePart, RunRequest, RunTrace
 from agent.http.oracle_search import repeated_oracle
 from agent.http.tools_endpoint import Exchange
@@ -234,11 +235,26 @@ def _same_json(one: str | None, other: str | None) -> bool:
         return False
 
 
+def check_usage(trace: RunTrace) -> None:
+    """The figures of its usage can be those of a run, so that they can be added up. Raises Breach."""
+    told = [trace.usage, *(run.usage for run in trace.sub_agent_runs if run.usage is not None)]
+    # what it says that the run cost counts for nothing
+    used = [
+        (f"usage.{name}", value, MOST_USED)
+        for usage in told
+        for name, value in usage
+        if name != "cost_micros"
+    ]
+    for name, value, most in (*used, ("attempts", trace.attempts, MOST_ATTEMPTS)):
+        if isinstance(value, int) and value < 0:
+            raise Breach("contract", f"{name} is below 0")
+        if isinstance(value, int) and value > most:
+            raise Breach("contract", f"{name} is {value}, above {most}")
+
+
 def _check_budget(request: RunRequest, trace: RunTrace) -> None:
     budget = request.budget
-    below = [name for name, value in trace.usage if isinstance(value, int) and value < 0]
-    if below:
-        raise Breach("contract", f"usage.{below[0]} is below 0")
+    check_usage(trace)
     conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
     for one in (token for turns in conversations for turn in turns for token in turn.log_probabilities):
         # NaN is not less than anything

@@ -17,8 +17,9 @@ from agent.media_buyer.definition import artifacts, media_buyer
 from agent.ports import QuotaExceeded
 from agent.replay import execute
 from agent.settings import ReplaySettings
-from schemas.records import AgentTrace, Budget
-from tests import builders
+from schemas.records import AgentTrace, Budget, Spending
+from streams.core.budgets import spent_by, total
+from testkit import builders
 from tests.unit.agent.http_kit import Known, NoModel
 
 AT = datetime.fromisoformat("2026-11-01T12:00:00Z")
@@ -32,7 +33,8 @@ URL = "http://agent.example"
 ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"
 FRAGMENTS = (
     "null", "true", "0", "-1", "1e400", "-1e400", "NaN", "-Infinity", "1" * 400, "9223372036854775808",
-    "2147483648", '""', r'"\ud83d"', '"\ud83d"', r'"\u0000"', '"Infinity"', '"nan"', '"9999-12-31T23:59:59-14:00"',
+    "2147483648", '""', r'"\ud83d"', '"\ud83d"', r'"\u0000"', '"Infinity"', '"nan"', "2147483647",
+    "9223372036854775807", '"9999-12-31T23:59:59-14:00"',
     '"0001-01-01T00:00:00+14:00"', "99999999999999", '"===="', '"{\\"a\\":1e400}"', '"[[[["', "[]", "[[]]",
     "{}",
     '{"a":1,"a":2}', "[" * 300, '"completed"', '"cancelled"', '"function_response"', '"get_campaign"', '"é"',
@@ -164,3 +166,16 @@ def test_any_answer_ends_in_a_record_or_is_tried_again(
         return
     value = builders.codec.encode("opoi.traces", trace)
     assert builders.codec.decode_as("opoi.traces", value, AgentTrace).status == trace.status
+    # of a thousand runs like it the sum is a record too
+    used = total([spent_by(trace)] * 1000)
+    spending_of = Spending(
+        agent="a",
+        account_id="a",
+        decision_id="d",
+        replay_id="r",
+        arm="opoi",
+        model="m",
+        spent=used,
+        spent_at=AT,
+    )
+    assert builders.codec.encode("opoi.spending", spending_of)
