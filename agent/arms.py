@@ -120,6 +120,10 @@ ARMS: Mapping[ReplayArm, Arm] = {
 }
 
 
+BARE: frozenset[ReplayArm] = frozenset({"corrector_sft", "judge"})
+"""Arms that ask a bare model, whoever serves the agent."""
+
+
 def question_of(decision: AgentDecision) -> Turn:
     """The decision's own first turn. Raises CannotAsk."""
     if not decision.turns or decision.turns[0].role != "user":

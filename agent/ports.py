@@ -6,7 +6,7 @@ The types of a conversation are those of the records, so a run needs no translat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ConfigDict
 
@@ -70,14 +70,28 @@ class Model(Protocol):
         """The next turn. Raises ModelAway, QuotaExceeded, ModelRefused."""
 
 
+class Target(NamedTuple):
+    """What a run speaks to: the model, or an agent's own service. `name` is one of few, `url` tells two
+    services of one name apart."""
+
+    name: str
+    url: str = ""
+
+
+MODEL = Target("model")
+
+
 class ModelError(Exception):
     """Base of how a model can fail; `attempts` counts the requests that were made, `retry_after` is the
-    server's own delay in seconds, where it gave one."""
+    server's own delay in seconds, where it gave one, `target` is what failed."""
 
-    def __init__(self, text: str, *, retry_after: float | None = None, attempts: int = 1) -> None:
+    def __init__(
+        self, text: str, *, retry_after: float | None = None, attempts: int = 1, target: Target = MODEL
+    ) -> None:
         super().__init__(text)
         self.retry_after = retry_after
         self.attempts = attempts
+        self.target = target
 
 
 class ModelAway(ModelError):

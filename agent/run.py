@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from agent.decision import Decision
 from agent.ports import ToolBox
-from agent.settings import ReplaySettings
+from agent.settings import RUN_BYTES, ReplaySettings
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json, sha256
 from schemas.records import IntendedWrite, SubAgentRun, TraceStatus, Turn, Usage
@@ -92,6 +92,8 @@ class Limits:
     max_cost_micros: int | None = None
     tool_seconds: float = 30.0
     max_response_bytes: int = 256 * 1024
+    max_run_bytes: int = RUN_BYTES
+    """What opoi and an agent over HTTP may exchange, both ways."""
     max_corrections: int = 2
     """How often a model is told what is wrong with its decision, and may write it again."""
 

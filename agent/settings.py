@@ -57,6 +57,9 @@ MICROS_PER_CENT = 10_000
 """Millionths of a US dollar in a cent."""
 
 
+RUN_BYTES = 32 * 1024 * 1024
+
+
 class ModelPrice(SettingsModel):
     """What a million tokens of a model cost, in millionths of a US dollar."""
 
@@ -103,6 +106,10 @@ class ReplaySettings(SettingsModel):
     """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
     """Agents over HTTP by name, as JSON; goes before the endpoint of an AgentSpec."""
+    answer_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
+    """What an agent over HTTP may take for one whole answer; its runs go on behind it."""
+    max_run_bytes: Annotated[int, Field(ge=64 * 1024)] = RUN_BYTES
+    """Bytes that opoi and an agent over HTTP exchange in one run, both ways: start, polls, trace, tools."""
     tools_host: str = "127.0.0.1"
     """Address on which agents over HTTP call their tools while a replay runs."""
     tools_port: Annotated[Port | None, Absent] = None

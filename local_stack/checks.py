@@ -8,10 +8,11 @@ from local_stack import ports
 from local_stack.downloads import KAFKA, REGISTRY, cache_folder
 from local_stack.home import LEAST_FREE, MEBIBYTE, Home
 from local_stack.java import find_java, java_version
-from local_stack.processes import BASE, WORKERS
+from local_stack.processes import BASE, WORKERS, metrics_ports
 from local_stack.supervise import EXIT_MINUTES, State, Supervisor, last_line, recent_exits
 from streams.errors import UserError
 from streams.health.checks import PIPELINE, Finding, Pipeline, fault, ok, skipped
+from streams.health.probes import away
 from streams.settings import Settings
 
 LONGEST_LINE = 300
@@ -122,6 +123,19 @@ def workers(scene: Scene) -> Iterator[Finding]:
         yield from _running(scene, "workers", names)
 
 
+def replays(scene: Scene) -> Iterator[Finding]:
+    """Nothing that replays need is away."""
+    if scene.states is None:
+        yield skipped("replays", "no stack runs here")
+        return
+    found = away(metrics_ports(scene.settings.local)["replay"])
+    for what in found:
+        message = f"{what} is away, and the replays that need it wait"
+        yield fault("replays", message, "see `opoi logs replay` for why, and bring it back")
+    if not found:
+        yield ok("replays", "nothing that they need is away")
+
+
 CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     java,
     downloads,
@@ -130,6 +144,7 @@ CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
     processes,
     *PIPELINE,
     workers,
+    replays,
 )
 
 

@@ -10,6 +10,7 @@ from local_stack.ports import PORTS
 from local_stack.processes import metrics_ports
 from local_stack.supervise import Supervisor, recent_exits
 from streams.errors import UserError
+from streams.health.probes import away
 from streams.settings import Settings
 
 
@@ -29,7 +30,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole stack; `disk` holds bytes by part of its folder."""
+    """The whole stack; `disk` holds bytes by part of its folder, `away` what replays wait for."""
 
     home: str
     running: bool
@@ -37,6 +38,7 @@ class Status:
     memory: int
     ports: dict[str, int]
     disk: dict[str, int]
+    away: list[str]
 
     def as_dict(self) -> dict[str, Any]:
         """As plain values."""
@@ -58,6 +60,7 @@ def status(home: Home, settings: Settings) -> Status:
         memory=own + sum(process.memory for process in processes),
         ports=ports,
         disk=home.sizes(),
+        away=away(listening["replay"]) if running else [],
     )
 
 

@@ -1,22 +1,16 @@
 """opoi's requests to an agent over HTTP: each bounded in time and size, no redirect followed."""
 
-import time
+from base64 import b64encode
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from urllib.parse import urlsplit
 
-import httpx2
 from pydantic import ValidationError
 
+from agent.http.bounded_http import Answer, BoundedHttp, NoAddress, TimeUp, Unreachable
+from agent.http.bounds import CANCEL_SECONDS, MOST_PROBLEM_BYTES, ByteBudget, TooLarge
 from agent.http.contract import RUNS, Problem, RunRequest, RunStatus
-from agent.http.exchange import MOST_BYTES, faults
-from agent.ports import ModelAway, QuotaExceeded
-
-CONNECT_SECONDS = 5.0
-ANSWER_SECONDS = 30.0
-"""What the agent may take to answer one request; the run itself goes on behind it."""
-CANCEL_SECONDS = 2.0
-MOST_CONNECTIONS = 256
+from agent.http.exchange import Broken, parsed
+from agent.ports import ModelAway, QuotaExceeded, Target
 
 
 class AgentAway(ModelAway):
@@ -35,40 +29,32 @@ class AgentRefused(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer, read whole."""
-
-    status: int
-    body: bytes
-    headers: Mapping[str, str]
-
-
 class AgentClient:
-    """Speaks to the agent at `url`. Thread-safe."""
+    """Speaks to the agent at `url`. Thread-safe.
 
-    def __init__(self, url: str, token: str | None = None) -> None:
+    `name` is the agent's, `answer_seconds` what it may take for one whole answer; the run itself goes on
+    behind it.
+    """
+
+    def __init__(
+        self, url: str, token: str | None = None, *, name: str = "", answer_seconds: float = 30.0
+    ) -> None:
         self.url = url.rstrip("/")
-        self._client = httpx2.Client(
-            # as bytes, so that a token of any characters is the agent's to refuse; never packed, since a
-            # packed answer of bounded length has none unpacked
-            headers={
-                b"Accept-Encoding": b"identity",
-                **({b"Authorization": f"Bearer {token}".encode()} if token else {}),
-            },
-            limits=httpx2.Limits(max_connections=MOST_CONNECTIONS),
-            follow_redirects=False,
-        )
+        self._answer_seconds = answer_seconds
+        self._shown = _without_password(self.url)
+        self._target = Target(f"agent:{name}", self._shown)
+        self._token = token
+        self._http: BoundedHttp | None = None
 
-    def start(self, request: RunRequest, seconds: float) -> RunStatus:
+    def start(self, request: RunRequest, seconds: float, run: ByteBudget | None = None) -> RunStatus:
         """Start a run. Raises AgentAway, QuotaExceeded, AgentRefused."""
         body = request.model_dump_json().encode()
-        found = self._asked("POST", RUNS, seconds, body)
+        found = self._asked("POST", RUNS, seconds, body, run)
         return self._status(found, request.run_id, (200, 202))
 
-    def status(self, run_id: str, seconds: float) -> RunStatus:
+    def status(self, run_id: str, seconds: float, run: ByteBudget | None = None) -> RunStatus:
         """How a run stands. Raises AgentAway, AgentRefused (`run_lost`: not known)."""
-        found = self._asked("GET", f"{RUNS}/{run_id}", seconds)
+        found = self._asked("GET", f"{RUNS}/{run_id}", seconds, run=run)
         if found.status == 404:
             raise AgentRefused("run_lost", f"the agent no longer knows run {run_id}")
         return self._status(found, run_id, (200,))
@@ -80,51 +66,73 @@ class AgentClient:
         except (AgentAway, AgentRefused):
             return
 
-    def send(self, method: str, path: str, seconds: float, body: bytes | None = None) -> Answer:
-        """One request, whatever the answer's status. Raises AgentAway, AgentRefused."""
-        end = time.monotonic() + seconds
-        timeout = httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds))
-        headers = {"Content-Type": "application/json"} if body is not None else {}
+    def send(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        body: bytes | None = None,
+        run: ByteBudget | None = None,
+    ) -> Answer:
+        """One request, whatever the answer's status; all of it within `seconds`.
+
+        Raises AgentAway, AgentRefused.
+        """
         try:
-            with self._client.stream(
-                method, self.url + path, content=body, headers=headers, timeout=timeout
-            ) as response:
-                return Answer(response.status_code, self._read(response, end, seconds), response.headers)
-        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise AgentRefused("endpoint", f"{self.url!r} is no address of an agent: {error}") from error
-        except httpx2.TimeoutException as error:
-            raise AgentAway(f"the agent at {self.url} did not answer within {seconds:g} s") from error
-        except httpx2.HTTPError as error:
-            raise AgentAway(f"the agent at {self.url} cannot be reached: {error}") from error
+            if self._http is None:
+                self._http = BoundedHttp(self.url)
+            return self._http.send(method, path, self._headers(body), body, seconds, run)
+        except NoAddress as error:
+            raise AgentRefused("endpoint", f"{self._shown!r} is no address of an agent: {error}") from error
+        except TooLarge as error:
+            raise AgentRefused("too_large", str(error)) from error
+        except (TimeUp, Unreachable) as error:
+            raise AgentAway(f"the agent at {self._shown} {error}", target=self._target) from error
 
     def close(self) -> None:
         """Ends its connections."""
-        self._client.close()
+        if self._http is not None:
+            self._http.close()
 
-    def _read(self, response: httpx2.Response, end: float, seconds: float) -> bytes:
-        body = bytearray()
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > MOST_BYTES:
-                raise AgentRefused("too_large", f"the agent's answer has more than {MOST_BYTES} bytes")
-            if time.monotonic() > end:
-                raise AgentAway(f"the agent at {self.url} did not end its answer within {seconds:g} s")
-        return bytes(body)
+    def _headers(self, body: bytes | None) -> Mapping[bytes, bytes]:
+        # never packed: it would have to be unpacked to be bounded
+        headers = {b"Accept": b"application/json", b"Accept-Encoding": b"identity", b"User-Agent": b"opoi"}
+        if body is not None:
+            headers[b"Content-Type"] = b"application/json"
+        user = urlsplit(self.url).netloc.rpartition("@")[0]
+        if self._token:
+            # as bytes, so that a token of any characters is the agent's to refuse
+            headers[b"Authorization"] = b"Bearer " + self._token.encode()
+        elif user:
+            headers[b"Authorization"] = b"Basic " + b64encode(user.encode())
+        return headers
 
-    def _asked(self, method: str, path: str, seconds: float, body: bytes | None = None) -> Answer:
-        found = self.send(method, path, max(0.1, min(seconds, ANSWER_SECONDS)), body)
+    def _asked(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        body: bytes | None = None,
+        run: ByteBudget | None = None,
+    ) -> Answer:
+        found = self.send(method, path, max(0.1, min(seconds, self._answer_seconds)), body, run)
         if found.status == 429 and method == "POST":
             raise QuotaExceeded(
-                f"the agent at {self.url} has no room: {_said(found)}", retry_after=_delay(found.headers)
+                f"the agent at {self._shown} has no room: {_said(found)}",
+                retry_after=_delay(found.headers),
+                target=self._target,
             )
         problem = _problem(found)
         if found.status == 503 and problem is not None and problem.code == "away":
-            raise RunAway(f"what the agent at {self.url} needs is away: {_said(found)}")
+            raise RunAway(
+                f"what the agent at {self._shown} needs is away: {_said(found)}", target=self._target
+            )
         # room is what a start needs; of a run under way 429 says no more than 503
         if found.status >= 500 or found.status in (401, 403, 429):
             raise AgentAway(
-                f"the agent at {self.url} answers {found.status}: {_said(found)}",
+                f"the agent at {self._shown} answers {found.status}: {_said(found)}",
                 retry_after=_delay(found.headers),
+                target=self._target,
             )
         return found
 
@@ -133,12 +141,17 @@ class AgentClient:
             problem = _problem(found)
             code = problem.code if problem else "contract"
             raise AgentRefused(code, f"the agent answers {found.status}: {_said(found)}")
-        try:
-            status = RunStatus.model_validate_json(found.body)
-        except ValidationError as error:
+        packed = found.headers.get("content-encoding", "identity")
+        if packed != "identity":
             raise AgentRefused(
-                "contract", f"the run's status breaks the contract: {faults(error)}"
-            ) from error
+                "contract", f"the agent's answer is packed ({packed[:32]!r}), which was not asked for"
+            )
+        try:
+            status = parsed(RunStatus, found.body)
+        except Broken as error:
+            raise AgentRefused("contract", f"the run's status breaks the contract: {error}") from error
+        except TooLarge as error:
+            raise AgentRefused("too_large", f"the agent's answer {error}") from error
         if status.run_id != run_id:
             raise AgentRefused("another_run", f"asked for run {run_id}, the agent gave {status.run_id!r}")
         if (status.state == "ended") != (status.trace is not None):
@@ -148,7 +161,15 @@ class AgentClient:
         return status
 
 
+def _without_password(url: str) -> str:
+    """`url` as it may be shown."""
+    user, at, _ = urlsplit(url).netloc.rpartition("@") if "@" in url else ("", "", "")
+    return url.replace(f"{user}{at}", "", 1) if at else url
+
+
 def _problem(found: Answer) -> Problem | None:
+    if len(found.body) > MOST_PROBLEM_BYTES:
+        return None
     try:
         return Problem.model_validate_json(found.body)
     except ValidationError:
@@ -156,13 +177,14 @@ def _problem(found: Answer) -> Problem | None:
 
 
 def _said(found: Answer) -> str:
-    """The answer's own words, short, in one line."""
+    """The answer's own words, short, in one line that can be shown."""
     problem = _problem(found)
     said = f"{problem.code}: {problem.message}" if problem else found.body[:200].decode(errors="replace")
-    return " ".join(said.split())[:300] or "nothing more"
+    shown = "".join(one if one.isprintable() else " " for one in said[:2000])
+    return " ".join(shown.split())[:300] or "nothing more"
 
 
-def _delay(headers: Mapping[str, Any]) -> float | None:
+def _delay(headers: Mapping[str, str]) -> float | None:
     """Retry-After in seconds; None where it is absent or a date."""
     try:
         return max(0.0, float(headers.get("retry-after", "")))

@@ -1,17 +1,41 @@
 """Both ends of the contract's requests: bodies bounded in size, errors as a Problem."""
 
+import asyncio
+import re
+import threading
+from contextlib import nullcontext
+from itertools import islice
 from typing import TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from agent.http.bounds import (
+    BODY_SECONDS,
+    MOST_BYTES,
+    MOST_VALUES,
+    REQUEST_BYTES,
+    ByteBudget,
+    TooLarge,
+)
 from agent.http.contract import Problem
 
-MOST_BYTES = 8 * 1024 * 1024
-"""Of a body; a record may have 4 MiB."""
+LARGE = 256 * 1024
+"""Bytes of a body that is checked while no other one is: that of 8 MiB can take 500 MiB."""
+MOST_FAULTS = 1000
+"""Faults of a body that are told one by one, as far as there is room."""
 
 Model = TypeVar("Model", bound=BaseModel)
+
+# each match ends with one character of the structure, or with the text; strings are passed over
+_STRUCTURE = re.compile(rb'(?:[^\[{,"]++|"(?:[^"\\]++|\\.?)*+(?:"|\Z))*+(?:[\[{,]|\Z)', re.DOTALL)
+_checking = threading.Lock()
+
+
+class Broken(ValueError):
+    """A body that breaks the contract; the text says how, in one line without its values."""
 
 
 class Refused(Exception):
@@ -38,22 +62,68 @@ def refusal(_: Request, error: Exception) -> Response:
     return found
 
 
-async def read(request: Request, model: type[Model]) -> Model:
-    """The request's body. Raises Refused."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise Refused(413, "too_large", f"the body has more than {MOST_BYTES} bytes")
+async def read(
+    request: Request,
+    model: type[Model],
+    *,
+    most: int = MOST_BYTES,
+    run: ByteBudget | None = None,
+    threads: CapacityLimiter | None = None,
+) -> Model:
+    """The request's body; a large one is checked in one of `threads`.
+
+    Raises Refused; TooLarge where the run has used up its bytes.
+    """
+    if run is not None:
+        run.take(REQUEST_BYTES)
+    body, size = bytearray(), 0
     try:
-        return model.model_validate_json(bytes(body))
-    except ValidationError as error:
-        raise Refused(400, "invalid", faults(error)) from error
+        async with asyncio.timeout(BODY_SECONDS):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if run is not None:
+                    run.take(len(chunk))
+                if size <= most:
+                    body += chunk
+                elif size > most + MOST_BYTES:  # up to there it is heard out, so that it hears the answer
+                    break
+    except TimeoutError as error:
+        raise Refused(408, "invalid", f"the body did not come within {BODY_SECONDS:g} s") from error
+    except ClientDisconnect as error:
+        raise Refused(400, "invalid", "the body does not end") from error
+    if size > most:
+        raise Refused(413, "too_large", f"the body has more than {most} bytes")
+    try:
+        if len(body) <= LARGE:
+            return parsed(model, bytes(body))
+        return await to_thread.run_sync(parsed, model, bytes(body), limiter=threads)
+    except Broken as error:
+        raise Refused(400, "invalid", str(error)) from error
+    except TooLarge as error:
+        raise Refused(413, "too_large", f"the body {error}") from error
+
+
+def parsed(model: type[Model], body: bytes) -> Model:
+    """The body as `model`. Raises Broken, TooLarge."""
+    # a body of millions of small values takes gigabytes and half a minute to be refused
+    if len(body) > LARGE and sum(1 for _ in islice(_STRUCTURE.finditer(body), MOST_VALUES + 1)) > MOST_VALUES:
+        raise TooLarge(f"has more than {MOST_VALUES} values")
+    with _checking if len(body) > LARGE else nullcontext():
+        try:
+            return model.model_validate_json(body)
+        except ValidationError as error:
+            raise Broken(faults(error)) from None
 
 
 def faults(error: ValidationError) -> str:
     """What is wrong with a body, in one line without its values."""
-    found = [f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()]
+    count = error.error_count()
+    if count > MOST_FAULTS:
+        return f"body: {count} faults"
+    found = [
+        f"{'.'.join(str(place)[:64] for place in one['loc']) or 'body'}: {one['msg'][:200]}"
+        for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
     more = f" and {len(found) - 5} more" if len(found) > 5 else ""
     return "; ".join(found[:5]) + more
 

@@ -69,6 +69,7 @@ _CONFLICT = (
     "`run_conflict`: another body under this id; `version_skew`: the agent no longer runs this version, "
     "prompt, toolset or model."
 )
+_TOO_LARGE = "The body is too large, or the run has used up its bytes, and ends."
 _RUN_ID = {"name": "run_id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -123,7 +124,10 @@ def _declarations() -> dict[str, Any]:
         "operationId": "tools",
         "summary": "opoi, at `tools_url`: the declarations of the run's tools, and its clock.",
         "security": [{"run": []}],
-        "responses": {**_ok("They.", ToolList), **_problems(("401", "No such run, or not its token."))},
+        "responses": {
+            **_ok("They.", ToolList),
+            **_problems(("401", "No such run, or not its token."), ("413", _TOO_LARGE)),
+        },
     }
 
 
@@ -139,8 +143,9 @@ def _call() -> dict[str, Any]:
             **_problems(
                 ("400", "The body breaks the contract."),
                 ("401", "No such run, not its token, or the run has ended."),
+                ("408", "The body did not come in time."),
                 ("409", "Another call had this `call_id`."),
-                ("413", "The body is too large."),
+                ("413", _TOO_LARGE),
                 ("429", "The run has used up its calls."),
             ),
         },
@@ -155,7 +160,12 @@ def _callback() -> dict[str, Any]:
         "requestBody": _body(RunStatus),
         "responses": {
             "204": {"description": "Taken."},
-            **_problems(("400", "The body breaks the contract."), ("401", "No such run, or not its token.")),
+            **_problems(
+                ("400", "The body breaks the contract."),
+                ("401", "No such run, or not its token."),
+                ("408", "The body did not come in time."),
+                ("413", _TOO_LARGE),
+            ),
         },
     }
 

@@ -1,8 +1,10 @@
-"""The agents over HTTP of a worker: where each is served, one client an address, one tools endpoint."""
+"""The agents over HTTP of a worker: where each is served, one client for each of its addresses, one tools
+endpoint."""
 
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
 from agent.http.client import AgentClient
@@ -21,7 +23,8 @@ class RemoteAgents:
         self._settings = settings
         self._endpoints = settings.endpoints
         self._tools = ToolsEndpoint(settings.tools_host, settings.tools_port or 0, settings.tools_url)
-        self._clients: dict[str, AgentClient] = {}
+        # by agent, so that what is set for one never goes out for another, whatever address that names
+        self._clients: dict[tuple[str, str], AgentClient] = {}
         self._lock = threading.Lock()
 
     def endpoint(self, target: TargetAgent, spec: AgentSpec) -> str | None:
@@ -44,7 +47,7 @@ class RemoteAgents:
             self._tools,
             context,
             decision.decided_at,
-            limits,
+            replace(limits, max_run_bytes=self._settings.max_run_bytes),
             price_of(self._settings, target.model),
             now,
         )
@@ -63,12 +66,17 @@ class RemoteAgents:
 
     def _client(self, agent: str, endpoint: str) -> AgentClient:
         with self._lock:
-            if endpoint not in self._clients:
+            if (agent, endpoint) not in self._clients:
                 known = self._endpoints.get(agent)
                 # a token goes to the address that it was set for, and to no other
                 token = known.token if known and known.url == endpoint.rstrip("/") else None
-                self._clients[endpoint] = AgentClient(endpoint, token.get_secret_value() if token else None)
-            return self._clients[endpoint]
+                self._clients[agent, endpoint] = AgentClient(
+                    endpoint,
+                    token.get_secret_value() if token else None,
+                    name=agent,
+                    answer_seconds=self._settings.answer_seconds,
+                )
+            return self._clients[agent, endpoint]
 
 
 def context_of(target: TargetAgent, decision: AgentDecision) -> dict[str, object]:

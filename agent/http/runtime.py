@@ -1,24 +1,31 @@
 """An agent over HTTP behind the same port as the runtime in this process."""
 
 import secrets
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import structlog
+
+from agent.http.bounds import AWAY_SECONDS, MOST_PARTS, MOST_REASON, TooLarge, most_polls
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
 from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import Breach, Verified, intended, misses, verify
+from agent.http.truth import Breach, Verified, check_usage, intended, misses, verify
 from agent.ports import ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now
+from agent.spec import AgentSpec
 from schemas.records import TraceStatus, Turn, Usage
 
 FIRST_POLL = 0.05
 LONGEST_POLL = 2.0
-AWAY_SECONDS = 20.0
-"""An agent that does not answer about a run for so long is away."""
+
+log = structlog.get_logger(__name__)
+# of two traces of 8 MiB that are checked at once neither is checked sooner, but both take their memory
+_checking = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +87,9 @@ class HttpRuntime:
         """What the agent gave, or why it gave nothing."""
         end = time.monotonic() + self.limits.max_seconds
         try:
-            status = self.client.start(request, self.limits.max_seconds)
+            status = self.client.start(request, self.limits.max_seconds, session.traffic)
             wait = FIRST_POLL
+            polls = most_polls(self.limits.max_seconds)
             while status.trace is None:
                 left = end - time.monotonic()
                 if left <= 0:
@@ -91,36 +99,46 @@ class HttpRuntime:
                         f"the agent did not end within {self.limits.max_seconds:g} s",
                         "exhausted",
                     )
-                if session.ended.wait(min(wait, left)) and session.status is not None:
-                    status = session.status
+                if session.ended.wait(min(wait, left)):
+                    if session.status is None:
+                        session.traffic.take(0)
+                    else:
+                        status = session.status
                     break
                 wait = min(wait * 1.5, LONGEST_POLL)
-                status = self._polled(session.run_id, end, status)
-        except AgentRefused as error:
-            return Breach(
-                error.code, str(error), "version_skew" if error.code == "version_skew" else "failed"
-            )
+                status, polls = self._polled(session, end, status, polls)
+        except (AgentRefused, TooLarge) as error:
+            code = error.code if isinstance(error, AgentRefused) else "too_large"
+            if code == "too_large":
+                self.client.cancel(request.run_id)
+            return Breach(code, str(error), "version_skew" if code == "version_skew" else "failed")
         except AgentAway:
             self.client.cancel(request.run_id)
             raise
         return status.trace if status.trace is not None else Breach("contract", "a run ended without a trace")
 
-    def _polled(self, run_id: str, end: float, before: RunStatus) -> RunStatus:
-        """The run's status; a short silence of the agent is waited out. Raises AgentAway, AgentRefused."""
+    def _polled(self, session: Session, end: float, before: RunStatus, polls: int) -> tuple[RunStatus, int]:
+        """The run's status and how many polls are left; a short silence of the agent is waited out.
+
+        Raises AgentAway, AgentRefused.
+        """
         give_up = min(end, time.monotonic() + AWAY_SECONDS)
-        while True:
+        while polls > 0:
+            polls -= 1
             try:
-                return self.client.status(run_id, end - time.monotonic())
+                return self.client.status(session.run_id, end - time.monotonic(), session.traffic), polls
             except RunAway:
                 raise
             except AgentAway as error:
                 now = time.monotonic()
                 if now >= end:
-                    return before
+                    return before, polls
                 if now >= give_up:
                     raise
                 wait = max(FIRST_POLL * 4, error.retry_after or 0.0)
                 time.sleep(min(wait, LONGEST_POLL, end - now))
+        most = most_polls(self.limits.max_seconds)
+        raise AgentRefused("too_many_polls", f"the run has not ended after {most} requests for its status")
 
     def _run(
         self,
@@ -136,9 +154,10 @@ class HttpRuntime:
         if isinstance(ended, Breach):
             status, reason = ended.status, f"{ended.code}: {ended}"
         else:
-            usage, attempts = self._priced(ended.usage), ended.attempts
             try:
-                verified = verify(request, ended, exchanges, agent.spec)
+                check_usage(ended)
+                usage, attempts = self._priced(ended.usage), ended.attempts
+                verified = _verified(request, ended, exchanges, agent.spec)
                 self._check_cost(usage)
             except Breach as breach:
                 status, reason = breach.status, f"{breach.code}: {breach}"
@@ -148,7 +167,7 @@ class HttpRuntime:
                 reason = None if status == "completed" else ended.reason or "the agent gave no reason"
         return Run(
             status=status,
-            reason=reason,
+            reason=None if reason is None else _short(reason),
             turns=verified.turns,
             sub_agent_runs=tuple(
                 one.model_copy(update={"usage": one.usage and self._priced(one.usage)})
@@ -171,6 +190,29 @@ class HttpRuntime:
         most, cost = self.limits.max_cost_micros, usage.cost_micros
         if most is not None and cost is not None and cost > most:
             raise Breach("max_cost_micros", f"{cost} of {most} are used", "exhausted")
+
+
+def _verified(
+    request: RunRequest, trace: RunTrace, exchanges: tuple[Exchange, ...], spec: AgentSpec
+) -> Verified:
+    """`trace` as opoi saw it. Raises Breach, whatever it is that the agent sent."""
+    conversations = (trace.turns, *(run.turns for run in trace.sub_agent_runs))
+    parts = sum(len(turn.parts) for turns in conversations for turn in turns)
+    if parts > MOST_PARTS:
+        raise Breach("too_large", f"the trace has {parts} parts, more than {MOST_PARTS}")
+    try:
+        with _checking:
+            return verify(request, trace, exchanges, spec)
+    except Breach:
+        raise
+    except Exception as error:
+        # a fault of ours, but of one run of one agent
+        log.exception("a trace could not be checked", run_id=request.run_id)
+        raise Breach("contract", f"the trace cannot be checked ({type(error).__name__})") from error
+
+
+def _short(reason: str) -> str:
+    return reason if len(reason) <= MOST_REASON else f"{reason[: MOST_REASON - 3]}..."
 
 
 def split_question(question: Turn) -> tuple[Turn, OraclePart | None]:

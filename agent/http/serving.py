@@ -1,19 +1,66 @@
 """An ASGI application in a thread of this process."""
 
+import asyncio
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from agent.http.bounds import EXCHANGE_SECONDS, HEAD_SECONDS, MOST_ACCEPTED
 
 START_SECONDS = 10.0
 
 
 class CannotListen(OSError):
     """The address cannot be listened on; the text says which and why."""
+
+
+class _Connection(H11Protocol):
+    """A connection that ends where its client takes too long, or where it is one too many."""
+
+    _began = 0.0
+    _timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _is_answering(self) -> bool:
+        # before the first request there is no cycle, whatever its type says
+        return not getattr(self.cycle, "response_complete", True)
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._limit(HEAD_SECONDS)
+        if len(self.connections) > MOST_ACCEPTED:
+            # who has said nothing for longest is the least loss
+            silent = [one for one in self.connections if isinstance(one, _Connection)]
+            min(silent, key=lambda one: (one._is_answering, one._began)).transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        was_answering = self._is_answering
+        super().data_received(data)
+        if self._is_answering and not was_answering:
+            self._limit(EXCHANGE_SECONDS)
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        # what is left of a request that was answered early has no more time than a new one
+        self._limit(EXCHANGE_SECONDS if self._is_answering else HEAD_SECONDS)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        super().connection_lost(exc)
+
+    def _limit(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._began = self.loop.time()
+        self._timer = self.loop.call_later(seconds, self.transport.abort)
 
 
 class Server:
@@ -31,7 +78,14 @@ class Server:
         self.port: int = self._listener.getsockname()[1]
         self.url = f"http://{f'[{host}]' if family == socket.AF_INET6 else host}:{self.port}"
         config = uvicorn.Config(
-            app, log_level="warning", access_log=False, lifespan="off", timeout_graceful_shutdown=1
+            app,
+            http=_Connection,
+            ws="none",
+            # whoever connects can cause warnings without end
+            log_level="error",
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=1,
         )
         self._server = uvicorn.Server(config)
         # a daemon, so that a request that hangs does not keep a stopped process alive

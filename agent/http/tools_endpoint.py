@@ -13,13 +13,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from anyio import CapacityLimiter, to_thread
+from pydantic import BaseModel
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from agent.calls import WriteUnknown, answer_call
+from agent.http.bounds import (
+    CALLS_AT_ONCE,
+    CALLS_PER_TURN,
+    MOST_CALL_BYTES,
+    REQUEST_BYTES,
+    ByteBudget,
+    TooLarge,
+)
 from agent.http.contract import RunStatus, ToolList, ToolRequest
 from agent.http.exchange import Refused, answer, bearer, read, refusal
 from agent.http.serving import Server
@@ -28,9 +37,6 @@ from agent.run import Limits
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json
 from schemas.records import Effect, IntendedWrite, Part
-
-CALLS_PER_TURN = 32
-"""Tool calls of a run for each model turn that its budget allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +87,21 @@ class Session:
     limits: Limits
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     ended: threading.Event = field(default_factory=threading.Event)
-    """Set when the agent called back."""
+    """Set when there is nothing to wait for: the agent called back, or has used up its bytes."""
     status: RunStatus | None = None
     """What it called back with."""
+    closed: bool = False
+    """Whether the run is over for opoi: from then on nothing is answered."""
+    traffic: ByteBudget = field(init=False)
+    """What the run may exchange, at its agent and here."""
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CALLS_AT_ONCE))
+    """Of the calls under way: the run's own, so that a slow one holds up no other run."""
     _by_id: dict[str, Exchange] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
     _changed: threading.Condition = field(default_factory=threading.Condition)
+
+    def __post_init__(self) -> None:
+        self.traffic = ByteBudget(self.limits.max_run_bytes)
 
     @property
     def exchanges(self) -> tuple[Exchange, ...]:
@@ -103,6 +118,8 @@ class Session:
         call = Part(kind="function_call", call_id=asked.call_id, tool=asked.tool, arguments_json=arguments)
         with self._changed:
             self._changed.wait_for(lambda: asked.call_id not in self._under_way)
+            if self.closed:
+                raise _unauthorized()
             known = self._by_id.get(asked.call_id)
             if known is not None:
                 return self._again(known, call)
@@ -113,12 +130,26 @@ class Session:
         try:
             response = self._answer(call)
             with self._changed:
+                if self.closed:
+                    raise _unauthorized()
                 self._by_id[asked.call_id] = Exchange(call, response)
         finally:
             with self._changed:
                 self._under_way.discard(asked.call_id)
                 self._changed.notify_all()
         return response
+
+    def close(self) -> None:
+        """The run is over."""
+        with self._changed:
+            self.closed = True
+
+    def end(self, status: RunStatus | None = None) -> None:
+        """Nothing more is to be waited for; the first word counts."""
+        with self._changed:
+            if not self.ended.is_set():
+                self.status = status
+                self.ended.set()
 
     def _again(self, known: Exchange, call: Part) -> Part:
         if known.call != call:
@@ -165,6 +196,7 @@ class ToolsEndpoint:
         try:
             yield made
         finally:
+            made.close()
             with self._lock:
                 del self._sessions[run_id]
 
@@ -207,24 +239,49 @@ class ToolsEndpoint:
             found = self._sessions.get(request.path_params["run_id"])
         expected = found.token if found else secrets.token_urlsafe(32)
         if not hmac.compare_digest(bearer(request).encode(), expected.encode()) or found is None:
-            raise Refused(401, "unauthorized", "there is no such run, it has ended, or this is not its token")
+            raise _unauthorized()
         return found
 
     async def _declarations(self, request: Request) -> Response:
         session = self._session(request)
         declarations = tuple(dict(one) for one in session.tools.declarations)
-        return answer(200, ToolList(now=session.now, declarations=declarations))
+        with _within_bytes(session):
+            return _answered(session, ToolList(now=session.now, declarations=declarations))
 
     async def _call(self, request: Request) -> Response:
         session = self._session(request)
-        asked = await read(request, ToolRequest)
-        return answer(200, await run_in_threadpool(session.call, asked))
+        with _within_bytes(session):
+            asked = await read(
+                request, ToolRequest, most=MOST_CALL_BYTES, run=session.traffic, threads=session.threads
+            )
+            return _answered(session, await to_thread.run_sync(session.call, asked, limiter=session.threads))
 
     async def _ended(self, request: Request) -> Response:
         session = self._session(request)
-        status = await read(request, RunStatus)
-        if status.run_id != session.run_id or status.state != "ended":
-            raise Refused(400, "invalid", f"this is not the end of run {session.run_id!r}")
-        session.status = status
-        session.ended.set()
+        if not session.ended.is_set():
+            with _within_bytes(session):
+                status = await read(request, RunStatus, run=session.traffic, threads=session.threads)
+            if status.run_id != session.run_id or status.state != "ended":
+                raise Refused(400, "invalid", f"this is not the end of run {session.run_id!r}")
+            session.end(status)
         return Response(status_code=204)
+
+
+def _unauthorized() -> Refused:
+    return Refused(401, "unauthorized", "there is no such run, it has ended, or this is not its token")
+
+
+def _answered(session: Session, body: BaseModel) -> Response:
+    found = answer(200, body)
+    session.traffic.take(REQUEST_BYTES + len(found.body))
+    return found
+
+
+@contextmanager
+def _within_bytes(session: Session) -> Iterator[None]:
+    """A run that has used up its bytes ends. Raises Refused."""
+    try:
+        yield
+    except TooLarge as error:
+        session.end()
+        raise Refused(413, "too_large", str(error)) from error

@@ -10,12 +10,16 @@ from dataclasses import dataclass
 
 from agent.decision import Decision, InvalidDecision
 from agent.guards import check_decision
+from agent.http.bounds import MOST_ATTEMPTS, MOST_USED
 from agent.http.contract import OraclePart, RunRequest, RunTrace
 from agent.http.oracle_search import repeated_oracle
 from agent.http.tools_endpoint import Exchange
 from agent.spec import AgentSpec
 from schemas.identity import canonical, canonical_json, json_object
 from schemas.records import Action, IntendedWrite, Part, SubAgentRun, TraceStatus, Turn
+
+MOST_LOG_PROBABILITY = 0.001
+"""Nats; above 0 there is rounding alone."""
 
 
 class Breach(Exception):
@@ -119,7 +123,9 @@ class _Ledger:
     """Pairs the calls that the agent tells of with those that opoi saw."""
 
     def __init__(self, exchanges: list[Exchange], spec: AgentSpec, sub_agents: set[str]) -> None:
-        self._left = exchanges
+        self._left: dict[tuple[str | None, str], list[Exchange]] = {}
+        for one in exchanges:
+            self._left.setdefault(_request(one.call), []).append(one)
         self._spec = spec
         self._sub_agents = sub_agents
 
@@ -144,11 +150,12 @@ class _Ledger:
 
     def check_all_told(self) -> None:
         """Every call that opoi saw stands in the trace. Raises Breach."""
-        if self._left:
-            named = sorted({one.call.tool or "" for one in self._left})
+        left = [one for same in self._left.values() for one in same]
+        if left:
+            named = sorted({one.call.tool or "" for one in left})
             raise Breach(
                 "tool_call_hidden",
-                f"{len(self._left)} calls of {', '.join(named)} were made but are not in the trace",
+                f"{len(left)} calls of {', '.join(named)} were made but are not in the trace",
             )
 
     def _true(self, call: Part, claimed: Part) -> Part:
@@ -184,12 +191,11 @@ class _Ledger:
         return known is not None and known.sub_agent in self._sub_agents
 
     def _taken(self, call: Part) -> Exchange | None:
-        wanted = _request(call)
-        same = [one for one in self._left if _request(one.call) == wanted]
+        same = self._left.get(_request(call), [])
         # several calls with one request may have had different answers: then the id tells them apart
         found = next((one for one in same if one.call.call_id == call.call_id), same[0] if same else None)
         if found is not None:
-            self._left.remove(found)
+            same.remove(found)
         return found
 
 
@@ -229,12 +235,31 @@ def _same_json(one: str | None, other: str | None) -> bool:
         return False
 
 
+def check_usage(trace: RunTrace) -> None:
+    """The figures of its usage can be those of a run, so that they can be added up. Raises Breach."""
+    told = [trace.usage, *(run.usage for run in trace.sub_agent_runs if run.usage is not None)]
+    # what it says that the run cost counts for nothing
+    used = [
+        (f"usage.{name}", value, MOST_USED)
+        for usage in told
+        for name, value in usage
+        if name != "cost_micros"
+    ]
+    for name, value, most in (*used, ("attempts", trace.attempts, MOST_ATTEMPTS)):
+        if isinstance(value, int) and value < 0:
+            raise Breach("contract", f"{name} is below 0")
+        if isinstance(value, int) and value > most:
+            raise Breach("contract", f"{name} is {value}, above {most}")
+
+
 def _check_budget(request: RunRequest, trace: RunTrace) -> None:
     budget = request.budget
-    below = [name for name, value in trace.usage if isinstance(value, int) and value < 0]
-    if below:
-        raise Breach("contract", f"usage.{below[0]} is below 0")
+    check_usage(trace)
     conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
+    for one in (token for turns in conversations for turn in turns for token in turn.log_probabilities):
+        # NaN is not less than anything
+        if not one.log_probability <= MOST_LOG_PROBABILITY:
+            raise Breach("contract", f"a log-probability is {one.log_probability:g}")
     model_turns = max(trace.usage.model_calls, sum(turn.role == "model" for turn in trace.turns))
     if model_turns > budget.max_turns:
         raise Breach("max_turns", f"the model took {model_turns} turns of {budget.max_turns}", "exhausted")

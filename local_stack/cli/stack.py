@@ -138,6 +138,10 @@ def describe(found: Status) -> str:
         parts.append(
             table(["process", "state", "pid", "up", "memory", "port", f"exits in {EXIT_MINUTES} min"], rows)
         )
+    if found.away:
+        parts.append(
+            f"Away, and waited for by replays: {', '.join(found.away)} (`opoi logs replay` says why)"
+        )
     if found.disk:
         disk = ", ".join(
             f"{name} {size / MEBIBYTE:.0f}" for name, size in found.disk.items() if size >= MEBIBYTE

@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from schemas.settings import KafkaSettings
 
+AWAY = "opoi_replay_away"
+
 
 def answers_http(url: str) -> bool:
     """Whether a GET of `url` succeeds now."""
@@ -14,6 +16,24 @@ def answers_http(url: str) -> bool:
     except (OSError, ValueError):
         return False
     return True
+
+
+def away(port: int) -> list[str]:
+    """What the replay worker with metrics on `port` of 127.0.0.1 finds away: `model`, `agent:NAME`, ...
+
+    Nothing where no worker answers there.
+    """
+    from prometheus_client.parser import text_string_to_metric_families
+
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+            text = answer.read().decode()
+        families = list(text_string_to_metric_families(text))
+    except (OSError, ValueError):
+        return []
+    samples = (one for family in families if family.name == AWAY for one in family.samples)
+    return sorted(one.labels["what"] for one in samples if one.value)
 
 
 def listening(port: int) -> Callable[[], bool]:

@@ -162,6 +162,7 @@ class World:
             "kafka": json.loads(self.kafka.model_dump_json()),
             "concurrency": 8,
             "attempts_per_day": None,
+            "answer_seconds": 30.0,
             "name": name,
             "starts": str(self.starts_file),
             "away": str(self.away),

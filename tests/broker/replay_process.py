@@ -57,7 +57,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     settings = Settings(
         home=Path(config["home"]),
         kafka=config["kafka"],
-        replay={key: config[key] for key in ("concurrency", "attempts_per_day")},
+        replay={key: config[key] for key in ("concurrency", "attempts_per_day", "answer_seconds")},
         worker={"name": config["name"], "stop_seconds": config["drain_seconds"] + BEYOND_DRAINING},
         model={"base_url": config["model_url"]},
     )

@@ -1,4 +1,4 @@
-"""Something that the work depends on is away: everybody waits, one probes, then all go on."""
+"""Something that work depends on is away: what needs it waits, one probes, then all go on."""
 
 import random
 import threading
@@ -19,13 +19,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to try once; to be handed back with `passed`, `failed` or `unused`."""
+    """Leave to try once; to be handed back with `success`, `failure` or `release`."""
 
     probe: bool
 
 
-class Outage:
-    """Whether `what` is away. Times in seconds. Thread-safe."""
+class CircuitBreaker:
+    """Whether `what` is away; `fields` go into what is logged of it. Times in seconds. Thread-safe."""
 
     def __init__(
         self,
@@ -34,8 +34,12 @@ class Outage:
         first_wait: float = FIRST_WAIT,
         longest_wait: float = LONGEST_WAIT,
         on_change: Callable[[bool], None] = lambda away: None,
+        **fields: object,
     ) -> None:
+        self.why = ""
+        """What the last failure said."""
         self._what = what
+        self._fields = fields
         self._first_wait = first_wait
         self._longest_wait = longest_wait
         self._on_change = on_change
@@ -47,11 +51,17 @@ class Outage:
         self._said = 0.0
 
     @property
-    def ongoing(self) -> bool:
+    def is_open(self) -> bool:
         """Whether new work had better not begin."""
         return self._since is not None
 
-    def permit(self, wait: float = 0.0) -> Permit | None:
+    @property
+    def is_ready(self) -> bool:
+        """Whether `acquire` would give leave now."""
+        with self._changed:
+            return self._since is None or (not self._probing and time.monotonic() >= self._next)
+
+    def acquire(self, wait: float = 0.0) -> Permit | None:
         """Leave to try, after at most `wait` seconds; None: it is still away, or somebody else probes."""
         end = time.monotonic() + wait
         with self._changed:
@@ -65,20 +75,22 @@ class Outage:
                 self._changed.wait((end if self._probing else min(end, self._next)) - now)
             return Permit(probe=False)
 
-    def passed(self, permit: Permit) -> None:
+    def success(self, permit: Permit) -> None:
         """It answered. Only a probe ends an outage: other work may have been answered before it began."""
         if not permit.probe:
             return
         with self._changed:
             assert self._since is not None
-            log.info(f"{self._what} is back", away_seconds=round(time.monotonic() - self._since, 1))
+            away_seconds = round(time.monotonic() - self._since, 1)
+            log.info(f"{self._what} is back", away_seconds=away_seconds, **self._fields)
             self._since, self._failures, self._probing = None, 0, False
             self._changed.notify_all()
         self._on_change(False)
 
-    def failed(self, permit: Permit, why: str, retry_after: float | None = None) -> None:
+    def failure(self, permit: Permit, why: str, retry_after: float | None = None) -> None:
         """It did not answer; `retry_after` is its own wish."""
         with self._changed:
+            self.why = why
             began = self._since is None
             if not began and not permit.probe:
                 return
@@ -92,16 +104,17 @@ class Outage:
             if began or now - self._said >= SAY_EVERY:
                 self._said = now
                 log.warning(
-                    f"{self._what} is away: what runs waits, nothing new begins",
+                    f"{self._what} is away: what needs it waits",
                     error=why,
                     away_seconds=round(now - self._since, 1),
                     next_try_seconds=round(self._next - now, 1),
+                    **self._fields,
                 )
             self._changed.notify_all()
         if began:
             self._on_change(True)
 
-    def unused(self, permit: Permit) -> None:
+    def release(self, permit: Permit) -> None:
         """The try said nothing about whether it is away."""
         if permit.probe:
             with self._changed:

@@ -1,19 +1,22 @@
-"""Runs in flight: each in a thread of its own, tried again in place while what it needs is away."""
+"""Runs in flight: each in a thread of its own, and those that wait because what they need is away."""
 
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal, Protocol
 
-from agent.ports import ModelAway, ModelError, QuotaExceeded
+from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import BrokerAway, NotRegistered, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.runtime.consumer import Delivery
 from streams.runtime.model_runs import metrics
-from streams.runtime.model_runs.circuit_breaker import Outage
+from streams.runtime.model_runs.targets import Permits, Targets
 
+EXPIRE_SECONDS = 0.5
 # waited for; anything else that a run raises is our own fault
 AWAY = (ModelAway, QuotaExceeded, RegistryAway, NotRegistered, BrokerAway)
 
@@ -38,7 +41,7 @@ class Unwanted(Exception):
 
 
 class PastDeadline(Exception):
-    """The request's deadline passed before the run began."""
+    """The request's deadline passed before the run began; the text says what it waited for, if anything."""
 
 
 class CalledOff(Exception):
@@ -57,7 +60,7 @@ class Flight:
     tickets: list[Delivery]
     began: float = field(default_factory=time.monotonic)
     stage: Stage = "waiting"
-    """`waiting`: for what is away; `settled`: acknowledged, but not committed."""
+    """`waiting`: for what is away, without a thread; `settled`: acknowledged, but not committed."""
     running_since: float = 0.0
 
     @property
@@ -84,69 +87,131 @@ class Flight:
         """The replay."""
         return self.asked.request.replay_id
 
+    @property
+    def agent(self) -> bytes:
+        """Whose it is."""
+        return agent_of(self.tickets[0])
 
-def take_off(
-    flight: Flight,
-    execute: Execute,
-    outage: Outage,
-    land: Callable[[Landing], None],
-    is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
-) -> None:
-    """Begins the run; `land` is called from its thread with what came of it.
 
-    `is_called_off` is asked before each try, from the run's thread.
+def agent_of(ticket: Delivery) -> bytes:
+    """The agent of a request that was not read yet, as its message key has it."""
+    return (ticket.arrived.key or b"").partition(b"/")[0]
+
+
+class Runs:
+    """The runs of a worker by replay: those under way and those that wait. Belongs to the worker's loop.
+
+    `post` hands a call from a run's thread to the loop. `land` is told what came of each try: a trace; one of
+    `AWAY`, after which the run waits; why it was not begun; or what else it raised. `is_called_off` is asked
+    before each try.
     """
 
-    def fly() -> None:
-        try:
-            landing: Landing = _run(flight, execute, outage, is_called_off)
-        except Exception as error:  # noqa: BLE001 - judged by the worker
-            landing = error
-        land(landing)
+    def __init__(
+        self,
+        execute: Execute,
+        targets: Targets,
+        post: Callable[[Callable[[], None]], None],
+        land: Callable[[Flight, Landing], None],
+        is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
+    ) -> None:
+        self._execute = execute
+        self._targets = targets
+        self._post = post
+        self._land = land
+        self._is_called_off = is_called_off
+        self._flights: dict[str, Flight] = {}
+        self._expired_at = 0.0
 
-    # a daemon, so that a run that hangs does not keep a stopped process alive
-    threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
+    def __iter__(self) -> Iterator[Flight]:
+        return iter(tuple(self._flights.values()))
 
+    @property
+    def busy(self) -> list[Flight]:
+        """Those that were begun and are not committed."""
+        return [flight for flight in self._flights.values() if flight.stage != "waiting"]
 
-def _run(
-    flight: Flight, execute: Execute, outage: Outage, is_called_off: Callable[[ReplayRequest], bool]
-) -> AgentTrace:
-    while True:
-        # anew each time: a later case may ask for the same run while this one waits
-        request, decision = flight.asked.request, flight.asked.decision
-        permit = outage.permit(seconds_left(request))
-        if permit is None or seconds_left(request) <= 0:
-            if permit is not None:
-                outage.unused(permit)
-            raise PastDeadline
-        if not flight.wanted:
-            outage.unused(permit)
-            raise Unwanted
-        if is_called_off(request):
-            outage.unused(permit)
-            raise CalledOff
+    @property
+    def waiting(self) -> list[Flight]:
+        """Those that wait for what is away, in the order in which they are tried."""
+        return [flight for flight in self._flights.values() if flight.stage == "waiting"]
+
+    @property
+    def ready(self) -> list[Flight]:
+        """Those that wait and can be tried now."""
+        return [flight for flight in self.waiting if self._targets.is_ready(flight.asked.request)]
+
+    @property
+    def by_agent(self) -> Counter[bytes]:
+        """How many runs of each agent are busy."""
+        return Counter(flight.agent for flight in self.busy)
+
+    def get(self, replay_id: str) -> Flight | None:
+        """The run of a replay, if there is one."""
+        return self._flights.get(replay_id)
+
+    def begin(self, flight: Flight) -> None:
+        """Begins the run; where what it needs is away, it waits."""
+        self._flights.setdefault(flight.replay_id, flight)
+        if (over := self._why_not(flight)) is not None:
+            self._land(flight, over)
+            return
+        held = self._targets.acquire(flight.asked.request)
+        if held is None:
+            flight.stage = "waiting"
+            return
         flight.running_since = time.monotonic()
         flight.stage = "running"
-        try:
-            trace = execute(request, decision)
-        except AWAY as error:
-            metrics.REPLAYS_AWAY.labels(type(error).__name__).inc()
-            outage.failed(permit, _in_words(error), getattr(error, "retry_after", None))
+        request, decision = flight.asked.request, flight.asked.decision
+
+        def fly() -> None:
+            try:
+                landing: Landing = self._execute(request, decision)
+            except Exception as error:  # noqa: BLE001 - judged by the worker
+                landing = error
+            self._post(partial(self._landed, flight, request, held, landing))
+
+        # a daemon, so that a run that hangs does not keep a stopped process alive
+        threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
+
+    def expire(self) -> None:
+        """Tells now and then of those that wait and need wait no more."""
+        if time.monotonic() - self._expired_at < EXPIRE_SECONDS:
+            return
+        self._expired_at = time.monotonic()
+        metrics.WAITING.set(len(self.waiting))
+        for flight in self.waiting:
+            if (over := self._why_not(flight)) is not None:
+                self._land(flight, over)
+
+    def forget(self, flight: Flight) -> None:
+        """The run is over."""
+        del self._flights[flight.replay_id]
+
+    def _why_not(self, flight: Flight) -> Exception | None:
+        request = flight.asked.request
+        if not flight.wanted:
+            return Unwanted()
+        if self._is_called_off(request):
+            return CalledOff()
+        if seconds_left(request) <= 0:
+            return PastDeadline(self._targets.why_away(request))
+        return None
+
+    def _landed(self, flight: Flight, request: ReplayRequest, held: Permits, landing: Landing) -> None:
+        if isinstance(landing, AgentTrace):
+            self._targets.success(held)
+            metrics.REPLAY_SECONDS.labels(landing.status).observe(time.monotonic() - flight.running_since)
+        elif isinstance(landing, AWAY):
+            metrics.REPLAYS_AWAY.labels(type(landing).__name__).inc()
+            self._targets.failure(request, held, landing)
             flight.stage = "waiting"
-        except BaseException:
-            outage.unused(permit)
-            raise
+            # to the end, so that another one probes: it may be this one alone that fails
+            self._flights[flight.replay_id] = self._flights.pop(flight.replay_id)
         else:
-            outage.passed(permit)
-            metrics.REPLAY_SECONDS.labels(trace.status).observe(time.monotonic() - flight.running_since)
-            return trace
+            self._targets.release(held)
+        self._land(flight, landing)
 
 
 def seconds_left(request: ReplayRequest) -> float:
     """Until the request's deadline; negative past it."""
     return (request.deadline_at - datetime.now(UTC)).total_seconds()
-
-
-def _in_words(error: Exception) -> str:
-    tries = f" ({error.attempts} tries)" if isinstance(error, ModelError) and error.attempts > 1 else ""
-    return f"{type(error).__name__}: {error}{tries}"

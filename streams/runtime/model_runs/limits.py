@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 
-MOST_IN_HAND = 32
-"""Records that wait in memory for a run to end: partitions that were paused give records only half a second
-after they are resumed."""
+from streams.runtime.offsets import MAX_OPEN
+
+LEAST_WAITING = 32
+"""Requests that may wait in memory whatever the concurrency."""
+MOST_WAITING_BYTES = 64 * 1024 * 1024
+"""Of the requests that wait in memory; one larger than that waits alone."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
 DRAIN_SECONDS = 20.0
@@ -20,3 +23,11 @@ class Bounds:
     commit_seconds: float = 1.0
     hang_seconds: float = 120.0
     """A run that takes twice its budget and so much more hangs: our own fault."""
+
+    @property
+    def most_waiting(self) -> int:
+        """Requests that may wait in memory, for a run to end or for what is away.
+
+        Those of one partition that are not done must fit into a commit.
+        """
+        return max(LEAST_WAITING, MAX_OPEN - 2 * self.concurrency - MOST_UNACKNOWLEDGED)

@@ -13,7 +13,12 @@ REPLAY_SECONDS = Histogram(
 )
 REPLAYS_AWAY = Counter("opoi_replay_retries_total", "Tries of replays that found something away.", ["error"])
 PAUSED = Gauge("opoi_replay_paused", "1 while an operator has paused replays.")
-AWAY = Gauge("opoi_replay_away", "1 while something that replays need is away.", ["what"])
+AWAY = Gauge(
+    "opoi_replay_away",
+    "1 while something that replays need is away: model, registry, artifacts, or the service agent:NAME.",
+    ["what"],
+)
+WAITING = Gauge("opoi_replays_waiting", "Replays that wait for what is away, in this worker.")
 UNCOMMITTED_SECONDS = Gauge(
     "opoi_replay_uncommitted_seconds", "Age of the oldest replay that was begun and is not committed."
 )

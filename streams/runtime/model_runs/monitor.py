@@ -27,7 +27,7 @@ class Lookout:
         self._said: dict[str, float] = {}
 
     def look(self, flights: Collection[Flight]) -> None:
-        """Listens to the operator, and says what holds the worker up."""
+        """Listens to the operator, and says what holds the worker up; `flights`: those that are begun."""
         self._listen(len(flights))
         if (seconds := self._publisher.waiting_seconds) > SAY_EVERY / 2:
             self._say("broker", "results wait for the broker, nothing is lost", seconds=round(seconds))
@@ -42,6 +42,11 @@ class Lookout:
             if flight.stage == "running" and now - flight.running_since > limit:
                 return flight, TimeoutError(f"the run has not ended after {limit:.0f} s")
         return None
+
+    def is_full(self, away: int) -> None:
+        """No further requests have room; so many of those in hand wait for what is away."""
+        if away:
+            self._say("full", "replays are taken in no more until fewer wait", for_what_is_away=away)
 
     def _listen(self, in_flight: int) -> None:
         control = self._controls.refresh()

@@ -1,14 +1,14 @@
 """The loop of the replay worker: takes requests in, keeps runs in flight, commits what is done.
 
 One thread polls, decides and commits; each run has a thread; one thread publishes. At most `concurrency`
-runs are begun and not committed, so a crash repeats no more than those.
+runs are begun and not committed, so a crash repeats no more than those. A place that is free goes to the
+agent with the fewest runs, and what waits for something that is away has none: so one agent that is slow or
+away holds up no other, as far as there is room for its requests to wait.
 """
 
 import queue
 import time
-from collections import deque
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import structlog
@@ -17,26 +17,21 @@ from schemas.catalog import topics
 from schemas.errors import RegistryAway
 from schemas.settings import KafkaSettings
 from schemas.stages import stage
-from streams.core.contract import Coordinates, Output
+from streams.core.contract import Output
 from streams.runtime.consumer import Delivery, WorkerConsumer
 from streams.runtime.crash_guard import Guards
 from streams.runtime.exit_codes import ExitCode, fail_stop, own_code
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import metrics
-from streams.runtime.model_runs.circuit_breaker import Outage
-from streams.runtime.model_runs.in_flight import (
-    CalledOff,
-    Execute,
-    Flight,
-    Landing,
-    PastDeadline,
-    Unwanted,
-    take_off,
-)
-from streams.runtime.model_runs.limits import MOST_IN_HAND, MOST_UNACKNOWLEDGED, Bounds
+from streams.runtime.model_runs.circuit_breaker import CircuitBreaker
+from streams.runtime.model_runs.in_flight import AWAY, Execute, Flight, Landing, Runs
+from streams.runtime.model_runs.in_work import InWork
+from streams.runtime.model_runs.limits import MOST_UNACKNOWLEDGED, Bounds
 from streams.runtime.model_runs.monitor import Lookout
+from streams.runtime.model_runs.targets import Targets
+from streams.runtime.model_runs.waiting import Waiting
 from streams.runtime.offsets import Source
-from streams.runtime.outputs import BrokenStep, Encoder, RecordCodec
+from streams.runtime.outputs import Encoder, RecordCodec
 from streams.runtime.publisher import WAIT_FOR_EVER, Publisher
 from streams.stages.replay.admission import Bulletins
 from streams.stages.replay.requests import REQUESTS, RETRY, STAGE
@@ -44,11 +39,9 @@ from streams.stages.replay.results import (
     Replies,
     answer,
     at_fault,
-    cancelled,
     named,
-    past_deadline,
+    outcome,
     read_or_bury,
-    traced,
     without_turns,
 )
 
@@ -79,20 +72,17 @@ class ReplayWorker:
         **consumer_overrides: Any,
     ) -> None:
         self._codec = codec
-        self._execute = execute
         self._guards = guards
         self._bounds = bounds
         self._events: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._waiting: deque[Delivery] = deque()
-        self._in_hand = min(bounds.concurrency, MOST_IN_HAND)
-        self._held = False
-        self._flights: dict[str, Flight] = {}
         self._stopping = False
         self._fault: tuple[ExitCode, str] | None = None
         self._committed_at = 0.0
         self._commits_taken = True
-        self._model = Outage("what replays need", on_change=metrics.away("model"))
-        self._registry = Outage("the schema registry", on_change=metrics.away("registry"))
+        self._registry = CircuitBreaker("the schema registry", on_change=metrics.away("registry"))
+        self._runs = Runs(execute, Targets(), self._events.put, self._landed, bulletins.is_cancelled)
+        self._waiting = Waiting(self._runs, bounds)
+        self._in_work = InWork(self._runs, guards)
         producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
         written = {name: topics()[name] for name in stage(STAGE).writes}
         encoder = Encoder(STAGE, codec, written, without_turns)
@@ -123,20 +113,22 @@ class ReplayWorker:
             beat()
             self._serve()
             self._bulletins.refresh()
+            self._runs.expire()
             self._begin()
             self._commit_in_time()
             self._consumer.hold(self._must_hold())
-            self._waiting.extend(self._consumer.receive(1, POLL_SECONDS))
-            self._lookout.look(self._flights.values())
-            if (hanging := self._lookout.hanging(self._flights.values())) is not None:
+            self._waiting.add(self._consumer.receive(1, POLL_SECONDS))
+            self._lookout.look(self._runs.busy)
+            if (hanging := self._lookout.hanging(self._runs.busy)) is not None:
                 self._hangs(*hanging)
         self._drain(lambda _: True)
         self._consumer.close()
         self._bulletins.close()
         if self._fault is not None:
             fail_stop(*self._fault)
-        log.info("stopped", stage=STAGE, runs_left=len(self._flights))
-        return len(self._flights)
+        left = len(self._runs.busy)
+        log.info("stopped", stage=STAGE, runs_left=left)
+        return left
 
     # taking in
 
@@ -144,61 +136,54 @@ class ReplayWorker:
         return (
             not self._stopping
             and not self._lookout.paused
-            and (not self._model.ongoing or not self._somebody_asks())
             and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
 
-    def _somebody_asks(self) -> bool:
-        """Whether a run is there to find out that the model is back."""
-        return any(flight.stage in ("waiting", "running") for flight in self._flights.values())
-
     def _may_begin(self) -> bool:
-        return self._is_ready() and len(self._flights) < self._bounds.concurrency
+        return self._is_ready() and len(self._runs.busy) < self._bounds.concurrency
 
     def _must_hold(self) -> bool:
-        """Whether to take no further records in; with some slack, so that it does not change all the time."""
-        most = self._in_hand // 2 if self._held else self._in_hand - 1
-        self._held = len(self._waiting) > most or not self._is_ready()
-        return self._held
+        """Whether to take no further records in."""
+        if not self._waiting.is_full:
+            return not self._is_ready()
+        self._lookout.is_full(away=len(self._runs.waiting))
+        return True
 
     def _begin(self) -> None:
         """Begins what waits, as far as there is room."""
-        while self._waiting and self._may_begin():
-            ticket = self._waiting[0]
-            at = ticket.arrived.coordinates
-            if ticket.live:
-                if self._must_wait(at) or (permit := self._registry.permit()) is None:
-                    return
-                # an exception that nobody expects leaves with the mark set
-                self._guards.mark.set(at)
-                try:
-                    self._judge(ticket)
-                except RegistryAway as error:
-                    self._registry.failed(permit, str(error))
-                    self._guards.mark.clear()
-                    return
-                self._registry.passed(permit)
-                if not self._is_alone():
-                    self._guards.mark.clear()
-            self._waiting.popleft()
+        self._waiting.drop()
+        while self._may_begin():
+            chosen = self._waiting.next(unread=self._registry.is_ready)
+            if chosen is None:
+                return
+            at = (chosen.tickets[0] if isinstance(chosen, Flight) else chosen).arrived.coordinates
+            if self._in_work.must_wait(at):
+                return
+            # an exception that nobody expects leaves with the mark set
+            self._guards.mark.set(at)
+            if isinstance(chosen, Flight):
+                self._start(chosen)
+            else:
+                self._read(chosen)
+            self._in_work.clear_mark()
 
-    def _must_wait(self, at: Coordinates) -> bool:
-        """A suspect is worked on alone, and nothing beside it."""
-        return bool(self._flights) and (at in self._guards.suspects or self._is_alone())
-
-    def _is_alone(self) -> bool:
-        return any(each in self._guards.suspects for each in self._in_work())
-
-    def _in_work(self) -> list[Coordinates]:
-        flights = self._flights.values()
-        return [ticket.arrived.coordinates for flight in flights for ticket in flight.tickets]
+    def _read(self, ticket: Delivery) -> None:
+        permit = self._registry.acquire()
+        assert permit is not None, "whether it is ready was asked just now"
+        try:
+            self._judge(ticket)
+        except RegistryAway as error:
+            self._registry.failure(permit, str(error))
+        else:
+            self._registry.success(permit)
+            self._waiting.remove(ticket)
 
     def _judge(self, ticket: Delivery) -> None:
         """What is to be done with a record. Raises RegistryAway."""
         asked = read_or_bury(ticket, self._codec, self._guards, self._replies)
         if asked is None:
             return
-        flying = self._flights.get(asked.request.replay_id)
+        flying = self._runs.get(asked.request.replay_id)
         if flying is not None and flying.asked_by(ticket):
             # the very record, come back with its partition: it is done when the run is
             flying.tickets.append(ticket)
@@ -211,16 +196,11 @@ class ReplayWorker:
         elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
             self._replies.send([ticket], instead, request=asked.request)
         else:
-            flight = Flight(asked, [ticket])
-            self._flights[flight.replay_id] = flight
-            self._note_in_work()
-            self._take_off(flight)
+            self._start(Flight(asked, [ticket]))
 
-    def _take_off(self, flight: Flight) -> None:
-        def land(landing: Landing) -> None:
-            self._events.put(partial(self._landed, flight, landing))
-
-        take_off(flight, self._execute, self._model, land, self._bulletins.is_cancelled)
+    def _start(self, flight: Flight) -> None:
+        self._runs.begin(flight)
+        self._in_work.changed()
 
     # what came of it
 
@@ -236,20 +216,15 @@ class ReplayWorker:
     def _landed(self, flight: Flight, landing: Landing) -> None:
         ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
         if ticket is None:
-            self._forget(flight)
-        elif isinstance(landing, CalledOff) and self._bulletins.is_cancelled(flight.asked.request):
-            self._settle(flight, cancelled(ticket.arrived, flight.asked))
-        elif isinstance(landing, Unwanted | CalledOff):
-            # it came back to us, or was asked for again, between the look and the landing
-            self._take_off(flight)
-        elif isinstance(landing, PastDeadline):
-            self._settle(flight, past_deadline(ticket.arrived, flight.asked))
-        elif isinstance(landing, Exception):
-            self._own_fault(flight, landing)
+            self._in_work.forget(flight)
+        elif isinstance(landing, AWAY):
+            self._in_work.changed()
+            if self._fault is None:
+                self._in_work.clear_mark()
         else:
             try:
-                outputs = traced(ticket.arrived, flight.asked, landing)
-            except BrokenStep as error:
+                outputs = outcome(ticket.arrived, flight.asked, landing)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the worker stops in order
                 self._own_fault(flight, error)
             else:
                 self._settle(flight, outputs)
@@ -286,7 +261,7 @@ class ReplayWorker:
 
     def _release(self, going: frozenset[Source]) -> None:
         """Partitions are about to go elsewhere: what runs there may end within the budget."""
-        self._waiting = deque(ticket for ticket in self._waiting if ticket.source not in going)
+        self._waiting.drop(going)
         if not self._stopping:
             self._drain(lambda ticket: ticket.source in going)
 
@@ -297,7 +272,7 @@ class ReplayWorker:
             mine = any(ticket.live and concerns(ticket) for ticket in flight.tickets)
             return mine and flight.stage in ("running", "publishing")
 
-        while self._replies.unacknowledged or any(map(is_busy, self._flights.values())):
+        while self._replies.unacknowledged or any(map(is_busy, self._runs)):
             if time.monotonic() > end:
                 log.warning("what did not end in time is done again", seconds=self._bounds.drain_seconds)
                 break
@@ -307,22 +282,13 @@ class ReplayWorker:
 
     def _commit_in_time(self) -> None:
         """Commits once in a while, and as soon as that makes room; a commit that failed waits its turn."""
-        full = len(self._flights) >= self._bounds.concurrency and self._commits_taken
+        full = len(self._runs.busy) >= self._bounds.concurrency and self._commits_taken
         if full or time.monotonic() - self._committed_at >= self._bounds.commit_seconds:
             self._commit()
 
     def _commit(self) -> None:
         self._commits_taken = self._consumer.commit()
         self._committed_at = time.monotonic()
-        for flight in [one for one in self._flights.values() if one.is_over]:
-            self._forget(flight)
-
-    def _forget(self, flight: Flight) -> None:
-        del self._flights[flight.replay_id]
-        for ticket in flight.tickets:
-            self._guards.harmless(ticket.arrived.coordinates)
-        self._note_in_work()
-
-    def _note_in_work(self) -> None:
-        self._guards.suspects.in_work(self._in_work())
-        metrics.IN_FLIGHT.set(len(self._flights))
+        for flight in self._runs:
+            if flight.is_over:
+                self._in_work.forget(flight)

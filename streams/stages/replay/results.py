@@ -19,7 +19,7 @@ from streams.runtime.crash_guard import Guards
 from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.model_runs.daily_budget import spending
-from streams.runtime.model_runs.in_flight import Asked
+from streams.runtime.model_runs.in_flight import Asked, CalledOff, Landing, PastDeadline
 from streams.runtime.outputs import BrokenStep, RecordCodec
 from streams.runtime.publisher import Publication, Publisher
 from streams.stages.replay.requests import STAGE, named_in, read_request
@@ -172,6 +172,17 @@ def answer(arrived: Arrival, asked: Asked, outcome: DispositionOutcome, reason: 
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)
 
 
+def outcome(arrived: Arrival, asked: Asked, landing: Landing) -> tuple[Output, ...]:
+    """What becomes of a request by what came of its run. Raises BrokenStep, and what else the run raised."""
+    if isinstance(landing, CalledOff):
+        return cancelled(arrived, asked)
+    if isinstance(landing, PastDeadline):
+        return past_deadline(arrived, asked, str(landing))
+    if isinstance(landing, Exception):
+        raise landing
+    return traced(arrived, asked, landing)
+
+
 def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, ...]:
     """What a run gave and used, and the answer. Raises BrokenStep where it is another request's run."""
     request = asked.request
@@ -193,7 +204,7 @@ def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, .
 
 
 def given_up(arrived: Arrival, request: ReplayRequest, status: TraceStatus, reason: str) -> Output:
-    """The trace of a request that is not run, so that its case does not wait; always the same."""
+    """The trace of a request that is not run, so that its case does not wait."""
     trace = AgentTrace(
         agent=request.agent,
         account_id=request.account_id,
@@ -222,10 +233,12 @@ def cancelled(arrived: Arrival, asked: Asked) -> tuple[Output, ...]:
     return (answer(arrived, asked, "superseded", "cancelled"),)
 
 
-def past_deadline(arrived: Arrival, asked: Asked) -> tuple[Output, ...]:
-    """What becomes of a request whose deadline passed before it was run."""
+def past_deadline(arrived: Arrival, asked: Asked, waited_for: str = "") -> tuple[Output, ...]:
+    """What becomes of a request whose deadline passed before it was run, and what that waited for."""
     request = asked.request
-    trace = given_up(arrived, request, "exhausted", f"deadline: {request.deadline_at.isoformat()} has passed")
+    why = f"; {waited_for}" if waited_for else ""
+    reason = f"deadline: {request.deadline_at.isoformat()} has passed{why}"
+    trace = given_up(arrived, request, "exhausted", reason)
     return trace, answer(arrived, asked, "superseded", "past_deadline")
 
 

@@ -76,13 +76,14 @@ def replay_at(
     request: ReplayRequest | None = None,
     token: str | None = None,
     price: ModelPrice | None = None,
+    **more: Any,
 ) -> AgentTrace:
-    """One replay of the agent at `url`, as the worker runs it."""
+    """One replay of the agent at `url`, as the worker runs it; `more` are settings of replays."""
     endpoint = EndpointSettings(url=url, token=token)  # type: ignore[arg-type]
     request = request or replay_request(decision)
     model = request.target.model
     settings = ReplaySettings(
-        endpoints={decision.agent: endpoint}, prices={} if price is None else {model: price}
+        endpoints={decision.agent: endpoint}, prices={} if price is None else {model: price}, **more
     )
     remote = RemoteAgents(settings)
     try:

@@ -17,7 +17,7 @@ from agent.http.contract import RunRequest, RunTrace
 from agent.http.exchange import MOST_BYTES
 from agent.ports import QuotaExceeded
 from agent.settings import ModelPrice
-from schemas.records import AgentDecision, AgentTrace, Budget, Part, SubAgentRun, Turn
+from schemas.records import AgentDecision, AgentTrace, Budget, Part, SubAgentRun, Turn, Usage
 from streams.core.budgets import spent_by
 from tests.unit.agent.broken_agents import (
     AlteredAnswer,
@@ -113,6 +113,38 @@ class PaidInYen(Broken):
         usage = trace.usage.model_copy(update=cost)
         run = SubAgentRun(run_id="s1", name="analyst", usage=usage)
         return trace.model_copy(update={"usage": usage, "sub_agent_runs": (run,)})
+
+
+class UsesWithoutEnd(Broken):
+    """Says that it used what no run can use, which its case and its day would be unable to add up."""
+
+    def changed(self, trace: RunTrace, asked: RunRequest) -> RunTrace:
+        return trace.model_copy(update=self.told)
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        super().__init__()
+        self.told = told
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (
+            {"usage": Usage(input_tokens=2**63 - 1)},
+            "usage.input_tokens is 9223372036854775807, above 1000000000",
+        ),
+        ({"usage": Usage(model_calls=2**31 - 1)}, "usage.model_calls is 2147483647, above 1000000000"),
+        ({"usage": Usage(thought_tokens=-(2**63))}, "usage.thought_tokens is below 0"),
+        ({"attempts": 2**31 - 1}, "attempts is 2147483647, above 100000"),
+    ],
+)
+def test_what_no_run_can_use_is_not_counted(
+    decision: AgentDecision, told: dict[str, Any], reason: str
+) -> None:
+    with at(UsesWithoutEnd(told)) as url:
+        trace = replay_at(url, decision)
+    assert (trace.status, trace.reason) == ("failed", f"contract: {reason}")
+    assert (spent_by(trace).tokens, trace.attempts, trace.usage.model_calls) == (0, 0, 0)
 
 
 DOLLAR_A_TOKEN = ModelPrice(input=0, output=10**12)
@@ -234,6 +266,18 @@ def test_answers_that_break_the_contract_are_a_failed_trace(
     assert trace.status == "failed"
     assert (trace.reason or "").startswith(reason), trace.reason
     assert "\n" not in (trace.reason or "")
+
+
+def test_a_trace_that_the_check_itself_stumbles_over_ends_its_run(
+    decision: AgentDecision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stumbles(*_: object) -> None:
+        raise KeyError("ours")
+
+    monkeypatch.setattr("agent.http.runtime.verify", stumbles)
+    with at(Broken()) as url:
+        trace = replay_at(url, decision)
+    assert (trace.status, trace.reason) == ("failed", "contract: the trace cannot be checked (KeyError)")
 
 
 def test_an_agent_that_drips_its_answer_ends_with_its_budget(decision: AgentDecision) -> None:

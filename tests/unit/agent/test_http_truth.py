@@ -1,6 +1,7 @@
 """What an agent tells against what was seen: for any trace an answer, and only for a true one a decision."""
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ from agent.http.tools_endpoint import Exchange
 from agent.http.truth import Breach, verify, with_oracle_part
 from agent.media_buyer.definition import media_buyer
 from agent.oracle import render
-from schemas.records import Action, ExpertVerdict, Part, SubAgentRun, Turn, Usage
+from schemas.records import Action, ExpertVerdict, Part, SubAgentRun, TokenLogProbability, Turn, Usage
 
 SPEC = media_buyer().spec
 QUESTION = Turn(role="user", parts=(Part(kind="text", text="Decide."),))
@@ -263,6 +264,28 @@ def test_arguments_that_are_no_json_break_the_contract(arguments: str) -> None:
     with pytest.raises(Breach) as caught:
         verify(request(), trace(call, answer), [SEEN], SPEC)
     assert caught.value.code == "contract"
+
+
+def test_many_calls_beside_many_that_were_made_are_paired_in_no_time() -> None:
+    def made(number: int) -> Exchange:
+        asked = ASKED | {"arguments_json": json.dumps({"campaign_id": str(number), "more": "x" * 10_000})}
+        return Exchange(Part(**asked, call_id=str(number)), Part(**GIVEN, response_json="{}"))
+
+    call = Part(kind="function_call", tool="rocket", arguments_json="{}")
+    own = Part(kind="function_response", tool="rocket", error="no")
+    turns = (Turn(role="model", parts=(call,) * 3000), Turn(role="user", parts=(own,) * 3000))
+    begun = time.monotonic()
+    with pytest.raises(Breach, match="500 calls of get_campaign were made"):
+        verify(request(), trace(*turns), [made(number) for number in range(500)], SPEC)
+    assert time.monotonic() - begun < 10  # each call against each that was made takes minutes
+
+
+@pytest.mark.parametrize("number", [float("nan"), 0.5, float("inf")])
+def test_what_is_no_log_probability_breaks_the_contract(number: float) -> None:
+    token = TokenLogProbability(token="a", log_probability=number)
+    said = Turn(role="model", log_probabilities=(token,))
+    with pytest.raises(Breach, match=f"a log-probability is {number:g}"):
+        verify(request(), trace(*asked_and_answered(), said), [SEEN], SPEC)
 
 
 texts = st.none() | st.sampled_from(

@@ -2,19 +2,25 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
 import psutil
 import pytest
+from prometheus_client import CollectorRegistry, Gauge, start_http_server
 
 from local_stack import checks
 from local_stack.checks import CHECKS, Scene
+from local_stack.cli.stack import describe
 from local_stack.home import Home
 from local_stack.ports import PORTS
+from local_stack.processes import metrics_ports
+from local_stack.status import ProcessStatus, Status
 from local_stack.supervise import State
 from schemas.settings import KafkaSettings
 from streams.health.checks import Finding
+from streams.health.probes import away
 from streams.settings import LocalSettings, Settings
 from testkit.running_stack import free_base
 
@@ -24,7 +30,7 @@ def scene(tmp_path: Path) -> Scene:
     """A stack whose processes all run."""
     home = Home(tmp_path)
     home.prepare()
-    made = Scene(Settings(home=tmp_path))
+    made = Scene(Settings(home=tmp_path, local=LocalSettings(metrics_port=free_base())))
     names = ("kafka", "registry", "clickhouse", "ticker", "join")
     made.__dict__["states"] = {name: State(name, "RUNNING", 1, 100, None) for name in names}
     return made
@@ -82,6 +88,35 @@ def test_workers_that_were_stopped_are_a_fault_and_those_never_wanted_are_told(s
     for name in ("ticker", "join"):
         scene.__dict__["states"][name] = State(name, "STOPPED", None, 0, -1)
     assert [one.outcome for one in checks.workers(scene)] == ["fault", "fault"]
+
+
+@pytest.fixture
+def replay_metrics(scene: Scene) -> Iterator[Gauge]:
+    """What the stack's replay worker says is away."""
+    registry = CollectorRegistry()
+    server, thread = start_http_server(
+        metrics_ports(scene.settings.local)["replay"], addr="127.0.0.1", registry=registry
+    )
+    yield Gauge("opoi_replay_away", "1 while it is.", ["what"], registry=registry)
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_what_replays_wait_for_is_a_fault_that_names_it(scene: Scene, replay_metrics: Gauge) -> None:
+    replay_metrics.labels("model").set(0)
+    assert only(list(checks.replays(scene))).outcome == "ok"
+    replay_metrics.labels("agent:support-refund").set(1)
+    found = only(list(checks.replays(scene)))
+    assert found.outcome == "fault"
+    assert found.message == "agent:support-refund is away, and the replays that need it wait"
+
+
+def test_status_names_what_replays_wait_for(scene: Scene, replay_metrics: Gauge) -> None:
+    replay_metrics.labels("agent:support-refund").set(1)
+    process = ProcessStatus("replay", "running", 1, 100, 0, 19103, 0)
+    found = Status("home", True, [process], 0, {}, {}, away(metrics_ports(scene.settings.local)["replay"]))
+    assert "Away, and waited for by replays: agent:support-refund" in describe(found)
 
 
 def told_of_ports(settings: Settings, pid: int) -> list[Finding]:

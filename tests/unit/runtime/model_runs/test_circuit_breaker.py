@@ -1,11 +1,11 @@
-"""An outage: one probes, the others wait, then all go on."""
+"""An breaker: one probes, the others wait, then all go on."""
 
 import threading
 import time
 
 import pytest
 
-from streams.runtime.model_runs.circuit_breaker import Outage, Permit
+from streams.runtime.model_runs.circuit_breaker import CircuitBreaker, Permit
 
 
 @pytest.fixture
@@ -14,66 +14,66 @@ def changes() -> list[bool]:
 
 
 @pytest.fixture
-def outage(changes: list[bool]) -> Outage:
-    return Outage("the model", first_wait=0.05, longest_wait=0.1, on_change=changes.append)
+def breaker(changes: list[bool]) -> CircuitBreaker:
+    return CircuitBreaker("the model", first_wait=0.05, longest_wait=0.1, on_change=changes.append)
 
 
-def test_while_all_is_well_everybody_may_try(outage: Outage) -> None:
-    permit = outage.permit()
+def test_while_all_is_well_everybody_may_try(breaker: CircuitBreaker) -> None:
+    permit = breaker.acquire()
     assert permit == Permit(probe=False)
-    outage.passed(permit)
-    assert not outage.ongoing
+    breaker.success(permit)
+    assert not breaker.is_open
 
 
-def test_one_failure_holds_everybody_and_one_probes(outage: Outage, changes: list[bool]) -> None:
-    outage.failed(Permit(probe=False), "503")
-    assert outage.ongoing
-    assert outage.permit() is None
-    probe = outage.permit(1)
+def test_one_failure_holds_everybody_and_one_probes(breaker: CircuitBreaker, changes: list[bool]) -> None:
+    breaker.failure(Permit(probe=False), "503")
+    assert breaker.is_open
+    assert breaker.acquire() is None
+    probe = breaker.acquire(1)
     assert probe == Permit(probe=True)
-    assert outage.permit(0.2) is None
-    outage.passed(probe)
-    assert outage.permit() == Permit(probe=False)
+    assert breaker.acquire(0.2) is None
+    breaker.success(probe)
+    assert breaker.acquire() == Permit(probe=False)
     assert changes == [True, False]
 
 
-def test_only_a_probe_ends_it(outage: Outage) -> None:
-    before = outage.permit()
+def test_only_a_probe_ends_it(breaker: CircuitBreaker) -> None:
+    before = breaker.acquire()
     assert before is not None
-    outage.failed(Permit(probe=False), "503")
-    outage.passed(before)
-    assert outage.ongoing
+    breaker.failure(Permit(probe=False), "503")
+    breaker.success(before)
+    assert breaker.is_open
 
 
-def test_a_failed_probe_waits_longer_and_an_unused_one_is_given_on(outage: Outage) -> None:
-    outage.failed(Permit(probe=False), "503")
-    probe = outage.permit(1)
+def test_a_failed_probe_waits_longer_and_an_unused_one_is_given_on(breaker: CircuitBreaker) -> None:
+    breaker.failure(Permit(probe=False), "503")
+    probe = breaker.acquire(1)
     assert probe is not None
-    outage.failed(probe, "503")
-    assert outage.permit(0.02) is None
-    probe = outage.permit(1)
+    breaker.failure(probe, "503")
+    assert breaker.acquire(0.02) is None
+    probe = breaker.acquire(1)
     assert probe is not None
-    outage.unused(probe)
-    assert outage.permit(1) == Permit(probe=True)
+    breaker.release(probe)
+    assert breaker.acquire(1) == Permit(probe=True)
 
 
-def test_the_servers_own_delay_is_kept(outage: Outage) -> None:
-    outage.failed(Permit(probe=False), "429", retry_after=0.4)
+def test_the_servers_own_delay_is_kept(breaker: CircuitBreaker) -> None:
+    breaker.failure(Permit(probe=False), "429", retry_after=0.4)
     begun = time.monotonic()
-    assert outage.permit(0.2) is None
-    assert outage.permit(5) == Permit(probe=True)
+    assert breaker.acquire(0.2) is None
+    assert breaker.acquire(5) == Permit(probe=True)
     assert time.monotonic() - begun >= 0.39
 
 
-def test_who_waits_goes_on_as_soon_as_it_is_over(outage: Outage) -> None:
-    outage.failed(Permit(probe=False), "503")
-    probe = outage.permit(1)
+def test_who_waits_goes_on_as_soon_as_it_is_over(breaker: CircuitBreaker) -> None:
+    breaker.failure(Permit(probe=False), "503")
+    probe = breaker.acquire(1)
     assert probe is not None
     found: list[Permit | None] = []
-    waiting = [threading.Thread(target=lambda: found.append(outage.permit(30))) for _ in range(3)]
+    waiting = [threading.Thread(target=lambda: found.append(breaker.acquire(30))) for _ in range(3)]
     for thread in waiting:
         thread.start()
-    outage.passed(probe)
+    breaker.success(probe)
     for thread in waiting:
         thread.join(5)
     assert found == [Permit(probe=False)] * 3

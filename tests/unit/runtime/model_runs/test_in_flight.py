@@ -1,7 +1,10 @@
 """Runs in flight: tried again while something is away, within their deadline, as long as they are wanted."""
 
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 import pytest
 
@@ -9,17 +12,18 @@ from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.runtime.consumer import Delivery
-from streams.runtime.model_runs.circuit_breaker import Outage
 from streams.runtime.model_runs.in_flight import (
+    AWAY,
     Asked,
     CalledOff,
     Execute,
     Flight,
     Landing,
     PastDeadline,
+    Runs,
     Unwanted,
-    take_off,
 )
+from streams.runtime.model_runs.targets import Targets
 from streams.runtime.offsets import PartitionOffsets, Source
 from testkit import builders
 from tests.unit.stages.replay.replay_samples import arrived, request
@@ -45,10 +49,31 @@ def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
     return Flight(asked, [Delivery(arrived(asked.request), Source("requests", 2), partition)]), partition
 
 
-def landing(one: Flight, agent: Execute, first_wait: float = 0.02) -> Landing:
-    landed: SimpleQueue[Landing] = SimpleQueue()
-    take_off(one, agent, Outage("the model", first_wait=first_wait), landed.put)
-    return landed.get(timeout=60)
+def landing(
+    one: Flight,
+    agent: Execute,
+    first_wait: float = 0.02,
+    is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
+) -> Landing:
+    """What came of a run at last, tried as the worker's loop does it."""
+    events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+    landed: list[Landing] = []
+
+    def land(_: Flight, landing: Landing) -> None:
+        if not isinstance(landing, AWAY):
+            landed.append(landing)
+
+    runs = Runs(agent, Targets(first_wait=first_wait), events.put, land, is_called_off)
+    runs.begin(one)
+    end = time.monotonic() + 60
+    while not landed:
+        assert time.monotonic() < end
+        for ready in runs.ready:
+            runs.begin(ready)
+        runs.expire()
+        with suppress(Empty):
+            events.get(timeout=0.01)()
+    return landed[0]
 
 
 def test_what_is_away_is_asked_again_until_it_answers() -> None:
@@ -80,20 +105,13 @@ def test_a_run_that_nobody_wants_is_not_begun() -> None:
 
 def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
     called_off: list[str] = []
-    landed: SimpleQueue[Landing] = SimpleQueue()
 
     def away(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
         called_off.append(request.replay_id)
         raise ModelAway("503")
 
-    take_off(
-        flight()[0],
-        away,
-        Outage("the model", first_wait=0.02),
-        landed.put,
-        lambda request: request.replay_id in called_off,
-    )
-    assert isinstance(landed.get(timeout=60), CalledOff)
+    found = landing(flight()[0], away, is_called_off=lambda request: request.replay_id in called_off)
+    assert isinstance(found, CalledOff)
     assert len(called_off) == 1
 
 
@@ -104,9 +122,8 @@ def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
     one.also_for(later)
     one.also_for(earlier)
     assert one.asked is later
-    landed: SimpleQueue[Landing] = SimpleQueue()
-    take_off(one, Agent(), Outage("the model"), landed.put, lambda request: request.case_number < 3)
-    assert isinstance(landed.get(timeout=60), AgentTrace)
+    found = landing(one, Agent(), is_called_off=lambda request: request.case_number < 3)
+    assert isinstance(found, AgentTrace)
 
 
 def test_any_other_fault_lands_as_it_is() -> None:

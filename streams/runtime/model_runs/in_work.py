@@ -1,0 +1,43 @@
+"""Which records are in work, on disk, should one of them kill the process; suspects are worked on alone."""
+
+from streams.core.contract import Coordinates
+from streams.runtime.crash_guard import Guards
+from streams.runtime.model_runs import metrics
+from streams.runtime.model_runs.in_flight import Flight, Runs
+
+
+class InWork:
+    """The records of the runs that are begun. Belongs to the worker's loop."""
+
+    def __init__(self, runs: Runs, guards: Guards) -> None:
+        self._runs = runs
+        self._guards = guards
+
+    def must_wait(self, at: Coordinates) -> bool:
+        """Whether the record at `at` must wait for other runs to end: a suspect is worked on alone, and
+        nothing beside it."""
+        return bool(self._runs.busy) and (at in self._guards.suspects or self._is_alone)
+
+    def changed(self) -> None:
+        """A run was begun, has ended or waits."""
+        self._guards.suspects.in_work(self._records())
+        metrics.IN_FLIGHT.set(len(self._runs.busy))
+
+    def clear_mark(self) -> None:
+        """No record is being looked at; the mark stays on one that is worked on alone."""
+        if not self._is_alone:
+            self._guards.mark.clear()
+
+    def forget(self, flight: Flight) -> None:
+        """The run is over, and the process lives."""
+        self._runs.forget(flight)
+        for ticket in flight.tickets:
+            self._guards.harmless(ticket.arrived.coordinates)
+        self.changed()
+
+    @property
+    def _is_alone(self) -> bool:
+        return any(each in self._guards.suspects for each in self._records())
+
+    def _records(self) -> list[Coordinates]:
+        return [ticket.arrived.coordinates for flight in self._runs.busy for ticket in flight.tickets]

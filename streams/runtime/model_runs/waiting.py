@@ -1,0 +1,57 @@
+"""Requests that wait for a run to end or for what is away, and which of them is next."""
+
+from collections.abc import Iterable, Iterator
+
+from streams.runtime.consumer import Delivery
+from streams.runtime.model_runs.in_flight import Flight, Runs, agent_of
+from streams.runtime.model_runs.limits import MOST_WAITING_BYTES, Bounds
+from streams.runtime.offsets import Source
+
+
+class Waiting:
+    """The requests of a worker that were not read yet, beside the `runs` that wait. Belongs to its loop."""
+
+    def __init__(self, runs: Runs, bounds: Bounds) -> None:
+        self._runs = runs
+        self._most = bounds.most_waiting
+        self._deliveries: list[Delivery] = []
+        self._was_full = False
+
+    def add(self, deliveries: Iterable[Delivery]) -> None:
+        """They came."""
+        self._deliveries.extend(deliveries)
+
+    def remove(self, delivery: Delivery) -> None:
+        """It was read."""
+        self._deliveries.remove(delivery)
+
+    def drop(self, going: frozenset[Source] = frozenset()) -> None:
+        """Those of partitions that go or have gone are somebody else's."""
+        self._deliveries = [one for one in self._deliveries if one.live and one.source not in going]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further ones have room; with some slack, so that it does not change all the time."""
+        share = 0.5 if self._was_full else 1.0
+        sizes = [len(one.arrived.value or b"") for one in self._all()]
+        self._was_full = len(sizes) >= self._most * share or sum(sizes) >= MOST_WAITING_BYTES * share
+        return self._was_full
+
+    def next(self, *, unread: bool) -> Flight | Delivery | None:
+        """What to begin: of the agent with the fewest runs, what has waited longest.
+
+        Runs that wait for what is still away are passed over, and with `unread` False requests that were not
+        read.
+        """
+        busy = self._runs.by_agent
+        ready: list[Flight | Delivery] = [*self._runs.ready, *(self._deliveries if unread else ())]
+        return min(
+            ready,
+            key=lambda one: busy[one.agent if isinstance(one, Flight) else agent_of(one)],
+            default=None,
+        )
+
+    def _all(self) -> Iterator[Delivery]:
+        yield from self._deliveries
+        for flight in self._runs.waiting:
+            yield flight.tickets[0]
