@@ -20,7 +20,7 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer, AvroSerialize
 from confluent_kafka.serialization import MessageField, SerializationContext
 
 from examples.support_refund.production import question, support_refund
-from examples.support_refund.shop import Delivery
+from examples.support_refund.shop import Ticket
 from opoi_client.kafka import KafkaSink
 from schemas.catalog import plain, plain_schema, topics
 from schemas.deploy import apply_schemas, apply_topics
@@ -163,7 +163,7 @@ def test_what_opoi_client_sends_is_the_record_in_the_partition_of_its_key(
     agent = client_agent(support_refund(), tmp_path)
     decisions = [
         ForeignAgent(agent, ticket).decide(question(ticket.input()).parts[0].text or "", ticket.number)
-        for ticket in map(Delivery, range(8))
+        for ticket in map(Ticket, range(8))
     ]
     expected = {one.key: AgentDecision.model_validate_json(one.to_json()) for one in decisions}
 
