@@ -110,7 +110,7 @@ class BrokerWitness:
         self._consumer.close()
 
 
-class _Answer:
+class Fetched:
     """What the broker sent of one partition."""
 
     def __init__(self, tp: TopicPartition, position: int, stable: int, aborted: Any, content: bytes) -> None:
@@ -146,7 +146,7 @@ class _Answer:
             return self._position
 
 
-async def _fetch(client: Any, tp: TopicPartition, position: int) -> _Answer:
+async def _fetch(client: Any, tp: TopicPartition, position: int) -> Fetched:
     leader = client.cluster.leader_for_partition(tp)
     if leader is None or leader == -1:
         raise WitnessAway(f"{tp.topic}-{tp.partition} has no leader")
@@ -157,4 +157,4 @@ async def _fetch(client: Any, tp: TopicPartition, position: int) -> _Answer:
         raise WitnessAway(f"{tp.topic}-{tp.partition} at {position}: {fault.__name__}")
     # version 11 has the preferred replica between the aborted transactions and the records
     aborted = more[1] if response.API_VERSION >= 11 else more[-2]
-    return _Answer(tp, position, stable, aborted, more[-1])
+    return Fetched(tp, position, stable, aborted, more[-1])
