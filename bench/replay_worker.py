@@ -39,12 +39,12 @@ from schemas.settings import KafkaSettings
 from schemas.stages import stage
 from streams.cli.output import table
 from streams.core.budgets import Allowance
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.kafka_clients import CheckedProducer
-from streams.runtime.model_runs.limits import Bounds
-from streams.runtime.supervisor import Folders
+from streams.runtime.model_runs.limits import RunLimits
+from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
-from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.admission import Admission
 from streams.stages.replay.loop import ReplayWorker
 from streams.stages.replay.requests import REQUESTS, STAGE
 from testkit.builders import replay_request
@@ -168,9 +168,9 @@ def measure(
         producer.send(REQUESTS, key, CODEC.encode(REQUESTS, request))
     producer.flush()
     agent = Agent(server.url)
-    bulletins = Bulletins(kafka, CODEC, STAGE, Allowance())
-    guards = Guards.in_folders(Folders(folder, STAGE, str(concurrency)), WorkerSettings())
-    worker = ReplayWorker(kafka, CODEC, agent, bulletins, guards, Bounds(concurrency))
+    bulletins = Admission(kafka, CODEC, STAGE, Allowance())
+    guards = CrashGuard.in_folders(WorkerFolders(folder, STAGE, str(concurrency)), WorkerSettings())
+    worker = ReplayWorker(kafka, CODEC, agent, bulletins, guards, RunLimits(concurrency))
     thread = threading.Thread(target=worker.run)
     used = time.process_time(), server.processor_seconds()
     thread.start()

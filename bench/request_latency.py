@@ -27,7 +27,7 @@ from schemas.identity import decision_key
 from schemas.records import ReplayRequest
 from schemas.registry import make_codec
 from streams.runtime.kafka_clients import make_consumer, producer_config
-from streams.runtime.model_runs.pause import say
+from streams.runtime.model_runs.pause import publish_pause
 from testkit.builders import action, decision, verdict
 from testkit.running_stack import RunningStack, running_stack
 
@@ -84,7 +84,7 @@ def measure(stack: RunningStack, seconds: float, rate: float) -> tuple[Any, int,
     count, run = round(seconds * rate), uuid4().hex[:8]
     acknowledged: dict[str, float] = {}
     seen: dict[str, float] = {}
-    say(settings.kafka, "replay", paused=True, reason="bench")
+    publish_pause(settings.kafka, "replay", paused=True, reason="bench")
 
     producer = Producer({**producer_config(settings.kafka), "linger.ms": 0})
     made = [

@@ -8,6 +8,6 @@ from streams.settings import Settings
 def register_media_buyer(settings: Settings) -> None:
     """Puts the reference agent's prompt, tools and AgentSpec on the artifacts topic."""
     from agent.media_buyer.definition import artifacts, media_buyer
-    from streams.agents.register_agent import register
+    from streams.agents.register_agent import register_agent
 
-    register(settings, artifacts(media_buyer(), datetime.now(UTC)))
+    register_agent(settings, artifacts(media_buyer(), datetime.now(UTC)))

@@ -17,7 +17,7 @@ from local_stack.processes import BASE, WORKERS, Process, Runtime, table
 from local_stack.progress import Progress
 from local_stack.reference_agent import register_media_buyer
 from local_stack.supervise import Supervisor, config, tail
-from streams.bootstrap import set_up
+from streams.bootstrap import bootstrap
 from streams.errors import UserError
 from streams.settings import Settings, load_settings
 
@@ -168,7 +168,7 @@ def _bring_up(
         )
         supervisor.start_process("kafka")
     _wait(home, supervisor, base, progress, deaths=1)
-    set_up(
+    bootstrap(
         settings,
         progress.working,
         progress.line,

@@ -10,7 +10,7 @@ Step = tuple[str, Callable[[], object]]
 """A title, and what makes it so; doing it again changes nothing."""
 
 
-def set_up(
+def bootstrap(
     settings: Settings,
     working: Callable[[str], None],
     line: Callable[[str], None],
@@ -34,7 +34,7 @@ def set_up(
         MigrationRefused,
         DeliveryFailed,
     )
-    for title, step in (*set_up_steps(settings, working), *further):
+    for title, step in (*bootstrap_steps(settings, working), *further):
         working(title)
         begun = time.monotonic()
         try:
@@ -44,8 +44,8 @@ def set_up(
         line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
 
 
-def set_up_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:
-    """The steps of `set_up` with their titles."""
+def bootstrap_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:
+    """The steps of `bootstrap` with their titles."""
     from schemas.deploy import apply_schemas, apply_topics
     from sinks import migrate
 

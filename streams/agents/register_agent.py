@@ -6,7 +6,7 @@ from streams.agents.artifact_store import PATIENT_SECONDS, ArtifactStore, publis
 from streams.settings import Settings
 
 
-def register(settings: Settings, wanted: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
+def register_agent(settings: Settings, wanted: tuple[Artifact, ...]) -> tuple[Artifact, ...]:
     """Publishes those of `wanted` that are not there yet, and returns them."""
     codec = make_codec(settings)
     store = ArtifactStore(settings.kafka, codec, patience=PATIENT_SECONDS)

@@ -31,7 +31,7 @@ def register(
     from agent.definition import read_definition
     from agent.media_buyer.definition import artifacts
     from agent.spec import SpecError
-    from streams.agents.register_agent import register as put
+    from streams.agents.register_agent import register_agent
     from streams.runtime.kafka_clients import DeliveryFailed
 
     try:
@@ -40,7 +40,7 @@ def register(
         raise UserError(str(error)) from error
     with one_line_errors():
         try:
-            new = {artifact.artifact_id for artifact in put(load_settings(), wanted)}
+            new = {artifact.artifact_id for artifact in register_agent(load_settings(), wanted)}
         except DeliveryFailed as error:
             raise UserError(str(error), exit_code=1) from error
     rows = [

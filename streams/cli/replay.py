@@ -84,12 +84,12 @@ def status(as_json: AsJson = False) -> None:
     Example usage: opoi replay status
     """
     from streams.health.backlog import backlog
-    from streams.runtime.model_runs.pause import Controls
+    from streams.runtime.model_runs.pause import PauseTopic
     from streams.stages.replay.requests import REQUESTS, RETRY
 
     kafka = _kafka()
     with one_line_errors():
-        controls = Controls(kafka, STAGE)
+        controls = PauseTopic(kafka, STAGE)
         control = controls.catch_up()
         controls.close()
         found = backlog(kafka, STAGE, (REQUESTS, RETRY))
@@ -114,11 +114,11 @@ def status(as_json: AsJson = False) -> None:
 
 def _say(*, paused: bool, reason: str = "") -> None:
     from streams.runtime.kafka_clients import DeliveryFailed
-    from streams.runtime.model_runs.pause import say
+    from streams.runtime.model_runs.pause import publish_pause
 
     kafka = _kafka()
     try:
-        say(kafka, STAGE, paused=paused, reason=reason)
+        publish_pause(kafka, STAGE, paused=paused, reason=reason)
     except DeliveryFailed as error:
         raise UserError(
             f"the broker {kafka.bootstrap_servers} did not take it ({error}): is it up, and was "

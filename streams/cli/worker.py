@@ -8,7 +8,7 @@ import typer
 from pydantic import ValidationError
 
 from streams.errors import UserError
-from streams.runtime.supervisor import AlreadyRuns, Folders, keep
+from streams.runtime.supervisor import AlreadyRuns, WorkerFolders, supervise
 from streams.settings import Settings, WorkerSettings, load_settings
 from streams.stages import STAGES
 
@@ -31,9 +31,9 @@ def worker(
         # imported in the child alone: the parent, which writes down how the child dies, stays small
         resolve_name(STAGES[stage])(settings)
 
-    folders = Folders(settings.home, stage, settings.worker.name)
+    folders = WorkerFolders(settings.home, stage, settings.worker.name)
     try:
-        sys.exit(keep(folders, work, settings.worker.stop_seconds))
+        sys.exit(supervise(folders, work, settings.worker.stop_seconds))
     except AlreadyRuns as error:
         raise UserError(str(error)) from error
 

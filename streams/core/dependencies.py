@@ -25,7 +25,7 @@ IsRemote = Callable[[AgentDecision], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Ports:
+class Dependencies:
     """The ports, together."""
 
     decode: Decode

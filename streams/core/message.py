@@ -15,7 +15,7 @@ _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class Message:
     """One message as it came. `coordinates.topic` is logical; `timestamp` the broker's, UTC."""
 
     coordinates: Coordinates
@@ -37,9 +37,9 @@ def from_milliseconds(milliseconds: int) -> datetime:
     return _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LAST))
 
 
-def arrival(message: Any, logical: str) -> Arrival:
+def message_of(message: Any, logical: str) -> Message:
     """A message of Faust, read from the topic whose logical name is `logical`."""
-    return Arrival(
+    return Message(
         Coordinates(logical, message.partition, message.offset),
         from_milliseconds(round(message.timestamp * 1000)),
         message.key,
@@ -60,7 +60,7 @@ def trace_headers(headers: Headers) -> Headers:
     return (("traceparent", found),)
 
 
-def contract_topic(arrived: Arrival, sources: tuple[str, ...]) -> str:
+def contract_topic(arrived: Message, sources: tuple[str, ...]) -> str:
     """The logical topic whose contract the record keeps. Raises `Poison`.
 
     A record of the retry topic names it in the header `dlq.topic`.

@@ -13,8 +13,8 @@ from schemas.records import Tick
 from schemas.stages import changelog_of
 from streams.core.contract import Event, KeyedStep, Poison, Transition
 from streams.core.record_size import KEY_BYTES
-from streams.faust_runner.runner import Done, Shell
-from streams.faust_runner.timers import Clock, Deadlines
+from streams.faust_runner.runner import StepResult, StepRunner
+from streams.faust_runner.timers import Deadlines, DeadlineTimers
 from streams.runtime import metrics
 from streams.runtime.outputs import BrokenStep, Encoder, RecordCodec, check_disposition
 
@@ -35,7 +35,7 @@ class Keyed(Generic[State]):
         table: Any,
         codec: RecordCodec,
         encoder: Encoder,
-        clock: Clock,
+        clock: DeadlineTimers,
         partition_of: Callable[[bytes], int],
         partitions: int,
     ) -> None:
@@ -50,7 +50,7 @@ class Keyed(Generic[State]):
         self._partitions = partitions
         self._changelog = changelog_of(step.stage)
 
-    async def step(self, event: Event) -> Done:
+    async def step(self, event: Event) -> StepResult:
         """See `streams.faust_runner.runner.Stage.step`."""
         key = self._step.key_of(event)
         raw, partition = key.encode(), event.coordinates.partition
@@ -69,7 +69,7 @@ class Keyed(Generic[State]):
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
-    async def tick(self, event: Event, shell: Shell) -> None:
+    async def tick(self, event: Event, shell: StepRunner) -> None:
         """Fires what is due, where the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
@@ -94,11 +94,11 @@ class Keyed(Generic[State]):
         await shell.fire(fired)
         metrics.DEADLINES.labels(self.name).inc(len(fired))
 
-    async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> Done | None:
+    async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> StepResult | None:
         """What the deadline gives; None where that does not fit: it is left alone, and its state stays."""
         state = self._state(key)
         if state is None:
-            return Done(())
+            return StepResult(())
         try:
             transition = self._step.on_deadline(state, key, tick.at)
         except Poison as poison:
@@ -123,7 +123,7 @@ class Keyed(Generic[State]):
         assert isinstance(state, self._step.state_type)
         return state
 
-    def _done(self, partition: int, key: str, transition: Transition[State], event: Event) -> Done:
+    def _done(self, partition: int, key: str, transition: Transition[State], event: Event) -> StepResult:
         state, raw = transition.state, key.encode()
         value = None if state is None else self._codec.encode(self._changelog, state)
         if value is not None and not self._encoder.fits(self._changelog, raw, value):
@@ -143,7 +143,7 @@ class Keyed(Generic[State]):
                 self._table[raw] = value
             self._clock.set(partition, key, when)
 
-        return Done(outputs, put)
+        return StepResult(outputs, put)
 
     async def _scan(self, partition: int) -> Deadlines:
         """The deadlines of every state in `partition`."""

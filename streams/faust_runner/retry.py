@@ -8,8 +8,8 @@ from typing import TypeVar
 import structlog
 
 from schemas.errors import RegistryAway
-from streams.faust_runner.safety.offset_probe import WitnessAway
-from streams.faust_runner.safety.watchdog import Pulse
+from streams.faust_runner.safety.offset_probe import ProbeAway
+from streams.faust_runner.safety.watchdog import WorkerProgress
 from streams.runtime import metrics
 
 Answer = TypeVar("Answer")
@@ -22,27 +22,27 @@ SAY_EVERY = 30.0
 log = structlog.get_logger(__name__)
 
 
-class Abandoned(Exception):
+class RetryAborted(Exception):
     """The event is given up, not finished: the worker stops or its partitions go elsewhere."""
 
 
-class Patience:
+class RetryPolicy:
     """Tries again until it works. Times in seconds."""
 
-    def __init__(self, stage: str, pulse: Pulse, given_up: Callable[[], bool]) -> None:
+    def __init__(self, stage: str, pulse: WorkerProgress, given_up: Callable[[], bool]) -> None:
         self._stage = stage
         self._pulse = pulse
         self._given_up = given_up
         self._said = float("-inf")
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What `attempt` answers once the registry and the broker are there. Raises `Abandoned`."""
+        """What `attempt` answers once the registry and the broker are there. Raises `RetryAborted`."""
         wait = FIRST_WAIT
         try:
             while True:
                 try:
                     return await attempt()
-                except WitnessAway as error:
+                except ProbeAway as error:
                     # whether the broker is away the watchdog sees for itself
                     self._say(str(error))
                 except RegistryAway as error:
@@ -55,7 +55,7 @@ class Patience:
             self._pulse.waiting = ""
 
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
-        """Returns once `condition` holds; says now and then that it waits, and why. Raises `Abandoned`."""
+        """Returns once `condition` holds; says now and then that it waits, and why. Raises `RetryAborted`."""
         while not condition():
             self._say(reason)
             await self._sleep(LOOK_EVERY, reason)
@@ -64,7 +64,7 @@ class Patience:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self._given_up():
-                raise Abandoned(reason)
+                raise RetryAborted(reason)
             await asyncio.sleep(min(LOOK_EVERY, seconds))
 
     def _say(self, reason: str) -> None:

@@ -19,17 +19,17 @@ from schemas.stages import stages as all_stages
 from streams.core.contract import KeyedStep, StatelessStep
 from streams.faust_runner.app import Application, aiokafka_config, build
 from streams.faust_runner.keyed import Keyed
-from streams.faust_runner.runner import Parts, Shell, Stage, Stateless
+from streams.faust_runner.runner import RunnerParts, Stage, Stateless, StepRunner
 from streams.faust_runner.safety.app_settings import LEASE_SECONDS
-from streams.faust_runner.safety.commits import keep_ledger
+from streams.faust_runner.safety.commits import track_offsets
 from streams.faust_runner.safety.contiguity import ContiguityGuard
-from streams.faust_runner.safety.membership_fence import Lease, lease_of
+from streams.faust_runner.safety.membership_fence import MembershipFence, fence_of
 from streams.faust_runner.safety.memory_bound import let_go
-from streams.faust_runner.safety.offset_probe import BrokerWitness
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.offset_probe import BrokerOffsetProbe
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.faust_runner.safety.preflight import Broker, Topics, wait_until_ready
-from streams.faust_runner.safety.watchdog import Pulse, Watchdog
-from streams.faust_runner.timers import Clock
+from streams.faust_runner.safety.watchdog import Watchdog, WorkerProgress
+from streams.faust_runner.timers import DeadlineTimers
 from streams.runtime import metrics
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.outputs import Encoder, RecordCodec
@@ -40,7 +40,7 @@ State = TypeVar("State", bound=Record)
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class StageContext:
     """What a worker runs in. `home` is the folder of the stack's data."""
 
     codec: RecordCodec
@@ -53,12 +53,12 @@ class Surroundings:
     stages: Mapping[str, StageSpec] = field(default_factory=all_stages)
 
 
-def run_keyed(step: KeyedStep[State], around: Surroundings) -> NoReturn:
+def run_keyed(step: KeyedStep[State], around: StageContext) -> NoReturn:
     """Runs a keyed step until the process is told to stop; exits with an `ExitCode`."""
 
     def work(process: WorkerProcess) -> None:
         base = _prepare(process, around.stages[step.stage], around)
-        clock = Clock(
+        clock = DeadlineTimers(
             step.stage,
             around.kafka,
             base.ledger,
@@ -84,7 +84,7 @@ def run_keyed(step: KeyedStep[State], around: Surroundings) -> NoReturn:
     run(step.stage, around, work)
 
 
-def run_stateless(step: StatelessStep, around: Surroundings) -> NoReturn:
+def run_stateless(step: StatelessStep, around: StageContext) -> NoReturn:
     """Runs a step without memory; see `run_keyed`."""
 
     def work(process: WorkerProcess) -> None:
@@ -102,15 +102,15 @@ class _Base:
     application: Application
     partitions: Mapping[str, int]
     """Of each topic, by physical name."""
-    ledger: Ledger
+    ledger: OffsetTracker
     guard: ContiguityGuard
-    lease: Lease
+    lease: MembershipFence
     encoder: Encoder
-    pulse: Pulse
+    pulse: WorkerProgress
     on_forget: list[Callable[[], None]]
 
 
-def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _Base:
+def _prepare(process: WorkerProcess, spec: StageSpec, around: StageContext) -> _Base:
     stage, sources = spec.name, spec.inputs
     partitions = _preflight(spec, around)
     left_out = faust_safety.LEFT_OUT
@@ -119,7 +119,7 @@ def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _
     application = build(
         stage, physical, around.kafka, folder, around.worker.name, keyed=spec.keyed is not None
     )
-    ledger = keep_ledger(application.app)
+    ledger = track_offsets(application.app)
     witness = _witness(stage, around)
     return _Base(
         stage,
@@ -134,15 +134,15 @@ def _prepare(process: WorkerProcess, spec: StageSpec, around: Surroundings) -> _
             watching="guard" not in left_out,
             fleeting=frozenset({around.kafka.physical(ticks_of(stage))}),
         ),
-        lease_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
+        fence_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
         Encoder(stage, around.codec, {name: around.topics[name] for name in spec.writes}),
-        Pulse(),
+        WorkerProgress(),
         [ledger.forget, process.guards.deaths.load],
     )
 
 
-def _witness(stage: str, around: Surroundings) -> BrokerWitness:
-    return BrokerWitness(around.kafka.client_config(), aiokafka_config(around.kafka), group_of(stage))
+def _witness(stage: str, around: StageContext) -> BrokerOffsetProbe:
+    return BrokerOffsetProbe(around.kafka.client_config(), aiokafka_config(around.kafka), group_of(stage))
 
 
 def topics_of(spec: StageSpec, kafka: KafkaSettings) -> Topics:
@@ -156,7 +156,7 @@ def topics_of(spec: StageSpec, kafka: KafkaSettings) -> Topics:
     )
 
 
-def _preflight(spec: StageSpec, around: Surroundings) -> Mapping[str, int]:
+def _preflight(spec: StageSpec, around: StageContext) -> Mapping[str, int]:
     """The partitions of each topic of the stage, by physical name."""
     broker = Broker(around.kafka.client_config())
     if "preflight" in faust_safety.LEFT_OUT:
@@ -164,13 +164,13 @@ def _preflight(spec: StageSpec, around: Surroundings) -> Mapping[str, int]:
     return wait_until_ready(topics_of(spec, around.kafka), broker)
 
 
-def _run(stage: Stage, base: _Base, around: Surroundings) -> None:
+def _run(stage: Stage, base: _Base, around: StageContext) -> None:
     app, worker = base.application.app, around.worker
     logical = {around.kafka.physical(source): source for source in base.sources}
     guards = base.process.guards
-    shell = Shell(
+    shell = StepRunner(
         stage,
-        Parts(
+        RunnerParts(
             app=app,
             kafka=around.kafka,
             codec=around.codec,

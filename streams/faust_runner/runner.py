@@ -18,18 +18,18 @@ from schemas.record import Record
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, TICKS
 from streams.core.contract import Coordinates, Event, Headers, Output, Poison, StatelessStep
-from streams.core.message import Arrival, arrival, contract_topic, trace_headers
+from streams.core.message import Message, contract_topic, message_of, trace_headers
 from streams.core.unread import Unread, last_offset
-from streams.faust_runner.retry import Abandoned, Patience
+from streams.faust_runner.retry import RetryAborted, RetryPolicy
 from streams.faust_runner.safety.contiguity import ContiguityGuard
-from streams.faust_runner.safety.membership_fence import Lease
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.membership_fence import MembershipFence
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.faust_runner.safety.publishing import produce_failed, stop_on_failure
-from streams.faust_runner.safety.watchdog import Pulse
+from streams.faust_runner.safety.watchdog import WorkerProgress
 from streams.runtime import metrics
-from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.crash_marker import CrashMarker, DeathCounter
 from streams.runtime.dead_letters import DeadLetters
-from streams.runtime.dlq_limit import Breaker
+from streams.runtime.dlq_limit import DlqLimit
 from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class StepResult:
     """What came of one event: records to send, and the key's new state where the stage has any."""
 
     outputs: Sequence[Encoded]
@@ -53,10 +53,10 @@ class Stage(Protocol):
     name: str
     sources: tuple[str, ...]
 
-    async def step(self, event: Event) -> Done:
+    async def step(self, event: Event) -> StepResult:
         """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
 
-    async def tick(self, event: Event, shell: "Shell") -> None:
+    async def tick(self, event: Event, shell: "StepRunner") -> None:
         """Hands what the due deadlines give to `shell.fire`."""
 
 
@@ -69,46 +69,46 @@ class Stateless:
         self._step = step
         self._encoder = encoder
 
-    async def step(self, event: Event) -> Done:
+    async def step(self, event: Event) -> StepResult:
         """See `Stage.step`."""
         outputs = self._step.on_event(event)
         check_disposition(outputs, self.name, event.coordinates)
-        return Done(self._encoder.encode(outputs, event.timestamp))
+        return StepResult(self._encoder.encode(outputs, event.timestamp))
 
-    async def tick(self, event: Event, shell: "Shell") -> None:
+    async def tick(self, event: Event, shell: "StepRunner") -> None:
         """A stage without memory has no clock."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
 
 @dataclass
-class Parts:
+class RunnerParts:
     """What a shell is made of."""
 
     app: Any
     kafka: KafkaSettings
     codec: RecordCodec
     encoder: Encoder
-    ledger: Ledger
+    ledger: OffsetTracker
     guard: ContiguityGuard
-    lease: Lease
-    mark: Mark
-    deaths: Deaths
+    lease: MembershipFence
+    mark: CrashMarker
+    deaths: DeathCounter
     deaths_allowed: int
-    breaker: Breaker
+    breaker: DlqLimit
     letters: DeadLetters
-    pulse: Pulse
+    pulse: WorkerProgress
     logical: dict[str, str] = field(default_factory=dict)
     """Logical topic name by physical one."""
 
 
-class Shell:
+class StepRunner:
     """Handles the events of one stage, one after another."""
 
-    def __init__(self, stage: Stage, parts: Parts) -> None:
+    def __init__(self, stage: Stage, parts: RunnerParts) -> None:
         self._stage = stage
         self._parts = parts
         self._headers: Headers = ()
-        self.patience = Patience(stage.name, parts.pulse, self._given_up)
+        self.patience = RetryPolicy(stage.name, parts.pulse, self._given_up)
 
     def _given_up(self) -> bool:
         app = self._parts.app
@@ -125,14 +125,14 @@ class Shell:
             await self._hold_the_lease()
             admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
             if assignment != parts.ledger.assignment:
-                raise Abandoned("the partitions went elsewhere")
+                raise RetryAborted("the partitions went elsewhere")
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
                 return
-            arrived = arrival(message, parts.logical[message.topic])
+            arrived = message_of(message, parts.logical[message.topic])
             parts.mark.set(arrived.coordinates)
             await self._process(arrived)
-        except Abandoned as error:
+        except RetryAborted as error:
             log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
             parts.ledger.hold(source, assignment)
         except NotRegistered as error:
@@ -159,7 +159,7 @@ class Shell:
     async def _hold_the_lease(self) -> None:
         await self.patience.until_true(self._parts.lease.holds, "the group coordinator does not answer")
 
-    async def _process(self, arrived: Arrival) -> None:
+    async def _process(self, arrived: Message) -> None:
         at = arrived.coordinates
         self._headers = trace_headers(arrived.headers)
         try:
@@ -185,17 +185,17 @@ class Shell:
             if not topic.startswith(TICKS):
                 self._parts.breaker.good()
 
-    async def _decode(self, topic: str, arrived: Arrival) -> Record:
+    async def _decode(self, topic: str, arrived: Message) -> Record:
         return self._parts.codec.decode(topic, arrived.value)
 
-    async def _step(self, event: Event) -> Done:
+    async def _step(self, event: Event) -> StepResult:
         self._parts.pulse.step_since = time.monotonic()
         try:
             return await self._stage.step(event)
         finally:
             self._parts.pulse.step_since = None
 
-    async def send(self, done: Done) -> None:
+    async def send(self, done: StepResult) -> None:
         """Hands everything to the producer; the table first, so that no output tells of a lost state."""
         # the process may have stood still during the step
         await self._hold_the_lease()
@@ -205,7 +205,7 @@ class Shell:
             await self._send(output.topic, output.key, output.value, headers=self._headers)
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
 
-    async def fire(self, deadlines: Sequence[Done]) -> None:
+    async def fire(self, deadlines: Sequence[StepResult]) -> None:
         """Sends what deadlines gave, and moves their states once the broker has all of it.
 
         No input comes again for a deadline that a crash cut short: a state that had moved without its
@@ -238,7 +238,7 @@ class Shell:
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
         return future
 
-    async def _bury(self, arrived: Arrival, poison: Poison) -> None:
+    async def _bury(self, arrived: Message, poison: Poison) -> None:
         """Puts a record into the dead letters and waits until the broker has it."""
         name, at = self._stage.name, arrived.coordinates
         if at.topic.startswith(TICKS):
@@ -270,7 +270,7 @@ class Shell:
         encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
-        await self.send(Done(encoded))
+        await self.send(StepResult(encoded))
         self._parts.deaths.forget(at)
         self._parts.letters.sent(letter)
 

@@ -14,9 +14,9 @@ from schemas.records import Tick
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
 from streams.faust_runner.safety.contiguity import ContiguityGuard
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime import metrics
-from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.crash_marker import CrashMarker, DeathCounter
 
 _LONGEST_KEY = 512
 
@@ -52,17 +52,17 @@ class Deadlines:
         return due
 
 
-class Clock:
+class DeadlineTimers:
     """When deadlines may fire, and which."""
 
     def __init__(
         self,
         stage: str,
         kafka: KafkaSettings,
-        ledger: Ledger,
+        ledger: OffsetTracker,
         guard: ContiguityGuard,
-        mark: Mark,
-        deaths: Deaths,
+        mark: CrashMarker,
+        deaths: DeathCounter,
         deaths_allowed: int,
         most_at_once: int,
     ) -> None:

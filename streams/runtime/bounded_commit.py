@@ -21,7 +21,7 @@ HANG_SECONDS = 60.0
 BROKER_SECONDS = 5.0
 
 
-class Commits:
+class BoundedCommit:
     """Commits offsets of one consumer, one request at a time. Not thread-safe."""
 
     def __init__(

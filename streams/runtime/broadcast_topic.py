@@ -29,7 +29,7 @@ def left_out(message: Message, topic: str, kind: str, reason: str) -> None:
     log.error("a record is left out", topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
 
 
-class WholeTopic:
+class BroadcastTopic:
     """Hands each record of `topic` (logical name) to `take`, in order. Not thread-safe.
 
     `since`: records before this broker time are left out.

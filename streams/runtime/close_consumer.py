@@ -11,7 +11,7 @@ LEAVE_SECONDS = 15.0
 """Within what a supervisor gives a worker that it asked to stop."""
 
 
-def leave(
+def close_consumer(
     consumer: Consumer, seconds: float = LEAVE_SECONDS, end: Callable[[ExitCode, str], None] = fail_stop
 ) -> None:
     """Closes the consumer; where that takes longer than `seconds`, `end` is called meanwhile."""

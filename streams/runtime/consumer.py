@@ -5,18 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
 
 from schemas.settings import KafkaSettings
 from schemas.stages import group_of
 from streams.core.contract import Coordinates
-from streams.core.message import Arrival, from_milliseconds
+from streams.core.message import Message, from_milliseconds
 from streams.runtime import fetch_watchdog, metrics
-from streams.runtime.bounded_commit import Commits
-from streams.runtime.close_consumer import leave
-from streams.runtime.crash_guard import Guards
+from streams.runtime.bounded_commit import BoundedCommit
+from streams.runtime.close_consumer import close_consumer
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import Refused
-from streams.runtime.fetch_watchdog import Starvation
+from streams.runtime.fetch_watchdog import FetchWatchdog
 from streams.runtime.kafka_clients import as_bytes, header_pairs, make_consumer
 from streams.runtime.offsets import Offsets, PartitionOffsets, Position, Source
 from streams.runtime.throttled_log import ThrottledLog
@@ -34,7 +35,7 @@ class ConsumerFailed(Refused):
 class Delivery:
     """One record in hand. Nothing is committed past it before `done`."""
 
-    arrived: Arrival
+    arrived: Message
     source: Source
     _partition: PartitionOffsets
 
@@ -67,7 +68,7 @@ class WorkerConsumer:
         kafka: KafkaSettings,
         stage: str,
         topics: Sequence[str],
-        guards: Guards,
+        guards: CrashGuard,
         *,
         on_revoked: Callable[[frozenset[Source]], None],
         on_lost: Callable[[frozenset[Source]], None] = lambda gone: None,
@@ -88,8 +89,8 @@ class WorkerConsumer:
         self._newly: Partitions = []
         self._log = ThrottledLog(log, stage=stage)
         self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
-        self._starvation = Starvation(kafka)
-        self._commits = Commits(self._consumer)
+        self._starvation = FetchWatchdog(kafka)
+        self._commits = BoundedCommit(self._consumer)
         self._asked: dict[Source, Position] = {}
 
     def start(self) -> None:
@@ -146,7 +147,7 @@ class WorkerConsumer:
     def close(self) -> None:
         """Leaves the group; `on_revoked` is called for what was held."""
         self._starvation.stop()
-        leave(self._consumer)
+        close_consumer(self._consumer)
 
     def _apply_hold(self) -> None:
         if not (self._held or self._paused or self._gained):
@@ -166,7 +167,7 @@ class WorkerConsumer:
         self._paused = wanted
         self._gained -= assigned
 
-    def _delivery(self, message: Message) -> Delivery | None:
+    def _delivery(self, message: KafkaMessage) -> Delivery | None:
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         assert topic is not None
         assert partition is not None
@@ -187,7 +188,7 @@ class WorkerConsumer:
         dead = self._guards.why_dead(at)
         with self._guards.mark.during(at):
             headers = () if dead else header_pairs(message.headers())
-        arrived = Arrival(
+        arrived = Message(
             at,
             from_milliseconds(message.timestamp()[1]),
             as_bytes(message.key()),

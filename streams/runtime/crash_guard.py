@@ -3,36 +3,38 @@
 from dataclasses import dataclass
 
 from streams.core.contract import Coordinates
-from streams.runtime.crash_marker import Deaths, Mark
-from streams.runtime.dlq_limit import Breaker
-from streams.runtime.quarantine import Suspects
-from streams.runtime.supervisor import Folders
+from streams.runtime.crash_marker import CrashMarker, DeathCounter
+from streams.runtime.dlq_limit import DlqLimit
+from streams.runtime.quarantine import Quarantine
+from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Guards:
+class CrashGuard:
     """The guards of one worker."""
 
-    mark: Mark
-    deaths: Deaths
-    suspects: Suspects
-    breaker: Breaker
+    mark: CrashMarker
+    deaths: DeathCounter
+    suspects: Quarantine
+    breaker: DlqLimit
     deaths_allowed: int
 
     @classmethod
-    def in_folders(cls, folders: Folders, worker: WorkerSettings) -> "Guards":
+    def in_folders(cls, folders: WorkerFolders, worker: WorkerSettings) -> "CrashGuard":
         """The guards in the worker's folders, which are made."""
         folders.make()
-        deaths = Deaths(folders.deaths)
+        deaths = DeathCounter(folders.deaths)
         deaths.load()
-        breaker = Breaker(
+        breaker = DlqLimit(
             folders.tripped,
             run=worker.breaker_run,
             share=worker.breaker_share,
             window=worker.breaker_window,
         )
-        return cls(Mark(folders.mark), deaths, Suspects(folders.in_work), breaker, worker.deaths_allowed)
+        return cls(
+            CrashMarker(folders.mark), deaths, Quarantine(folders.in_work), breaker, worker.deaths_allowed
+        )
 
     def why_dead(self, at: Coordinates) -> str:
         """Why the record at `at` is given up; empty where it is not."""

@@ -22,7 +22,7 @@ _HEAD = struct.Struct("<qqH")
 _BODY_AT = 1 + _HEAD.size
 
 
-class Mark:
+class CrashMarker:
     """The mark of one worker."""
 
     def __init__(self, path: Path) -> None:
@@ -73,7 +73,7 @@ class Mark:
         return bool(self._map[0])
 
 
-def read_mark(path: Path) -> Coordinates | None:
+def read_marker(path: Path) -> Coordinates | None:
     """The record that a dead process was working on, None where there is none."""
     try:
         content = path.read_bytes()
@@ -85,7 +85,7 @@ def read_mark(path: Path) -> Coordinates | None:
     return Coordinates(content[_BODY_AT : _BODY_AT + length].decode(errors="replace"), partition, offset)
 
 
-class Deaths:
+class DeathCounter:
     """How often a process of the stage died on a record; shared by its workers on one machine."""
 
     def __init__(self, folder: Path) -> None:

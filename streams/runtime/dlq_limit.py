@@ -8,7 +8,7 @@ from collections import defaultdict, deque
 from pathlib import Path
 
 
-class Breaker:
+class DlqLimit:
     """Counts what a worker finished and refused, each kind for itself. `run`, `window` in records."""
 
     def __init__(self, tripped: Path, *, run: int, share: float, window: int) -> None:

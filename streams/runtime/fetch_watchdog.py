@@ -30,7 +30,7 @@ CONFIG = {"enable.partition.eof": True}
 log = structlog.get_logger(__name__)
 
 
-class Starvation:
+class FetchWatchdog:
     """The loop says `asked` after each poll; `limit` seconds of polls without an answer are looked into."""
 
     def __init__(

@@ -14,7 +14,7 @@ LIMIT_SECONDS = 120.0
 """Far above the longest wait of a loop that is well: a drain, a commit, an insert."""
 
 
-class Pulse:
+class LoopWatchdog:
     """The loop says `beat` in each turn; `limit` seconds without one end the process."""
 
     def __init__(

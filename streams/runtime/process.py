@@ -16,9 +16,9 @@ from typing import NoReturn, Protocol
 import structlog
 
 from streams.runtime import logs, metrics
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import ExitCode, WorkerStopped, end_with_threads, fail_stop, frames, own_code
-from streams.runtime.supervisor import Folders, exits
+from streams.runtime.supervisor import WorkerFolders, exits
 from streams.settings import LogSettings, MetricsSettings, WorkerSettings
 
 log = structlog.get_logger(__name__)
@@ -50,8 +50,8 @@ class WorkerProcess:
 
     stage: str
     settings: ProcessSettings
-    folders: Folders
-    guards: Guards
+    folders: WorkerFolders
+    guards: CrashGuard
 
     def on_stop(self, stop: Callable[[], None]) -> None:
         """`stop` is called, from a signal handler, when the process is asked to stop."""
@@ -68,10 +68,10 @@ def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], b
     end_with_threads()
     left, guards = False, None
     try:
-        folders = Folders(settings.home, stage, settings.worker.name)
+        folders = WorkerFolders(settings.home, stage, settings.worker.name)
         folders.make()
         _serve_metrics(stage, folders, settings.metrics)
-        guards = Guards.in_folders(folders, settings.worker)
+        guards = CrashGuard.in_folders(folders, settings.worker)
         if guards.breaker.half_open:
             _pause(folders, settings.worker)
         left = bool(work(WorkerProcess(stage, settings, folders, guards)))
@@ -91,7 +91,7 @@ def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], b
     sys.exit(0)
 
 
-def _serve_metrics(stage: str, folders: Folders, where: MetricsSettings) -> None:
+def _serve_metrics(stage: str, folders: WorkerFolders, where: MetricsSettings) -> None:
     for how, count in exits(folders).items():
         metrics.EXITS.labels(stage, how).inc(count)
     if where.port is None:
@@ -108,7 +108,7 @@ def _serve_metrics(stage: str, folders: Folders, where: MetricsSettings) -> None
         ) from error
 
 
-def _pause(folders: Folders, worker: WorkerSettings) -> None:
+def _pause(folders: WorkerFolders, worker: WorkerSettings) -> None:
     log.warning(
         "worker waits: it was stopped because it refused most of what it saw; then it tries one record",
         seconds=worker.breaker_pause_seconds,

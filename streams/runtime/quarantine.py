@@ -18,7 +18,7 @@ LOTS = 64
 """Into so many lots suspects are split: of 10,000, three deaths leave one."""
 
 
-class Suspects:
+class Quarantine:
     """The records in work of one worker, on disk, and those of its predecessor where that crashed."""
 
     def __init__(self, file: Path) -> None:
@@ -56,7 +56,7 @@ class Suspects:
         _replace(self._file, in_work=_ranges(self._in_work), suspects=_ranges(self._suspects))
 
 
-def suspect_all_in_work(file: Path) -> None:
+def quarantine_all_in_work(file: Path) -> None:
     """The worker of this file died by its own fault, and nothing names the record.
 
     Of suspects, those that were in work are the only ones left: the others were not touched.

@@ -21,9 +21,9 @@ from types import FrameType
 
 from schemas.names import safe_name
 from streams.private_files import own_folder
-from streams.runtime.crash_marker import Deaths, read_mark
+from streams.runtime.crash_marker import DeathCounter, read_marker
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.quarantine import suspect_all_in_work
+from streams.runtime.quarantine import quarantine_all_in_work
 
 FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
@@ -38,7 +38,7 @@ class AlreadyRuns(Exception):
     """Another process works in the same folder; the text is for the user."""
 
 
-class Folders:
+class WorkerFolders:
     """Where a worker keeps its things, below `home`. Raises UnsafeName."""
 
     def __init__(self, home: Path, stage: str, worker: str) -> None:
@@ -73,7 +73,7 @@ def describe(status: int) -> str:
     return ExitCode(code).name.lower() if code in set(ExitCode) else f"exit_{code}"
 
 
-def keep(folders: Folders, work: Callable[[], None], stop_seconds: float) -> int:
+def supervise(folders: WorkerFolders, work: Callable[[], None], stop_seconds: float) -> int:
     """Runs `work` in a child process and returns its exit code, or 128 and the signal that ended it.
 
     In the child this does not return. Raises `AlreadyRuns`.
@@ -105,7 +105,7 @@ def keep(folders: Folders, work: Callable[[], None], stop_seconds: float) -> int
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
-def exits(folders: Folders) -> dict[str, int]:
+def exits(folders: WorkerFolders) -> dict[str, int]:
     """How often the worker ended in which way."""
     try:
         found = json.loads(folders.exits.read_text())
@@ -142,7 +142,7 @@ def _wait(child: int, stop_seconds: float) -> int:
     return status
 
 
-def _write_down(folders: Folders, status: int) -> None:
+def _write_down(folders: WorkerFolders, status: int) -> None:
     how = describe(status)
     counts = exits(folders)
     counts[how] = counts.get(how, 0) + 1
@@ -151,17 +151,17 @@ def _write_down(folders: Folders, status: int) -> None:
     whole.replace(folders.exits)
     if not is_own_fault(status):
         return
-    at = read_mark(folders.mark)
+    at = read_marker(folders.mark)
     if at is None:
-        suspect_all_in_work(folders.in_work)
+        quarantine_all_in_work(folders.in_work)
         return
-    deaths = Deaths(folders.deaths).add(at, how)
+    deaths = DeathCounter(folders.deaths).add(at, how)
     _say(
         folders,
         f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), deaths on it: {deaths}",
     )
 
 
-def _say(folders: Folders, event: str) -> None:
+def _say(folders: WorkerFolders, event: str) -> None:
     line = {"event": event, "level": "error", "worker": folders.worker.name, "stage": folders.stage.name}
     print(json.dumps(line), file=sys.stderr)  # noqa: T201

@@ -11,8 +11,8 @@ from schemas.records import Action, AgentDecision, ArtifactKind, ExpertVerdict
 from schemas.registry import make_codec
 from streams.agents.artifact_store import ArtifactMissing, ArtifactStore
 from streams.core.contract import Poison
-from streams.core.dependencies import Ports
-from streams.faust_runner.run import Surroundings
+from streams.core.dependencies import Dependencies
+from streams.faust_runner.run import StageContext
 from streams.gates.gate import Common
 from streams.settings import Settings
 
@@ -21,9 +21,9 @@ log = structlog.get_logger(__name__)
 ARTIFACT_WAIT_SECONDS = 10.0
 
 
-def surroundings(settings: Settings, codec: Codec | None = None) -> Surroundings:
+def stage_context(settings: Settings, codec: Codec | None = None) -> StageContext:
     """Broker, codec, folders and bounds of a worker."""
-    return Surroundings(
+    return StageContext(
         codec=codec or make_codec(settings),
         kafka=settings.kafka,
         home=settings.home,
@@ -59,7 +59,7 @@ class AgentTexts:
         )
 
 
-def make_ports(settings: Settings, codec: Codec) -> Ports:
+def make_dependencies(settings: Settings, codec: Codec) -> Dependencies:
     """The ports of the trigger and the sanitizer."""
     store = ArtifactStore(settings.kafka, codec)
     texts = AgentTexts(store)
@@ -87,7 +87,7 @@ def make_ports(settings: Settings, codec: Codec) -> Ports:
         spec = texts.spec(decision.spec_id)
         return spec.endpoint is not None or spec.name in settings.replay.endpoints
 
-    return Ports(
+    return Dependencies(
         decode=codec.decode,
         render_oracle=render_oracle,
         actions_match=match,

@@ -33,18 +33,18 @@ def main() -> None:
 
         run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name, given.plain)
         return
-    from streams.runtime.supervisor import Folders, keep
+    from streams.runtime.supervisor import WorkerFolders, supervise
     from streams.settings import WorkerSettings
 
     worker = WorkerSettings(name=given.name, **json.loads(given.settings))
 
     def work() -> None:
-        from streams.faust_runner.run import Surroundings, run_keyed, run_stateless
+        from streams.faust_runner.run import StageContext, run_keyed, run_stateless
         from streams.settings import LogSettings
 
         if given.break_fetch is not None:
             break_fetch(given.break_fetch)
-        around = Surroundings(
+        around = StageContext(
             codec,
             kafka(given.bootstrap, given.stage),
             given.home,
@@ -57,7 +57,7 @@ def main() -> None:
             run_stateless(CountStep(given.stage), around)
         run_keyed(step, around)
 
-    raise SystemExit(keep(Folders(given.home, given.stage, given.name), work, worker.stop_seconds))
+    raise SystemExit(supervise(WorkerFolders(given.home, given.stage, given.name), work, worker.stop_seconds))
 
 
 def break_fetch(seconds: float) -> None:

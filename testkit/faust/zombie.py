@@ -3,8 +3,8 @@
 import time
 from pathlib import Path
 
-from streams.runtime.crash_marker import read_mark
-from streams.runtime.supervisor import Folders
+from streams.runtime.crash_marker import read_marker
+from streams.runtime.supervisor import WorkerFolders
 from testkit.faust.harness import Bed, Report
 from testkit.faust.pairs import LEFT, RIGHT
 from testkit.faust.rebalance import FREEZE_SECONDS
@@ -22,9 +22,9 @@ def scene(bootstrap: str, folder: Path, unsafe: str = "", halves: int = 60) -> R
     first, second = Worker(bed, "1", unsafe=unsafe), Worker(bed, "2", unsafe=unsafe)
     with running(first), running(second):
         second.stop()
-        mark = Folders(bed.home, bed.stage, "1").mark
+        mark = WorkerFolders(bed.home, bed.stage, "1").mark
         deadline = time.monotonic() + 120
-        while read_mark(mark) is None:
+        while read_marker(mark) is None:
             assert time.monotonic() < deadline, first.log.read_text()[-2000:]
             time.sleep(0.01)
         children = first.freeze()

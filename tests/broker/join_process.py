@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.codec import Codec
 from schemas.memory import MemoryStore
-from streams.runtime.supervisor import Folders, keep
+from streams.runtime.supervisor import WorkerFolders, supervise
 from streams.settings import Settings
 
 
@@ -23,12 +23,14 @@ def main(config: dict[str, Any]) -> int:
     def work() -> None:
         from streams.faust_runner.run import run_keyed
         from streams.stages.join.step import Join, JoinRules
-        from streams.stages.wiring import surroundings
+        from streams.stages.wiring import stage_context
 
         day = timedelta(days=1)
-        run_keyed(Join(JoinRules(day, day, day)), surroundings(settings, Codec(MemoryStore.whole())))
+        run_keyed(Join(JoinRules(day, day, day)), stage_context(settings, Codec(MemoryStore.whole())))
 
-    return keep(Folders(settings.home, "join", settings.worker.name), work, settings.worker.stop_seconds)
+    return supervise(
+        WorkerFolders(settings.home, "join", settings.worker.name), work, settings.worker.stop_seconds
+    )
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.runtime import process
-from streams.runtime.supervisor import Folders, keep
+from streams.runtime.supervisor import WorkerFolders, supervise
 from streams.settings import Settings
 from streams.stages.replay.requests import STAGE
 from streams.stages.replay.worker import BEYOND_DRAINING, agent_of, work
@@ -61,7 +61,7 @@ def main(config: dict[str, Any]) -> NoReturn:
         worker={"name": config["name"], "stop_seconds": config["drain_seconds"] + BEYOND_DRAINING},
         model={"base_url": config["model_url"]},
     )
-    folders = Folders(settings.home, STAGE, settings.worker.name)
+    folders = WorkerFolders(settings.home, STAGE, settings.worker.name)
     starts, away = Path(config["starts"]), Path(config["away"])
 
     def execute(request: ReplayRequest, decision: AgentDecision) -> AgentTrace:
@@ -86,7 +86,7 @@ def main(config: dict[str, Any]) -> NoReturn:
         process.run(STAGE, settings, lambda worker: work(worker, settings, codec, runs))
 
     if config["kept"]:
-        sys.exit(keep(folders, begin, settings.worker.stop_seconds))
+        sys.exit(supervise(folders, begin, settings.worker.stop_seconds))
     begin()
 
 

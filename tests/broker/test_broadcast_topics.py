@@ -20,7 +20,7 @@ from streams.core.budgets import Allowance
 from streams.runtime import metrics
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import pause
-from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.admission import Admission
 from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
 from tests.unit.stages.replay.replay_samples import request
@@ -98,9 +98,9 @@ def test_bulletins_are_read_past_what_is_no_record(wire: Wire) -> None:
     send(wire, "opoi.spending", *bad["opoi.spending"], written(wire, "opoi.spending", spent))
     words = [b"[" * 100_000, b"\xff", b"7", json.dumps({"paused": "yes"}).encode()]
     send(wire, "opoi.controls", *words, key="replay")
-    pause.say(wire.kafka, "replay", paused=True, reason="prices")
+    pause.publish_pause(wire.kafka, "replay", paused=True, reason="prices")
     before = {topic: left_out(topic) for topic in (*bad, "opoi.controls")}
-    bulletins = Bulletins(wire.kafka, wire.codec(), "replay", Allowance(tokens=100))
+    bulletins = Admission(wire.kafka, wire.codec(), "replay", Allowance(tokens=100))
 
     with capture_logs() as logs:
         bulletins.catch_up()

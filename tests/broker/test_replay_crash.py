@@ -25,7 +25,7 @@ from schemas.records import (
 )
 from streams.agents.artifact_store import publish
 from streams.core.contract import Coordinates, Event
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.stages.replay.results import TRACES
 from streams.stages.sanitize.step import Sanitize
 from streams.stages.trigger.next_action import TriggerRules
@@ -63,7 +63,7 @@ class Pipeline:
 
     def __init__(self, world: World) -> None:
         self._codec = world.codec
-        ports = Ports(
+        ports = Dependencies(
             decode=world.codec.decode,
             render_oracle=render,
             actions_match=match,

@@ -15,7 +15,7 @@ from sinks.dead_letters import dead_letter, parse_dead_letter
 from streams.cli.replay import app
 from streams.health.backlog import backlog
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.model_runs.pause import say
+from streams.runtime.model_runs.pause import publish_pause
 from tests.broker.replay_kit import World, own_broker, wait_for
 
 pytestmark = pytest.mark.stack
@@ -162,7 +162,7 @@ def test_a_worker_goes_on_after_the_broker_was_away_for_longer_than_its_session(
 
 @both_protocols
 def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
-    say(world.kafka, "replay", paused=True, reason="prices")
+    publish_pause(world.kafka, "replay", paused=True, reason="prices")
     asked = world.ask(world.request(f"fast-{n}") for n in range(6))
     worker = world.worker()
     wait_for(lambda: "replays are paused" in worker.says())
@@ -171,9 +171,9 @@ def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
     wait_for(lambda: "partitions assigned" in worker.says())
     time.sleep(1)
     assert world.starts() == []
-    say(world.kafka, "replay", paused=False)
+    publish_pause(world.kafka, "replay", paused=False)
     wait_for(lambda: world.traced().keys() >= set(asked))
-    say(world.kafka, "replay", paused=True)
+    publish_pause(world.kafka, "replay", paused=True)
     wait_for(lambda: worker.says().count("replays are paused") == 2)
     more = world.ask(world.request(f"fast-more-{n}") for n in range(6))
     time.sleep(1)

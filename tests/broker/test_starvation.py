@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from local_stack.kafka import Broker
 from schemas.settings import KafkaSettings
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.fetch_watchdog import CONFIG, Starvation
+from streams.runtime.fetch_watchdog import CONFIG, FetchWatchdog
 from streams.runtime.kafka_clients import make_consumer
 from tests.broker.replay_kit import own_broker, wait_for
 
@@ -35,7 +35,7 @@ class Member:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         admin.create_topics([topic])[self.name].result(30)
         self.ended: list[tuple[ExitCode, str]] = []
-        self.starvation = Starvation(
+        self.starvation = FetchWatchdog(
             kafka, limit=LIMIT, end=lambda code, said: self.ended.append((code, said))
         )
         self.consumer = make_consumer(kafka, self.name, **CONFIG)

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS, REJECTIONS
-from streams.runtime.crash_marker import read_mark
-from streams.runtime.supervisor import Folders, exits
+from streams.runtime.crash_marker import read_marker
+from streams.runtime.supervisor import WorkerFolders, exits
 from testkit.faust.harness import Bed
 from testkit.faust.pairs import LEFT, PAIRS
 from testkit.faust.workers import Worker, running, wait_until_drained
@@ -48,7 +48,7 @@ def test_a_record_that_kills_the_process_ends_as_a_dead_letter(
     with running(worker):
         finish(bed, worker)
     assert worker.exits == [code] * 3
-    folders = Folders(bed.home, bed.stage, "1")
+    folders = WorkerFolders(bed.home, bed.stage, "1")
     assert exits(folders)[how] == 3
     assert outcomes(bed) == {
         "good1": {"emitted/paired"},
@@ -81,12 +81,12 @@ def test_a_record_during_which_the_process_is_killed_ten_times_is_processed(make
     bed = make_bed(partitions=1)
     bed.send(LEFT, "slow", 1, "sleep:1.5")
     bed.flush()
-    folders = Folders(bed.home, bed.stage, "1")
+    folders = WorkerFolders(bed.home, bed.stage, "1")
     worker = Worker(bed, "1")
     with running(worker):
         for _ in range(10):
             deadline = time.monotonic() + 120
-            while read_mark(folders.mark) is None:
+            while read_marker(folders.mark) is None:
                 assert time.monotonic() < deadline, worker.log.read_text()[-3000:]
                 worker.tend()
                 time.sleep(0.02)

@@ -18,7 +18,7 @@ from streams.runtime.offsets import Offsets, Position, Source
 from streams.stages.sink import loop
 from streams.stages.sink.batch import Batch, Entry
 from streams.stages.sink.loop import Sink
-from streams.stages.sink.row_mapper import BatchIntake
+from streams.stages.sink.row_mapper import RowMapper
 from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, FakeLetters, FakeStore, guards, verdict
 
 VERDICTS = tables()["expert.verdicts"]
@@ -132,7 +132,7 @@ def test_nothing_is_committed_that_was_not_landed(script: list[Poll], rows: int,
         store.away.extend([ClickHouseAway("gone")] * poll.store_away)
         registry_away.extend([RegistryAway("gone")] * poll.registry_away)
 
-    plain = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
+    plain = RowMapper(CODEC, lambda topic: TOPIC_ID).entry
 
     def entry_of(message: Delivery) -> Entry:
         if registry_away:

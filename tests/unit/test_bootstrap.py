@@ -19,6 +19,6 @@ def test_a_step_that_fails_is_one_line_with_its_title(
 
     monkeypatch.setattr(bootstrap, "set_up_steps", lambda *given: iter([("reference agent", fails)]))
     with pytest.raises(UserError) as caught:
-        bootstrap.set_up(Settings(), lambda _: None, lambda _: None)
+        bootstrap.bootstrap(Settings(), lambda _: None, lambda _: None)
     assert caught.value.message == "reference agent: 2 records were not acknowledged within 60 s"
     assert caught.value.exit_code == 1

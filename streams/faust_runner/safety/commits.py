@@ -11,15 +11,15 @@ from weakref import WeakKeyDictionary
 from faust.transport.consumer import Consumer
 from faust.types import TP, AppT
 
-from streams.faust_runner.safety.offset_tracker import Ledger
+from streams.faust_runner.safety.offset_tracker import OffsetTracker
 from streams.faust_runner.safety.patches import patch
 
-_LEDGERS: WeakKeyDictionary[AppT, Ledger] = WeakKeyDictionary()
+_LEDGERS: WeakKeyDictionary[AppT, OffsetTracker] = WeakKeyDictionary()
 
 
-def keep_ledger(app: AppT) -> Ledger:
+def track_offsets(app: AppT) -> OffsetTracker:
     """The ledger from which the commits of `app` are taken."""
-    return _LEDGERS.setdefault(app, Ledger())
+    return _LEDGERS.setdefault(app, OffsetTracker())
 
 
 def filter_committable_offsets(self: Consumer, tps: Iterable[TP]) -> dict[TP, int]:
@@ -28,7 +28,7 @@ def filter_committable_offsets(self: Consumer, tps: Iterable[TP]) -> dict[TP, in
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         self._gap.pop(tp, None)
-    finished = ((TP(*source), offset) for source, offset in keep_ledger(self.app).committable())
+    finished = ((TP(*source), offset) for source, offset in track_offsets(self.app).committable())
     return {tp: offset for tp, offset in finished if self._should_commit(tp, offset)}
 
 

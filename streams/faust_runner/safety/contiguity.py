@@ -9,8 +9,8 @@ import asyncio
 
 import structlog
 
-from streams.faust_runner.safety.offset_probe import Witness
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.offset_probe import OffsetProbe
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime import metrics
 from streams.runtime.exit_codes import ExitCode, fail_stop
 
@@ -22,8 +22,8 @@ class ContiguityGuard:
 
     def __init__(
         self,
-        ledger: Ledger,
-        witness: Witness,
+        ledger: OffsetTracker,
+        witness: OffsetProbe,
         *,
         watching: bool = True,
         fleeting: frozenset[str] = frozenset(),

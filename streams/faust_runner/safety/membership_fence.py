@@ -22,7 +22,7 @@ _reset_generation = GroupCoordinator.reset_generation
 _send_produce_req = Sender._send_produce_req
 POLL = 0.05
 """Seconds between two looks at a lease that does not hold."""
-_LEASES: dict[str, "Lease"] = {}
+_LEASES: dict[str, "MembershipFence"] = {}
 
 
 def now() -> float:
@@ -30,7 +30,7 @@ def now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Lease:
+class MembershipFence:
     """Until when the group holds this worker for a member. `seconds`: how long an answer counts."""
 
     def __init__(self, seconds: float) -> None:
@@ -46,9 +46,9 @@ class Lease:
         return now() - self._renewed < self._seconds
 
 
-def lease_of(group: str, seconds: float) -> Lease:
+def fence_of(group: str, seconds: float) -> MembershipFence:
     """The lease of this process in `group`."""
-    return _LEASES.setdefault(group, Lease(seconds))
+    return _LEASES.setdefault(group, MembershipFence(seconds))
 
 
 async def do_heartbeat(self: Any) -> bool:

@@ -24,24 +24,24 @@ FETCH_BYTES = 64 * 1024
 """A look at one record fetches no more; the broker adds what the first batch has above that."""
 
 
-class WitnessAway(Exception):
+class ProbeAway(Exception):
     """The broker did not answer; ask again."""
 
 
-class Witness(Protocol):
+class OffsetProbe(Protocol):
     """The independent view of a source partition."""
 
     def committed(self, source: Source) -> int | None:
-        """The group's committed offset, None where there is none. Raises `WitnessAway`."""
+        """The group's committed offset, None where there is none. Raises `ProbeAway`."""
 
     def bounds(self, source: Source) -> tuple[int, int]:
-        """First offset and next offset of the log. Raises `WitnessAway`."""
+        """First offset and next offset of the log. Raises `ProbeAway`."""
 
     def first_record(self, source: Source, start: int, end: int) -> int | None:
-        """Offset of the first record in [start, end), None where none is left. Raises `WitnessAway`."""
+        """Offset of the first record in [start, end), None where none is left. Raises `ProbeAway`."""
 
 
-class BrokerWitness:
+class BrokerOffsetProbe:
     """A consumer of its own, outside of the group: it looks at batches and commits nothing.
 
     `config` is for confluent-kafka, `client` for aiokafka. Whether a record stands somewhere is read from the
@@ -60,9 +60,9 @@ class BrokerWitness:
         try:
             (found,) = self._consumer.committed([Place(*source)], timeout=self._timeout)
         except KafkaException as error:
-            raise WitnessAway(str(error)) from error
+            raise ProbeAway(str(error)) from error
         if found.error is not None:
-            raise WitnessAway(str(found.error))
+            raise ProbeAway(str(found.error))
         return found.offset if found.offset >= 0 else None
 
     def bounds(self, source: Source) -> tuple[int, int]:
@@ -70,7 +70,7 @@ class BrokerWitness:
         try:
             low, high = self._consumer.get_watermark_offsets(Place(*source), timeout=self._timeout)
         except KafkaException as error:
-            raise WitnessAway(str(error)) from error
+            raise ProbeAway(str(error)) from error
         return low, high
 
     def first_record(self, source: Source, start: int, end: int) -> int | None:
@@ -78,7 +78,7 @@ class BrokerWitness:
         try:
             return asyncio.run(asyncio.wait_for(self._look(source, start, end), self._timeout))
         except (KafkaError, TimeoutError, OSError) as error:
-            raise WitnessAway(
+            raise ProbeAway(
                 f"{source.topic}-{source.partition} at {start}: no answer ({type(error).__name__}: {error})"
             ) from error
 
@@ -98,9 +98,7 @@ class BrokerWitness:
                 if position == before:
                     if answer.last_stable_offset >= end:
                         return None
-                    raise WitnessAway(
-                        f"{source.topic}-{source.partition}: a transaction is open at {position}"
-                    )
+                    raise ProbeAway(f"{source.topic}-{source.partition}: a transaction is open at {position}")
             return None
         finally:
             await client.close()
@@ -149,12 +147,12 @@ class Fetched:
 async def _fetch(client: Any, tp: TopicPartition, position: int) -> Fetched:
     leader = client.cluster.leader_for_partition(tp)
     if leader is None or leader == -1:
-        raise WitnessAway(f"{tp.topic}-{tp.partition} has no leader")
+        raise ProbeAway(f"{tp.topic}-{tp.partition} has no leader")
     wanted = [(tp.topic, [(tp.partition, position, FETCH_BYTES)])]
     response = await client.send(leader, FetchRequest(50, 1, FETCH_BYTES, READ_COMMITTED, wanted))
     ((_, ((_, code, _, stable, *more),)),) = response.topics
     if (fault := for_code(code)) is not NoError:
-        raise WitnessAway(f"{tp.topic}-{tp.partition} at {position}: {fault.__name__}")
+        raise ProbeAway(f"{tp.topic}-{tp.partition} at {position}: {fault.__name__}")
     # version 11 has the preferred replica between the aborted transactions and the records
     aborted = more[1] if response.API_VERSION >= 11 else more[-2]
     return Fetched(tp, position, stable, aborted, more[-1])

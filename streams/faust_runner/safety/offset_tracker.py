@@ -15,7 +15,7 @@ class Source(NamedTuple):
     partition: int
 
 
-class Ledger:
+class OffsetTracker:
     """Next offset to finish per source; empty after each change of the assignment."""
 
     def __init__(self) -> None:

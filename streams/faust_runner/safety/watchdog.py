@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from streams.faust_runner.safety.offset_probe import Witness, WitnessAway
+from streams.faust_runner.safety.offset_probe import OffsetProbe, ProbeAway
 from streams.faust_runner.safety.offset_tracker import Source
 from streams.runtime.exit_codes import ExitCode, fail_stop
 
@@ -35,7 +35,7 @@ STAGE_SECONDS = 30.0
 
 
 @dataclass
-class Pulse:
+class WorkerProgress:
     """What the worker tells the watchdog; written by the worker, read by the watchdog."""
 
     sources: frozenset[Source] = frozenset()
@@ -64,8 +64,8 @@ class Pulse:
 class Watchdog:
     """Watches one worker. `limit` and `interval` in seconds."""
 
-    pulse: Pulse
-    witness: Witness
+    pulse: WorkerProgress
+    witness: OffsetProbe
     stage: frozenset[Source]
     """Every source partition of the stage, whoever has it."""
     limit: float
@@ -96,7 +96,7 @@ class Watchdog:
         """One look; where the broker does not answer nobody can tell what waits, and nobody hangs."""
         try:
             self._look()
-        except WitnessAway:
+        except ProbeAway:
             self._since.clear()
 
     def _look(self) -> None:

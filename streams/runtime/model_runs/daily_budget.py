@@ -18,7 +18,7 @@ from streams.core.contract import Output
 TOPIC = "opoi.spending"
 
 
-def spending(trace: AgentTrace) -> Output:
+def spend_record(trace: AgentTrace) -> Output:
     """What a run used, as a record."""
     record = Spending(
         agent=trace.agent,
@@ -34,7 +34,7 @@ def spending(trace: AgentTrace) -> Output:
     return Output(TOPIC, decision_key(trace.agent, trace.decision_id), record)
 
 
-class Spendings:
+class DailySpend:
     """Sums by agent and UTC day."""
 
     def __init__(self) -> None:

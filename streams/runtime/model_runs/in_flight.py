@@ -22,7 +22,7 @@ AWAY = (ModelAway, QuotaExceeded, RegistryAway, NotRegistered, BrokerAway)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ReplayJob:
     """A decoded request and the decision that it embeds."""
 
     request: ReplayRequest
@@ -36,7 +36,7 @@ class Execute(Protocol):
         """The trace. Raises ModelAway, QuotaExceeded, RegistryAway: the same request is tried again."""
 
 
-class Unwanted(Exception):
+class PartitionRevoked(Exception):
     """The run's partition went elsewhere before it began."""
 
 
@@ -44,19 +44,19 @@ class PastDeadline(Exception):
     """The request's deadline passed before the run began; the text says what it waited for, if anything."""
 
 
-class CalledOff(Exception):
+class RunCancelled(Exception):
     """Another verdict took the place of the request's before the run began."""
 
 
-Landing = AgentTrace | Exception
+RunOutcome = AgentTrace | Exception
 Stage = Literal["waiting", "running", "publishing", "settled", "failed"]
 
 
 @dataclass(eq=False, slots=True)
-class Flight:
+class ModelRun:
     """One run in work, and the records that asked for it; more than one where a record came again."""
 
-    asked: Asked
+    asked: ReplayJob
     tickets: list[Delivery]
     began: float = field(default_factory=time.monotonic)
     stage: Stage = "waiting"
@@ -77,7 +77,7 @@ class Flight:
         """Whether the very record of `ticket` asked for it."""
         return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
 
-    def also_for(self, asked: Asked) -> None:
+    def also_for(self, asked: ReplayJob) -> None:
         """A further record asks for the same run: of two cases the later one's word counts."""
         if asked.request.case_number > self.asked.request.case_number:
             self.asked = asked
@@ -111,7 +111,7 @@ class Runs:
         execute: Execute,
         targets: Targets,
         post: Callable[[Callable[[], None]], None],
-        land: Callable[[Flight, Landing], None],
+        land: Callable[[ModelRun, RunOutcome], None],
         is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
     ) -> None:
         self._execute = execute
@@ -119,24 +119,24 @@ class Runs:
         self._post = post
         self._land = land
         self._is_called_off = is_called_off
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[str, ModelRun] = {}
         self._expired_at = 0.0
 
-    def __iter__(self) -> Iterator[Flight]:
+    def __iter__(self) -> Iterator[ModelRun]:
         return iter(tuple(self._flights.values()))
 
     @property
-    def busy(self) -> list[Flight]:
+    def busy(self) -> list[ModelRun]:
         """Those that were begun and are not committed."""
         return [flight for flight in self._flights.values() if flight.stage != "waiting"]
 
     @property
-    def waiting(self) -> list[Flight]:
+    def waiting(self) -> list[ModelRun]:
         """Those that wait for what is away, in the order in which they are tried."""
         return [flight for flight in self._flights.values() if flight.stage == "waiting"]
 
     @property
-    def ready(self) -> list[Flight]:
+    def ready(self) -> list[ModelRun]:
         """Those that wait and can be tried now."""
         return [flight for flight in self.waiting if self._targets.is_ready(flight.asked.request)]
 
@@ -145,11 +145,11 @@ class Runs:
         """How many runs of each agent are busy."""
         return Counter(flight.agent for flight in self.busy)
 
-    def get(self, replay_id: str) -> Flight | None:
+    def get(self, replay_id: str) -> ModelRun | None:
         """The run of a replay, if there is one."""
         return self._flights.get(replay_id)
 
-    def begin(self, flight: Flight) -> None:
+    def begin(self, flight: ModelRun) -> None:
         """Begins the run; where what it needs is away, it waits."""
         self._flights.setdefault(flight.replay_id, flight)
         if (over := self._why_not(flight)) is not None:
@@ -165,7 +165,7 @@ class Runs:
 
         def fly() -> None:
             try:
-                landing: Landing = self._execute(request, decision)
+                landing: RunOutcome = self._execute(request, decision)
             except Exception as error:  # noqa: BLE001 - judged by the worker
                 landing = error
             self._post(partial(self._landed, flight, request, held, landing))
@@ -183,21 +183,21 @@ class Runs:
             if (over := self._why_not(flight)) is not None:
                 self._land(flight, over)
 
-    def forget(self, flight: Flight) -> None:
+    def forget(self, flight: ModelRun) -> None:
         """The run is over."""
         del self._flights[flight.replay_id]
 
-    def _why_not(self, flight: Flight) -> Exception | None:
+    def _why_not(self, flight: ModelRun) -> Exception | None:
         request = flight.asked.request
         if not flight.wanted:
-            return Unwanted()
+            return PartitionRevoked()
         if self._is_called_off(request):
-            return CalledOff()
+            return RunCancelled()
         if seconds_left(request) <= 0:
             return PastDeadline(self._targets.why_away(request))
         return None
 
-    def _landed(self, flight: Flight, request: ReplayRequest, held: Permits, landing: Landing) -> None:
+    def _landed(self, flight: ModelRun, request: ReplayRequest, held: Permits, landing: RunOutcome) -> None:
         if isinstance(landing, AgentTrace):
             self._targets.success(held)
             metrics.REPLAY_SECONDS.labels(landing.status).observe(time.monotonic() - flight.running_since)

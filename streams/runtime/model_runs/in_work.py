@@ -1,15 +1,15 @@
 """Which records are in work, on disk, should one of them kill the process; suspects are worked on alone."""
 
 from streams.core.contract import Coordinates
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.model_runs import metrics
-from streams.runtime.model_runs.in_flight import Flight, Runs
+from streams.runtime.model_runs.in_flight import ModelRun, Runs
 
 
 class InWork:
     """The records of the runs that are begun. Belongs to the worker's loop."""
 
-    def __init__(self, runs: Runs, guards: Guards) -> None:
+    def __init__(self, runs: Runs, guards: CrashGuard) -> None:
         self._runs = runs
         self._guards = guards
 
@@ -28,7 +28,7 @@ class InWork:
         if not self._is_alone:
             self._guards.mark.clear()
 
-    def forget(self, flight: Flight) -> None:
+    def forget(self, flight: ModelRun) -> None:
         """The run is over, and the process lives."""
         self._runs.forget(flight)
         for ticket in flight.tickets:

@@ -15,7 +15,7 @@ DRAIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class RunLimits:
     """How much at once and how long. Times in seconds."""
 
     concurrency: int = 8

@@ -6,8 +6,8 @@ from collections.abc import Collection
 import structlog
 
 from streams.runtime.model_runs import metrics
-from streams.runtime.model_runs.in_flight import Flight
-from streams.runtime.model_runs.pause import Controls
+from streams.runtime.model_runs.in_flight import ModelRun
+from streams.runtime.model_runs.pause import PauseTopic
 from streams.runtime.publisher import Publisher
 
 SAY_EVERY = 60.0
@@ -15,10 +15,10 @@ SAY_EVERY = 60.0
 log = structlog.get_logger(__name__)
 
 
-class Lookout:
+class Monitor:
     """Looks around between two records. `hang_seconds`: what a run may take beyond twice its budget."""
 
-    def __init__(self, controls: Controls, publisher: Publisher, stage: str, hang_seconds: float) -> None:
+    def __init__(self, controls: PauseTopic, publisher: Publisher, stage: str, hang_seconds: float) -> None:
         self.paused = False
         self._controls = controls
         self._publisher = publisher
@@ -26,7 +26,7 @@ class Lookout:
         self._hang_seconds = hang_seconds
         self._said: dict[str, float] = {}
 
-    def look(self, flights: Collection[Flight]) -> None:
+    def look(self, flights: Collection[ModelRun]) -> None:
         """Listens to the operator, and says what holds the worker up; `flights`: those that are begun."""
         self._listen(len(flights))
         if (seconds := self._publisher.waiting_seconds) > SAY_EVERY / 2:
@@ -34,7 +34,7 @@ class Lookout:
         now = time.monotonic()
         metrics.UNCOMMITTED_SECONDS.set(now - min((flight.began for flight in flights), default=now))
 
-    def hanging(self, flights: Collection[Flight]) -> tuple[Flight, TimeoutError] | None:
+    def hanging(self, flights: Collection[ModelRun]) -> tuple[ModelRun, TimeoutError] | None:
         """A run that should have ended long ago; it keeps its place, whether somebody wants it or not."""
         now = time.monotonic()
         for flight in flights:

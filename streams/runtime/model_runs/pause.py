@@ -13,14 +13,14 @@ from confluent_kafka import Message
 from schemas.errors import one_line
 from schemas.identity import json_object
 from schemas.settings import KafkaSettings
-from streams.runtime.broadcast_topic import WholeTopic, left_out
+from streams.runtime.broadcast_topic import BroadcastTopic, left_out
 from streams.runtime.kafka_clients import CheckedProducer
 
 TOPIC = "opoi.controls"
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
+class PauseState:
     """The last word to one stage. `at` is UTC, by the clock of who said it."""
 
     paused: bool = False
@@ -33,7 +33,7 @@ class Control:
         return json.dumps({"paused": self.paused, "reason": self.reason, "at": at}).encode()
 
     @classmethod
-    def parse(cls, value: bytes) -> "Control":
+    def parse(cls, value: bytes) -> "PauseState":
         """The opposite of `value`. Raises ValueError."""
         found = json_object(value.decode())
         if not isinstance(found.get("paused"), bool):
@@ -42,20 +42,20 @@ class Control:
         return cls(found["paused"], one_line(str(found.get("reason") or "")), at)
 
 
-class Controls:
+class PauseTopic:
     """The last word to `stage`, as of the last `refresh`. Not thread-safe."""
 
     def __init__(self, kafka: KafkaSettings, stage: str) -> None:
-        self.current = Control()
+        self.current = PauseState()
         self._stage = stage
-        self._topic = WholeTopic(kafka, TOPIC, f"{stage}-controls", self._take)
+        self._topic = BroadcastTopic(kafka, TOPIC, f"{stage}-controls", self._take)
 
-    def catch_up(self, timeout: float = 10.0) -> Control:
+    def catch_up(self, timeout: float = 10.0) -> PauseState:
         """Reads to the end of the topic. Raises BrokerAway."""
         self._topic.catch_up(timeout)
         return self.current
 
-    def refresh(self) -> Control:
+    def refresh(self) -> PauseState:
         """Reads what came in the meantime, without waiting."""
         self._topic.refresh()
         return self.current
@@ -68,14 +68,14 @@ class Controls:
         if message.key() != self._stage.encode():
             return
         try:
-            self.current = Control.parse(message.value() or b'{"paused": false}')
+            self.current = PauseState.parse(message.value() or b'{"paused": false}')
         except ValueError as error:
             left_out(message, TOPIC, "unreadable_control", str(error))
 
 
-def say(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> Control:
+def publish_pause(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> PauseState:
     """Tells `stage` to pause or to go on; returns once the broker has it. Raises DeliveryFailed."""
-    said = Control(paused, reason, datetime.now(UTC))
+    said = PauseState(paused, reason, datetime.now(UTC))
     producer = CheckedProducer(kafka, **{"message.timeout.ms": 10_000})
     producer.send(TOPIC, stage, said.value())
     producer.flush(15)

@@ -3,15 +3,15 @@
 from collections.abc import Iterable, Iterator
 
 from streams.runtime.consumer import Delivery
-from streams.runtime.model_runs.in_flight import Flight, Runs, agent_of
-from streams.runtime.model_runs.limits import MOST_WAITING_BYTES, Bounds
+from streams.runtime.model_runs.in_flight import ModelRun, Runs, agent_of
+from streams.runtime.model_runs.limits import MOST_WAITING_BYTES, RunLimits
 from streams.runtime.offsets import Source
 
 
 class Waiting:
     """The requests of a worker that were not read yet, beside the `runs` that wait. Belongs to its loop."""
 
-    def __init__(self, runs: Runs, bounds: Bounds) -> None:
+    def __init__(self, runs: Runs, bounds: RunLimits) -> None:
         self._runs = runs
         self._most = bounds.most_waiting
         self._deliveries: list[Delivery] = []
@@ -37,17 +37,17 @@ class Waiting:
         self._was_full = len(sizes) >= self._most * share or sum(sizes) >= MOST_WAITING_BYTES * share
         return self._was_full
 
-    def next(self, *, unread: bool) -> Flight | Delivery | None:
+    def next(self, *, unread: bool) -> ModelRun | Delivery | None:
         """What to begin: of the agent with the fewest runs, what has waited longest.
 
         Runs that wait for what is still away are passed over, and with `unread` False requests that were not
         read.
         """
         busy = self._runs.by_agent
-        ready: list[Flight | Delivery] = [*self._runs.ready, *(self._deliveries if unread else ())]
+        ready: list[ModelRun | Delivery] = [*self._runs.ready, *(self._deliveries if unread else ())]
         return min(
             ready,
-            key=lambda one: busy[one.agent if isinstance(one, Flight) else agent_of(one)],
+            key=lambda one: busy[one.agent if isinstance(one, ModelRun) else agent_of(one)],
             default=None,
         )
 

@@ -6,7 +6,7 @@ from typing import NoReturn
 from streams.faust_runner.run import run_keyed
 from streams.settings import Settings
 from streams.stages.join.step import Join, JoinRules
-from streams.stages.wiring import surroundings
+from streams.stages.wiring import stage_context
 
 
 def run(settings: Settings) -> NoReturn:
@@ -17,4 +17,4 @@ def run(settings: Settings) -> NoReturn:
         decision_wait=timedelta(hours=pipeline.decision_wait_hours),
         horizon=timedelta(days=pipeline.horizon_days),
     )
-    run_keyed(Join(rules), surroundings(settings))
+    run_keyed(Join(rules), stage_context(settings))

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 import structlog
-from confluent_kafka import Message
+from confluent_kafka import Message as KafkaMessage
 
 from schemas.errors import RegistryAway, Undecodable
 from schemas.record import Record
@@ -13,16 +13,21 @@ from schemas.records import ReplayRequest
 from schemas.settings import KafkaSettings
 from streams.core.budgets import Allowance
 from streams.core.contract import Output
-from streams.core.message import Arrival
-from streams.runtime.broadcast_topic import WholeTopic, left_out
+from streams.core.message import Message
+from streams.runtime.broadcast_topic import BroadcastTopic, left_out
 from streams.runtime.model_runs.daily_budget import TOPIC as SPENDING
-from streams.runtime.model_runs.daily_budget import Spendings
-from streams.runtime.model_runs.in_flight import Asked, seconds_left
-from streams.runtime.model_runs.pause import Controls
+from streams.runtime.model_runs.daily_budget import DailySpend
+from streams.runtime.model_runs.in_flight import ReplayJob, seconds_left
+from streams.runtime.model_runs.pause import PauseTopic
 from streams.runtime.outputs import RecordCodec
 from streams.stages.replay import cancellations
-from streams.stages.replay.cancellations import Cancelled
-from streams.stages.replay.results import answer, cancelled, given_up, past_deadline
+from streams.stages.replay.cancellations import Cancellations
+from streams.stages.replay.results import (
+    cancelled_outputs,
+    disposition_of,
+    past_deadline_outputs,
+    skipped_trace,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +47,8 @@ class _Records:
         self._codec = codec
         self._name = topic
         self._take = take
-        self._waiting: deque[Message] = deque()
-        self.topic = WholeTopic(kafka, topic, reader, self._waiting.append, since)
+        self._waiting: deque[KafkaMessage] = deque()
+        self.topic = BroadcastTopic(kafka, topic, reader, self._waiting.append, since)
 
     def fold(self) -> None:
         """Takes what was read. Raises RegistryAway."""
@@ -59,16 +64,16 @@ class _Records:
             self._waiting.popleft()
 
 
-class Bulletins:
+class Admission:
     """As of the last `refresh`. Not thread-safe."""
 
     def __init__(
         self, kafka: KafkaSettings, codec: RecordCodec, stage: str, allowed_a_day: Allowance
     ) -> None:
-        self.controls = Controls(kafka, stage)
+        self.controls = PauseTopic(kafka, stage)
         self._allowed = allowed_a_day
-        self._cancelled = Cancelled()
-        self._spendings = Spendings()
+        self._cancelled = Cancellations()
+        self._spendings = DailySpend()
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
         self._records = (
             _Records(kafka, codec, cancellations.TOPIC, f"{stage}-cancellations", self._cancelled.take),
@@ -95,17 +100,19 @@ class Bulletins:
         """Whether another verdict took the place of the request's. Thread-safe."""
         return self._cancelled.covers(request)
 
-    def instead_of(self, arrived: Arrival, asked: Asked) -> tuple[Output, ...] | None:
+    def instead_of(self, arrived: Message, asked: ReplayJob) -> tuple[Output, ...] | None:
         """What becomes of a request that is not to be run; None: it is."""
         request = asked.request
         if self.is_cancelled(request):
-            return cancelled(arrived, asked)
+            return cancelled_outputs(arrived, asked)
         if seconds_left(request) <= 0:
-            return past_deadline(arrived, asked)
+            return past_deadline_outputs(arrived, asked)
         why = self._spendings.why_not(request.agent, self._allowed, datetime.now(UTC))
         if why is None:
             return None
-        return given_up(arrived, request, "exhausted", why), answer(arrived, asked, "emitted", "exhausted")
+        return skipped_trace(arrived, request, "exhausted", why), disposition_of(
+            arrived, asked, "emitted", "exhausted"
+        )
 
     def close(self) -> None:
         """Ends the connections."""

@@ -15,7 +15,7 @@ TOPIC = "opoi.cancellations"
 FORGET_EVERY = 1000
 
 
-class Cancelled:
+class Cancellations:
     """What was called off, by decision. Past its `until` a cancellation says nothing and is forgotten."""
 
     def __init__(self) -> None:

@@ -19,29 +19,29 @@ from schemas.settings import KafkaSettings
 from schemas.stages import stage
 from streams.core.contract import Output
 from streams.runtime.consumer import Delivery, WorkerConsumer
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import ExitCode, fail_stop, own_code
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import metrics
 from streams.runtime.model_runs.circuit_breaker import CircuitBreaker
-from streams.runtime.model_runs.in_flight import AWAY, Execute, Flight, Landing, Runs
+from streams.runtime.model_runs.in_flight import AWAY, Execute, ModelRun, RunOutcome, Runs
 from streams.runtime.model_runs.in_work import InWork
-from streams.runtime.model_runs.limits import MOST_UNACKNOWLEDGED, Bounds
-from streams.runtime.model_runs.monitor import Lookout
+from streams.runtime.model_runs.limits import MOST_UNACKNOWLEDGED, RunLimits
+from streams.runtime.model_runs.monitor import Monitor
 from streams.runtime.model_runs.targets import Targets
 from streams.runtime.model_runs.waiting import Waiting
 from streams.runtime.offsets import Source
 from streams.runtime.outputs import Encoder, RecordCodec
 from streams.runtime.publisher import WAIT_FOR_EVER, Publisher
-from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.admission import Admission
 from streams.stages.replay.requests import REQUESTS, RETRY, STAGE
 from streams.stages.replay.results import (
-    Replies,
-    answer,
-    at_fault,
-    named,
+    Results,
+    disposition_of,
+    log_fields,
     outcome,
-    read_or_bury,
+    own_fault_text,
+    read_or_dead_letter,
     without_turns,
 )
 
@@ -66,9 +66,9 @@ class ReplayWorker:
         kafka: KafkaSettings,
         codec: RecordCodec,
         execute: Execute,
-        bulletins: Bulletins,
-        guards: Guards,
-        bounds: Bounds,
+        bulletins: Admission,
+        guards: CrashGuard,
+        bounds: RunLimits,
         **consumer_overrides: Any,
     ) -> None:
         self._codec = codec
@@ -87,9 +87,9 @@ class ReplayWorker:
         written = {name: topics()[name] for name in stage(STAGE).writes}
         encoder = Encoder(STAGE, codec, written, without_turns)
         publisher = Publisher(STAGE, producer, encoder, self._events.put)
-        self._replies = Replies(publisher, guards)
+        self._replies = Results(publisher, guards)
         self._bulletins = bulletins
-        self._lookout = Lookout(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
+        self._lookout = Monitor(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
         self._consumer = WorkerConsumer(
             kafka,
             STAGE,
@@ -156,12 +156,12 @@ class ReplayWorker:
             chosen = self._waiting.next(unread=self._registry.is_ready)
             if chosen is None:
                 return
-            at = (chosen.tickets[0] if isinstance(chosen, Flight) else chosen).arrived.coordinates
+            at = (chosen.tickets[0] if isinstance(chosen, ModelRun) else chosen).arrived.coordinates
             if self._in_work.must_wait(at):
                 return
             # an exception that nobody expects leaves with the mark set
             self._guards.mark.set(at)
-            if isinstance(chosen, Flight):
+            if isinstance(chosen, ModelRun):
                 self._start(chosen)
             else:
                 self._read(chosen)
@@ -180,7 +180,7 @@ class ReplayWorker:
 
     def _judge(self, ticket: Delivery) -> None:
         """What is to be done with a record. Raises RegistryAway."""
-        asked = read_or_bury(ticket, self._codec, self._guards, self._replies)
+        asked = read_or_dead_letter(ticket, self._codec, self._guards, self._replies)
         if asked is None:
             return
         flying = self._runs.get(asked.request.replay_id)
@@ -191,14 +191,14 @@ class ReplayWorker:
                 ticket.done()
         elif flying is not None:
             flying.also_for(asked)
-            duplicate = answer(ticket.arrived, asked, "duplicate", "in_flight")
+            duplicate = disposition_of(ticket.arrived, asked, "duplicate", "in_flight")
             self._replies.send([ticket], (duplicate,), request=asked.request)
         elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
             self._replies.send([ticket], instead, request=asked.request)
         else:
-            self._start(Flight(asked, [ticket]))
+            self._start(ModelRun(asked, [ticket]))
 
-    def _start(self, flight: Flight) -> None:
+    def _start(self, flight: ModelRun) -> None:
         self._runs.begin(flight)
         self._in_work.changed()
 
@@ -213,7 +213,7 @@ class ReplayWorker:
         except queue.Empty:
             return
 
-    def _landed(self, flight: Flight, landing: Landing) -> None:
+    def _landed(self, flight: ModelRun, landing: RunOutcome) -> None:
         ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
         if ticket is None:
             self._in_work.forget(flight)
@@ -229,24 +229,24 @@ class ReplayWorker:
             else:
                 self._settle(flight, outputs)
 
-    def _settle(self, flight: Flight, outputs: tuple[Output, ...]) -> None:
+    def _settle(self, flight: ModelRun, outputs: tuple[Output, ...]) -> None:
         def settled() -> None:
             flight.stage = "settled"
 
         flight.stage = "publishing"
         self._replies.send(flight.tickets, outputs, request=flight.asked.request, then=settled)
 
-    def _own_fault(self, flight: Flight, error: Exception) -> None:
+    def _own_fault(self, flight: ModelRun, error: Exception) -> None:
         """Stops the worker; the other runs may still end, so that they are not bought again."""
         at = flight.tickets[0].arrived.coordinates
-        log.error("a run failed by our own fault", exc_info=error, **named(at))
+        log.error("a run failed by our own fault", exc_info=error, **log_fields(at))
         flight.stage = "failed"
         if self._fault is None:
-            self._fault = own_code(error), at_fault(at, error)
+            self._fault = own_code(error), own_fault_text(at, error)
             self._guards.mark.set(at)
         self._stopping = True
 
-    def _hangs(self, flight: Flight, error: TimeoutError) -> None:
+    def _hangs(self, flight: ModelRun, error: TimeoutError) -> None:
         if flight.wanted:
             self._own_fault(flight, error)
             return
@@ -268,7 +268,7 @@ class ReplayWorker:
     def _drain(self, concerns: Callable[[Delivery], bool]) -> None:
         end = time.monotonic() + self._bounds.drain_seconds
 
-        def is_busy(flight: Flight) -> bool:
+        def is_busy(flight: ModelRun) -> bool:
             mine = any(ticket.live and concerns(ticket) for ticket in flight.tickets)
             return mine and flight.stage in ("running", "publishing")
 

@@ -7,8 +7,8 @@ from schemas.identity import decision_key
 from schemas.records import AgentDecision, ReplayRequest
 from schemas.stages import retry_of
 from streams.core.contract import Poison
-from streams.core.message import Arrival, contract_topic
-from streams.runtime.model_runs.in_flight import Asked
+from streams.core.message import Message, contract_topic
+from streams.runtime.model_runs.in_flight import ReplayJob
 from streams.runtime.outputs import RecordCodec
 
 STAGE = "replay"
@@ -19,7 +19,7 @@ DECISIONS = "agent.decisions"
 _ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,99}")
 
 
-def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
+def read_request(codec: RecordCodec, arrived: Message) -> ReplayJob:
     """The replay that a record asks for. Raises Poison, Undecodable, RegistryAway."""
     topic = contract_topic(arrived, (REQUESTS,))
     request = codec.decode(topic, arrived.value)
@@ -37,10 +37,10 @@ def read_request(codec: RecordCodec, arrived: Arrival) -> Asked:
     embedded = decision_key(decision.agent, decision.decision_id)
     if embedded != key:
         raise Poison("contract", f"the request is about {key!r}, the decision that it embeds is {embedded!r}")
-    return Asked(request, decision)
+    return ReplayJob(request, decision)
 
 
-def named_in(codec: RecordCodec, arrived: Arrival) -> ReplayRequest | None:
+def request_if_readable(codec: RecordCodec, arrived: Message) -> ReplayRequest | None:
     """The request in a record that is given up, as far as it can be read. Raises RegistryAway."""
     try:
         found = codec.decode(contract_topic(arrived, (REQUESTS,)), arrived.value)

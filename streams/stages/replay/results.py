@@ -12,27 +12,27 @@ from schemas.record import Record
 from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, TraceStatus, Usage
 from streams.core.contract import Coordinates, Output, Poison
 from streams.core.dispositions import cause, disposition
-from streams.core.message import Arrival, trace_headers
+from streams.core.message import Message, trace_headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
-from streams.runtime.model_runs.daily_budget import spending
-from streams.runtime.model_runs.in_flight import Asked, CalledOff, Landing, PastDeadline
+from streams.runtime.model_runs.daily_budget import spend_record
+from streams.runtime.model_runs.in_flight import PastDeadline, ReplayJob, RunCancelled, RunOutcome
 from streams.runtime.outputs import BrokenStep, RecordCodec
 from streams.runtime.publisher import Publication, Publisher
-from streams.stages.replay.requests import STAGE, named_in, read_request
+from streams.stages.replay.requests import STAGE, read_request, request_if_readable
 
 TRACES = "opoi.traces"
 
 log = structlog.get_logger(__name__)
 
 
-class Replies:
+class Results:
     """Publishes, and settles the tickets once everything is acknowledged."""
 
-    def __init__(self, publisher: Publisher, guards: Guards) -> None:
+    def __init__(self, publisher: Publisher, guards: CrashGuard) -> None:
         self.unacknowledged = 0
         self._publisher = publisher
         self._guards = guards
@@ -106,7 +106,7 @@ class Replies:
         ]
         if request is not None:
             reason = f"dead_letter: {poison.kind}: {poison.reason}"
-            outputs.insert(0, given_up(arrived, request, "failed", reason))
+            outputs.insert(0, skipped_trace(arrived, request, "failed", reason))
         self._put(tickets, tuple(outputs), buried, refused, letter)
 
     def _put(
@@ -121,9 +121,9 @@ class Replies:
         self.unacknowledged += 1
 
         def broken(error: Exception) -> None:
-            log.error("the outputs break their contract", exc_info=error, **named(arrived.coordinates))
+            log.error("the outputs break their contract", exc_info=error, **log_fields(arrived.coordinates))
             self._guards.mark.set(arrived.coordinates)
-            fail_stop(ExitCode.OWN_FAULT, at_fault(arrived.coordinates, error))
+            fail_stop(ExitCode.OWN_FAULT, own_fault_text(arrived.coordinates, error))
 
         headers = trace_headers(arrived.headers)
         self._publisher.put(
@@ -140,7 +140,9 @@ class Replies:
         then()
 
 
-def read_or_bury(ticket: Delivery, codec: RecordCodec, guards: Guards, replies: Replies) -> Asked | None:
+def read_or_dead_letter(
+    ticket: Delivery, codec: RecordCodec, guards: CrashGuard, replies: Results
+) -> ReplayJob | None:
     """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
     at = ticket.arrived.coordinates
     try:
@@ -148,17 +150,17 @@ def read_or_bury(ticket: Delivery, codec: RecordCodec, guards: Guards, replies: 
             raise Poison("killed_the_process", why)
         return read_request(codec, ticket.arrived)
     except (Undecodable, Poison) as poison:
-        request = named_in(codec, ticket.arrived) if guards.may_be_read(at) else None
+        request = request_if_readable(codec, ticket.arrived) if guards.may_be_read(at) else None
         replies.bury([ticket], Poison(poison.kind, poison.reason), request)
         return None
 
 
-def named(at: Coordinates) -> dict[str, Any]:
+def log_fields(at: Coordinates) -> dict[str, Any]:
     """Coordinates as fields of a log line."""
     return {"topic": at.topic, "partition": at.partition, "offset": at.offset}
 
 
-def at_fault(at: Coordinates, error: Exception) -> str:
+def own_fault_text(at: Coordinates, error: Exception) -> str:
     """What to say where a record finds a fault of ours."""
     return (
         f"stage {STAGE} failed on {at.topic}-{at.partition} at {at.offset} "
@@ -166,24 +168,24 @@ def at_fault(at: Coordinates, error: Exception) -> str:
     )
 
 
-def answer(arrived: Arrival, asked: Asked, outcome: DispositionOutcome, reason: str) -> Output:
+def disposition_of(arrived: Message, asked: ReplayJob, outcome: DispositionOutcome, reason: str) -> Output:
     """What became of a request."""
     of = cause(arrived.coordinates, asked.request.replay_id)
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)
 
 
-def outcome(arrived: Arrival, asked: Asked, landing: Landing) -> tuple[Output, ...]:
+def outcome(arrived: Message, asked: ReplayJob, landing: RunOutcome) -> tuple[Output, ...]:
     """What becomes of a request by what came of its run. Raises BrokenStep, and what else the run raised."""
-    if isinstance(landing, CalledOff):
-        return cancelled(arrived, asked)
+    if isinstance(landing, RunCancelled):
+        return cancelled_outputs(arrived, asked)
     if isinstance(landing, PastDeadline):
-        return past_deadline(arrived, asked, str(landing))
+        return past_deadline_outputs(arrived, asked, str(landing))
     if isinstance(landing, Exception):
         raise landing
-    return traced(arrived, asked, landing)
+    return trace_outputs(arrived, asked, landing)
 
 
-def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, ...]:
+def trace_outputs(arrived: Message, asked: ReplayJob, trace: AgentTrace) -> tuple[Output, ...]:
     """What a run gave and used, and the answer. Raises BrokenStep where it is another request's run."""
     request = asked.request
     wanted = (request.replay_id, request.agent, request.decision_id)
@@ -197,13 +199,13 @@ def traced(arrived: Arrival, asked: Asked, trace: AgentTrace) -> tuple[Output, .
         }
     )
     key = decision_key(trace.agent, trace.decision_id)
-    said = answer(arrived, asked, "emitted", trace.status)
+    said = disposition_of(arrived, asked, "emitted", trace.status)
     if trace.attempts == 0:
         return Output(TRACES, key, caused), said
-    return Output(TRACES, key, caused), spending(caused), said
+    return Output(TRACES, key, caused), spend_record(caused), said
 
 
-def given_up(arrived: Arrival, request: ReplayRequest, status: TraceStatus, reason: str) -> Output:
+def skipped_trace(arrived: Message, request: ReplayRequest, status: TraceStatus, reason: str) -> Output:
     """The trace of a request that is not run, so that its case does not wait."""
     trace = AgentTrace(
         agent=request.agent,
@@ -228,18 +230,18 @@ def given_up(arrived: Arrival, request: ReplayRequest, status: TraceStatus, reas
     return Output(TRACES, decision_key(trace.agent, trace.decision_id), trace)
 
 
-def cancelled(arrived: Arrival, asked: Asked) -> tuple[Output, ...]:
+def cancelled_outputs(arrived: Message, asked: ReplayJob) -> tuple[Output, ...]:
     """What becomes of a request that another verdict called off; no case waits for it any more."""
-    return (answer(arrived, asked, "superseded", "cancelled"),)
+    return (disposition_of(arrived, asked, "superseded", "cancelled_outputs"),)
 
 
-def past_deadline(arrived: Arrival, asked: Asked, waited_for: str = "") -> tuple[Output, ...]:
+def past_deadline_outputs(arrived: Message, asked: ReplayJob, waited_for: str = "") -> tuple[Output, ...]:
     """What becomes of a request whose deadline passed before it was run, and what that waited for."""
     request = asked.request
     why = f"; {waited_for}" if waited_for else ""
     reason = f"deadline: {request.deadline_at.isoformat()} has passed{why}"
-    trace = given_up(arrived, request, "exhausted", reason)
-    return trace, answer(arrived, asked, "superseded", "past_deadline")
+    trace = skipped_trace(arrived, request, "exhausted", reason)
+    return trace, disposition_of(arrived, asked, "superseded", "past_deadline_outputs")
 
 
 def without_turns(record: Record, reason: str) -> Record | None:

@@ -14,13 +14,13 @@ from schemas.stages import stage
 from streams.core.budgets import Allowance
 from streams.runtime import process
 from streams.runtime.exit_codes import Refused
-from streams.runtime.loop_watchdog import Pulse
+from streams.runtime.loop_watchdog import LoopWatchdog
 from streams.runtime.model_runs.in_flight import Execute
-from streams.runtime.model_runs.limits import Bounds
+from streams.runtime.model_runs.limits import RunLimits
 from streams.runtime.process import WorkerProcess
 from streams.runtime.readiness import RETRY_SECONDS, wait_for_topics
 from streams.settings import Settings
-from streams.stages.replay.admission import Bulletins
+from streams.stages.replay.admission import Admission
 from streams.stages.replay.loop import ReplayWorker
 from streams.stages.replay.requests import STAGE
 
@@ -43,10 +43,10 @@ def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execu
     """
     wait_for_topics(settings.kafka, _topics())
     drain_seconds = max(1.0, settings.worker.stop_seconds - BEYOND_DRAINING)
-    bounds = Bounds(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
+    bounds = RunLimits(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
     loop = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), worker.guards, bounds)
     worker.on_stop(loop.stop)
-    pulse = Pulse(STAGE)
+    pulse = LoopWatchdog(STAGE)
     pulse.start()
     left = loop.run(pulse.beat)
     pulse.stop()
@@ -84,7 +84,7 @@ def _topics() -> list[str]:
     return [*dict.fromkeys((*spec.reads, *spec.writes))]
 
 
-def _bulletins(settings: Settings, codec: Codec) -> Bulletins:
+def _bulletins(settings: Settings, codec: Codec) -> Admission:
     """What the worker goes by beside its requests, read to its end before the first of them."""
     replay = settings.replay
     allowed = Allowance(
@@ -93,7 +93,7 @@ def _bulletins(settings: Settings, codec: Codec) -> Bulletins:
         seconds=replay.seconds_per_day,
         cost_micros=replay.cost_per_day * MICROS_PER_CENT,
     )
-    bulletins = Bulletins(settings.kafka, codec, STAGE, allowed)
+    bulletins = Admission(settings.kafka, codec, STAGE, allowed)
     while True:
         try:
             bulletins.catch_up()

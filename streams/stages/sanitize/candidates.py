@@ -14,7 +14,7 @@ from schemas.records import (
     ReplayArm,
     Review,
 )
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.gates import battery
 from streams.gates.gate import GateResult, Subject
 from streams.gates.wrong_oracle import wrong_oracle_control
@@ -52,7 +52,7 @@ def wanted_arms(case: Case, review: Review) -> tuple[DatasetArm, ...]:
 
 
 def candidate(
-    case: Case, review: Review, decision: AgentDecision, arm: DatasetArm, ports: Ports
+    case: Case, review: Review, decision: AgentDecision, arm: DatasetArm, ports: Dependencies
 ) -> Candidate | GateResult:
     """The conversation of one arm, or why there is none."""
     assert review.verdict is not None

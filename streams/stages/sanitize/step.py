@@ -18,7 +18,7 @@ from schemas.records import (
 )
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.core.dispositions import cause, disposition, rejection
 from streams.gates import battery
 from streams.gates.eligibility import intake
@@ -38,7 +38,7 @@ class Sanitize:
     stage: str = "sanitize"
     sources: tuple[str, ...] = stages()["sanitize"].sources
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Dependencies) -> None:
         self._ports = ports
 
     def on_event(self, event: Event) -> tuple[Output, ...]:

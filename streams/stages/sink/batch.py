@@ -9,7 +9,7 @@ from sinks.clickhouse import BatchRefused
 from sinks.rows import Row
 from sinks.tables import Table
 from streams.core.contract import Coordinates
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.runtime.consumer import Delivery
 from streams.runtime.offsets import Source
 
@@ -34,7 +34,7 @@ class Entry:
     refusal: Refusal | None = None
 
     @property
-    def arrived(self) -> Arrival:
+    def arrived(self) -> Message:
         """The record as it came."""
         return self.delivery.arrived
 
@@ -105,7 +105,7 @@ class Batch:
         self.entries, self.landed, self._size, self._closed = [], set(), 0, False
 
 
-def judged(
+def insert_bisecting(
     entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]
 ) -> Iterator[tuple[Entry, str | None]]:
     """Lands what can be landed, by halves. Gives the entries in order, with the reason where one is refused.
@@ -119,7 +119,7 @@ def judged(
             yield entries[0], str(error)
             return
         middle = len(entries) // 2
-        yield from judged(entries[:middle], land)
-        yield from judged(entries[middle:], land)
+        yield from insert_bisecting(entries[:middle], land)
+        yield from insert_bisecting(entries[middle:], land)
     else:
         yield from ((entry, None) for entry in entries)

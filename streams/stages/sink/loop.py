@@ -21,12 +21,12 @@ from sinks.tables import Table
 from streams.core.contract import Coordinates, Headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
-from streams.stages.sink.batch import Batch, Entry, Refusal, judged
+from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
 
 STAGE = "sink"
 UNKNOWN_TOPIC_ID = UUID(int=0)
@@ -102,7 +102,7 @@ class Sink:
         entry_of: Callable[[Delivery], Entry],
         store: Store,
         letters: Letters,
-        guards: Guards,
+        guards: CrashGuard,
         batch: Batch,
     ) -> None:
         self._consumer = consumer(self)
@@ -207,7 +207,7 @@ class Sink:
         if len(places) == 1 and places[0] in self._guards.suspects:
             self._guards.mark.set(places[0])
         for name, entries in self._batch.to_land().items():
-            for entry, reason in judged(entries, self._insert):
+            for entry, reason in insert_bisecting(entries, self._insert):
                 if reason is None:
                     self._breaker.good(f"land {name}")
                 else:

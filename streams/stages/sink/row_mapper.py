@@ -15,7 +15,7 @@ from sinks import metrics
 from sinks.dead_letters import NotADeadLetter, parse_dead_letter
 from sinks.rows import Landing, Row, bounded, dead_letter_row, row_maker
 from sinks.tables import Table, tables
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.runtime.consumer import Delivery
 from streams.stages.sink.batch import Entry, Refusal
 
@@ -25,7 +25,7 @@ _MOST_FIELDS = 20
 log = structlog.get_logger(__name__)
 
 
-class BatchIntake:
+class RowMapper:
     """Makes entries of messages. `topic_id` answers Kafka's id of a logical topic, or raises BrokerAway."""
 
     def __init__(self, codec: Codec, topic_id: Callable[[str], UUID]) -> None:
@@ -50,7 +50,7 @@ class BatchIntake:
             return Entry(delivery, topic_id, refusal=Refusal("unreadable_headers", str(error)))
         return Entry(delivery, topic_id, table, values)
 
-    def _row(self, arrived: Arrival, topic_id: UUID) -> tuple[Table, Row]:
+    def _row(self, arrived: Message, topic_id: UUID) -> tuple[Table, Row]:
         if arrived.coordinates.topic == DEAD_LETTERS:
             at = _landing(arrived, topic_id, schema_id=0)
             return tables()[DEAD_LETTERS], dead_letter_row(arrived.value, arrived.headers, at)
@@ -63,7 +63,7 @@ class BatchIntake:
         self._notice(at.topic, at.schema_id)
         return tables()[at.topic], self._rows[at.topic](record, at)
 
-    def _first_landing(self, arrived: Arrival, schema_id: int) -> Landing:
+    def _first_landing(self, arrived: Message, schema_id: int) -> Landing:
         """Where a record that was sent again stood at first: there it takes its place."""
         letter = parse_dead_letter(arrived.headers)
         if letter.topic not in self._rows:
@@ -102,7 +102,7 @@ class BatchIntake:
         self._writers.add((topic, schema_id))
 
 
-def _landing(arrived: Arrival, topic_id: UUID, schema_id: int) -> Landing:
+def _landing(arrived: Message, topic_id: UUID, schema_id: int) -> Landing:
     return Landing(
         topic_id=topic_id,
         topic=arrived.coordinates.topic,

@@ -13,14 +13,14 @@ from sinks import metrics
 from sinks.clickhouse import ClickHouse
 from streams.runtime import process
 from streams.runtime.consumer import WorkerConsumer
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.kafka_clients import CheckedProducer, LogOffsets
-from streams.runtime.loop_watchdog import Pulse
+from streams.runtime.loop_watchdog import LoopWatchdog
 from streams.runtime.process import WorkerProcess
 from streams.settings import Settings
 from streams.stages.sink.batch import Batch
 from streams.stages.sink.loop import STAGE, Sink
-from streams.stages.sink.row_mapper import BatchIntake
+from streams.stages.sink.row_mapper import RowMapper
 from streams.stages.sink.topic_ids import TopicIds, report_losses
 
 _CONSUMER = {
@@ -35,7 +35,7 @@ _CONSUMER = {
 log = structlog.get_logger(__name__)
 
 
-def make_sink(settings: Settings, guards: Guards) -> Sink:
+def make_sink(settings: Settings, guards: CrashGuard) -> Sink:
     """The sink of these settings, not yet in the group."""
     topic_ids = TopicIds(settings.kafka)
     log_offsets = LogOffsets(settings.kafka)
@@ -59,7 +59,7 @@ def make_sink(settings: Settings, guards: Guards) -> Sink:
     bounds = settings.clickhouse
     return Sink(
         consumer=consumer_of,
-        entry_of=BatchIntake(make_codec(settings), topic_ids).entry,
+        entry_of=RowMapper(make_codec(settings), topic_ids).entry,
         store=ClickHouse(settings.clickhouse),
         letters=CheckedProducer(settings.kafka),
         guards=guards,
@@ -77,7 +77,7 @@ def run(settings: Settings) -> NoReturn:
         worker.on_stop(sink.stop)
         metrics.BEHIND_SECONDS.set_function(sink.behind)
         log.info("sink started", topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
-        pulse = Pulse(STAGE)
+        pulse = LoopWatchdog(STAGE)
         pulse.start()
         sink.run(pulse.beat)
         pulse.stop()

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Clocked:
+class TickedStage:
     """A keyed stage: its tick topic and everything it reads beside it, by logical name."""
 
     stage: str
@@ -50,7 +50,7 @@ class Clocked:
 
 
 CLOCKED = tuple(
-    Clocked(spec.name, ticks_of(spec.name), (*spec.sources, retry_of(spec.name)))
+    TickedStage(spec.name, ticks_of(spec.name), (*spec.sources, retry_of(spec.name)))
     for spec in stages().values()
     if spec.keyed
 )
@@ -98,7 +98,7 @@ class _Producer(CheckedProducer):
 class Ticker:
     """Makes ticks for `clocked`. Not thread-safe."""
 
-    def __init__(self, kafka: KafkaSettings, codec: Codec, clocked: Iterable[Clocked] = CLOCKED) -> None:
+    def __init__(self, kafka: KafkaSettings, codec: Codec, clocked: Iterable[TickedStage] = CLOCKED) -> None:
         self._kafka = kafka
         self._codec = codec
         self._clocked = tuple(clocked)
@@ -120,7 +120,7 @@ class Ticker:
             due = max(due + seconds, time.monotonic())
             stop.wait(due - time.monotonic())
 
-    def tick(self, clocked: Clocked, partitions: int) -> None:
+    def tick(self, clocked: TickedStage, partitions: int) -> None:
         """One tick of each partition of a stage. Raises KafkaException, DeliveryFailed, RegistryAway."""
         # First the time, then the ends: whatever was appended by `at` is then below them, so a stage that
         # has read to the ends knows all that came before `at`. The other way round, a record that is
@@ -156,7 +156,7 @@ class Ticker:
         ends = self._log_offsets.ends(asked.values())
         return {name: ends[place] for name, place in asked.items()}
 
-    def _try(self, clocked: Clocked, partitions: int) -> None:
+    def _try(self, clocked: TickedStage, partitions: int) -> None:
         try:
             self.tick(clocked, partitions)
         except (KafkaException, DeliveryFailed, RegistryAway, NotRegistered) as error:

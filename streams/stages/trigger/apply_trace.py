@@ -4,7 +4,7 @@ from typing import Any
 
 from schemas.records import AgentDecision, AgentTrace, CaseRequest, CaseState, Cause, Review
 from streams.core.budgets import spent_by
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.gates.battery import GATES, VALIDITY_ONLY, judge
 from streams.gates.gate import Subject
 from streams.stages.trigger.control_sample import wrong_verdict
@@ -13,14 +13,14 @@ from streams.stages.trigger.control_sample import wrong_verdict
 KEPT_ARMS = ("unhinted", "opoi", "corrector_sft")
 
 
-def with_trace(
+def apply_trace(
     state: CaseState,
     request: CaseRequest,
     trace: AgentTrace,
     value: bytes,
     own: Cause,
     review: Review,
-    ports: Ports,
+    ports: Dependencies,
 ) -> CaseState:
     """`state` with the first trace of `request`, framed `value`."""
     assert review.decision is not None
@@ -40,7 +40,9 @@ def with_trace(
     return state.model_copy(update={"requests": requests, "pending": (*state.pending, own)})
 
 
-def _outcome(trace: AgentTrace, decision: AgentDecision, review: Review, ports: Ports) -> dict[str, Any]:
+def _outcome(
+    trace: AgentTrace, decision: AgentDecision, review: Review, ports: Dependencies
+) -> dict[str, Any]:
     """Only a run that reached what it was to reach is judged by the gates: nothing else could be a row, or
     argue for a wrong verdict as well as for the right one."""
     verdict = review.verdict

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from schemas.records import CaseState, CaseStatus, Cause
 from streams.core.contract import Output, Transition
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.core.dispositions import disposition
 from streams.stages.trigger.cases import case_output
 
@@ -17,7 +17,7 @@ def close(
     reason: str,
     when: datetime,
     own: Cause | None,
-    ports: Ports,
+    ports: Dependencies,
     remember: timedelta,
 ) -> Transition[CaseState]:
     """Closes `state` at `when`. `own` None: by its deadline."""
@@ -39,7 +39,9 @@ def close(
     return Transition(closed, (_case(closed, key, ports), *_emitted(stage, inputs, reason, when)))
 
 
-def closed_again(stage: str, state: CaseState, key: str, own: Cause, ports: Ports) -> tuple[Output, ...]:
+def closed_again(
+    stage: str, state: CaseState, key: str, own: Cause, ports: Dependencies
+) -> tuple[Output, ...]:
     """What closing `state` gave, for the input that closed it and comes again."""
     assert state.closed_at is not None
     inputs = (state.review_cause, *(one.trace_cause for one in state.requests if one.trace_cause), own)
@@ -50,7 +52,7 @@ def _emitted(stage: str, inputs: tuple[Cause, ...], reason: str, when: datetime)
     return tuple(disposition(stage, one, "emitted", reason, when) for one in dict.fromkeys(inputs))
 
 
-def _case(state: CaseState, key: str, ports: Ports) -> Output:
+def _case(state: CaseState, key: str, ports: Dependencies) -> Output:
     assert state.review is not None
     review = ports.review(state.review)
     decision = ports.decision(review.decision) if review.decision is not None else None

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from schemas.records import Action, AgentDecision, CaseRequest, ExpertVerdict, ReplayArm, Split
 from streams.stages.trigger.cases import first_completed, first_hit
-from streams.stages.trigger.run_plan import Run
+from streams.stages.trigger.run_plan import PlannedRun
 
 # arm and strength of what runs at once in a control case
 FIRST_ARMS: tuple[tuple[ReplayArm, int], ...] = (("unhinted", 0), ("opoi", 1), ("corrector_sft", 0))
@@ -57,17 +57,21 @@ def first_runs(
     *,
     is_control: bool,
     discriminable: bool,
-) -> list[Run]:
+) -> list[PlannedRun]:
     """What a case begins with. `discriminable`: there is a wrong action to steer towards."""
     if is_control:
-        runs = [Run(arm, strength, sample) for arm, strength in FIRST_ARMS for sample in range(rules.runs)]
-        return [*runs, Run("wrong_oracle", 1, 0)] if discriminable else runs
-    runs = [Run("unhinted", 0, sample) for sample in range(unhinted_runs)]
+        runs = [
+            PlannedRun(arm, strength, sample) for arm, strength in FIRST_ARMS for sample in range(rules.runs)
+        ]
+        return [*runs, PlannedRun("wrong_oracle", 1, 0)] if discriminable else runs
+    runs = [PlannedRun("unhinted", 0, sample) for sample in range(unhinted_runs)]
     corrected = place("corrector", decision.agent, decision.decision_id) < rules.corrector_share
-    return [*runs, Run("corrector_sft", 0, 0)] if corrected and split != "test" else runs
+    return [*runs, PlannedRun("corrector_sft", 0, 0)] if corrected and split != "test" else runs
 
 
-def follow_ups(rules: ControlRules, requests: tuple[CaseRequest, ...], *, can_redecide: bool) -> list[Run]:
+def follow_ups(
+    rules: ControlRules, requests: tuple[CaseRequest, ...], *, can_redecide: bool
+) -> list[PlannedRun]:
     """What a control case runs once its first runs are in: the hinted hit decides anew without its oracle,
     where its agent `can_redecide`, and judges look at it and at an un-hinted run. Empty where they were asked
     for, or there is no hit."""
@@ -75,14 +79,14 @@ def follow_ups(rules: ControlRules, requests: tuple[CaseRequest, ...], *, can_re
     if hit is None or any(one.arm in ("redecision", "judge") for one in requests):
         return []
     samples = range(rules.runs if can_redecide else 0)
-    again = [Run("redecision", hit.strength, sample) for sample in samples]
+    again = [PlannedRun("redecision", hit.strength, sample) for sample in samples]
     judged = [hit.strength] + [0] * (first_completed(requests, "unhinted") is not None)
     return again + [
-        Run("judge", strength, judge) for strength in judged for judge in range(len(rules.judges))
+        PlannedRun("judge", strength, judge) for strength in judged for judge in range(len(rules.judges))
     ]
 
 
-def source_of(requests: tuple[CaseRequest, ...], run: Run) -> CaseRequest | None:
+def source_of(requests: tuple[CaseRequest, ...], run: PlannedRun) -> CaseRequest | None:
     """The run whose conversation a re-decision or a judge is given."""
     if run.strength == 0:
         return first_completed(requests, "unhinted")

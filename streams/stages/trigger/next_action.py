@@ -7,7 +7,7 @@ from schemas.records import Budget, CaseState, Split
 from streams.core.budgets import DAY_BUDGET, Allowance, spent_on, used_up
 from streams.stages.trigger.cases import first_hit, skew
 from streams.stages.trigger.control_sample import ControlRules, follow_ups
-from streams.stages.trigger.run_plan import Run, next_hinted
+from streams.stages.trigger.run_plan import PlannedRun, next_hinted
 
 VERSION_SKEW = "version_skew"
 
@@ -27,9 +27,9 @@ class TriggerRules:
     """How long a closed case keeps its bytes, so that a repeated input repeats its outputs."""
 
 
-def following(
+def next_action(
     state: CaseState, split: Split | None, rules: TriggerRules, *, can_redecide: bool
-) -> list[Run] | str:
+) -> list[PlannedRun] | str:
     """What a case asks for next, once all its runs are in, or its stop reason.
 
     `can_redecide`: the agent can go on from what a hinted run read.

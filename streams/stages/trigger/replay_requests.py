@@ -16,11 +16,11 @@ from schemas.records import (
 )
 from streams.core.budgets import of_run, spent_on
 from streams.core.contract import Output
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.gates.structural import remove
 from streams.stages.trigger.control_sample import ControlRules, source_of, wrong_verdict
 from streams.stages.trigger.next_action import TriggerRules
-from streams.stages.trigger.run_plan import Run
+from streams.stages.trigger.run_plan import PlannedRun
 
 REQUESTS = "opoi.replay-requests"
 
@@ -29,9 +29,9 @@ def replay_requests(
     state: CaseState,
     review: Review,
     decision: AgentDecision,
-    runs: list[Run],
+    runs: list[PlannedRun],
     rules: TriggerRules,
-    ports: Ports,
+    ports: Dependencies,
     asked_at: datetime,
     asked_by: Cause,
 ) -> tuple[Output, ...]:
@@ -86,15 +86,17 @@ def asked_for(outputs: tuple[Output, ...], asked_by: Cause) -> tuple[CaseRequest
     )
 
 
-def _before(requests: tuple[CaseRequest, ...], runs: list[Run]) -> tuple[CaseRequest, ...]:
+def _before(requests: tuple[CaseRequest, ...], runs: list[PlannedRun]) -> tuple[CaseRequest, ...]:
     asked = set(runs)
     places = [
-        number for number, one in enumerate(requests) if Run(one.arm, one.strength, one.sample) in asked
+        number
+        for number, one in enumerate(requests)
+        if PlannedRun(one.arm, one.strength, one.sample) in asked
     ]
     return requests[: places[0]] if places else requests
 
 
-def _replay_id(state: CaseState, review: Review, decision: AgentDecision, run: Run) -> str:
+def _replay_id(state: CaseState, review: Review, decision: AgentDecision, run: PlannedRun) -> str:
     return deterministic_id(
         review.agent,
         review.decision_id,
@@ -107,7 +109,7 @@ def _replay_id(state: CaseState, review: Review, decision: AgentDecision, run: R
     )
 
 
-def _target(decision: AgentDecision, run: Run, rules: TriggerRules) -> TargetAgent:
+def _target(decision: AgentDecision, run: PlannedRun, rules: TriggerRules) -> TargetAgent:
     return TargetAgent(
         agent_version=decision.agent_version,
         prompt_id=decision.prompt_id,
@@ -118,7 +120,7 @@ def _target(decision: AgentDecision, run: Run, rules: TriggerRules) -> TargetAge
     )
 
 
-def _model(decision: AgentDecision, run: Run, controls: ControlRules) -> str:
+def _model(decision: AgentDecision, run: PlannedRun, controls: ControlRules) -> str:
     if run.arm == "judge":
         return controls.judges[run.sample]
     if run.arm == "corrector_sft" and controls.corrector is not None:
@@ -126,7 +128,9 @@ def _model(decision: AgentDecision, run: Run, controls: ControlRules) -> str:
     return decision.model
 
 
-def _oracle(state: CaseState, review: Review, decision: AgentDecision, run: Run, ports: Ports) -> str | None:
+def _oracle(
+    state: CaseState, review: Review, decision: AgentDecision, run: PlannedRun, ports: Dependencies
+) -> str | None:
     verdict = review.verdict
     assert verdict is not None
     if run.arm == "wrong_oracle":
@@ -137,7 +141,7 @@ def _oracle(state: CaseState, review: Review, decision: AgentDecision, run: Run,
     return ports.render_oracle(decision, verdict, run.strength, _replay_id(state, review, decision, run))
 
 
-def _turns(before: tuple[CaseRequest, ...], run: Run, ports: Ports) -> tuple[Turn, ...]:
+def _turns(before: tuple[CaseRequest, ...], run: PlannedRun, ports: Dependencies) -> tuple[Turn, ...]:
     """The conversation that a re-decision or a judge is given: never with its oracle."""
     source = source_of(before, run) if run.arm in ("redecision", "judge") else None
     if source is None or source.trace is None:

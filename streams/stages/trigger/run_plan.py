@@ -8,7 +8,7 @@ STRENGTHS = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class PlannedRun:
     """One model run of a case: arm, oracle strength (0 for none), sample from 0.
 
     The strength of a re-decision or a judgement is that of the conversation that it is about; the sample of a
@@ -20,10 +20,10 @@ class Run:
     sample: int
 
 
-def next_hinted(requests: tuple[CaseRequest, ...], samples: int) -> Run | None:
+def next_hinted(requests: tuple[CaseRequest, ...], samples: int) -> PlannedRun | None:
     """The weakest strength that has samples left; None: all are used up."""
     for strength in STRENGTHS:
         done = sum(one.arm == "opoi" and one.strength == strength for one in requests)
         if done < samples:
-            return Run("opoi", strength, done)
+            return PlannedRun("opoi", strength, done)
     return None

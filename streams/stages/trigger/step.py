@@ -19,16 +19,16 @@ from schemas.records import (
 )
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.core.dispositions import cause, disposition, rejection, same_input, source_offset
 from streams.gates.eligibility import unusable
-from streams.stages.trigger.apply_trace import with_trace
+from streams.stages.trigger.apply_trace import apply_trace
 from streams.stages.trigger.close_case import close, closed_again
 from streams.stages.trigger.control_sample import first_runs, in_sample, wrong_verdict
-from streams.stages.trigger.next_action import TriggerRules, following
+from streams.stages.trigger.next_action import TriggerRules, next_action
 from streams.stages.trigger.replay_requests import asked_for, replay_requests
-from streams.stages.trigger.run_plan import Run
-from streams.stages.trigger.supersede import is_of_earlier_case, settled, taking_over
+from streams.stages.trigger.run_plan import PlannedRun
+from streams.stages.trigger.supersede import close_superseded, inherit_from, is_of_earlier_case
 
 REVIEWS = "opoi.reviews"
 
@@ -40,7 +40,7 @@ class Trigger:
     sources: tuple[str, ...] = stages()["trigger"].sources
     state_type: type[CaseState] = CaseState
 
-    def __init__(self, rules: TriggerRules, ports: Ports) -> None:
+    def __init__(self, rules: TriggerRules, ports: Dependencies) -> None:
         self._rules = rules
         self._ports = ports
 
@@ -113,7 +113,7 @@ class Trigger:
             pending=(own,),
             deadline_at=event.timestamp + self._rules.deadline,
         )
-        fresh = taking_over(fresh, state)
+        fresh = inherit_from(fresh, state)
         key = decision_key(review.agent, review.decision_id)
         corrected = verdict.corrected_action if verdict.kind == "correct" else None
         actions = self._ports.actions_of(decision) if corrected is not None else frozenset()
@@ -133,7 +133,7 @@ class Trigger:
             )
             fresh = fresh.model_copy(update={"control_sample": is_control})
             done = self._ask(fresh, event, own, review, decision, runs)
-        before = settled(self.stage, fresh, review, own, event.timestamp)
+        before = close_superseded(self.stage, fresh, review, own, event.timestamp)
         return Transition(done.state, (*done.outputs, *before))
 
     def _withdraw(
@@ -151,8 +151,8 @@ class Trigger:
             revision=review.revision or 0,
             phase="held",
         )
-        held = taking_over(held, state)
-        before = settled(self.stage, held, review, own, event.timestamp)
+        held = inherit_from(held, state)
+        before = close_superseded(self.stage, held, review, own, event.timestamp)
         if held.case_emitted:
             done = self._close(held, key, "withdrawn", review.status, event.timestamp, own)
             assert done.state is not None
@@ -184,7 +184,7 @@ class Trigger:
             return self._answer(state, event, own, "superseded", "case_is_closed")
         assert state.review is not None
         review = self._ports.review(state.review)
-        folded = with_trace(state, request, trace, event.value, own, review, self._ports)
+        folded = apply_trace(state, request, trace, event.value, own, review, self._ports)
         return self._advance(folded, event, own, review)
 
     def _advance(self, state: CaseState, event: Event, own: Cause, review: Review) -> Transition[CaseState]:
@@ -196,7 +196,7 @@ class Trigger:
         can_redecide = state.control_sample and not self._ports.is_remote(
             self._ports.decision(review.decision)
         )
-        found = following(state, review.split, self._rules, can_redecide=can_redecide)
+        found = next_action(state, review.split, self._rules, can_redecide=can_redecide)
         if isinstance(found, str):
             key = decision_key(review.agent, review.decision_id)
             return self._close(state, key, "complete", found, event.timestamp, own)
@@ -212,7 +212,7 @@ class Trigger:
         own: Cause,
         review: Review,
         decision: AgentDecision,
-        runs: list[Run],
+        runs: list[PlannedRun],
     ) -> Transition[CaseState]:
         outputs = self._requests(state, event, own, review, decision, runs)
         entries = asked_for(outputs, own)
@@ -227,7 +227,7 @@ class Trigger:
         own: Cause,
         review: Review,
         decision: AgentDecision,
-        runs: list[Run],
+        runs: list[PlannedRun],
     ) -> tuple[Output, ...]:
         return replay_requests(state, review, decision, runs, self._rules, self._ports, event.timestamp, own)
 
@@ -244,10 +244,12 @@ class Trigger:
         key = decision_key(review.agent, review.decision_id)
         before: tuple[Output, ...] = ()
         if own == state.review_cause:
-            before = settled(self.stage, state, review, own, event.timestamp)
+            before = close_superseded(self.stage, state, review, own, event.timestamp)
         if state.closed_by == own:
             return Transition(state, (*closed_again(self.stage, state, key, own, self._ports), *before))
-        asked = [Run(one.arm, one.strength, one.sample) for one in state.requests if one.requested_by == own]
+        asked = [
+            PlannedRun(one.arm, one.strength, one.sample) for one in state.requests if one.requested_by == own
+        ]
         requests: tuple[Output, ...] = ()
         if asked and review.decision is not None:
             decision = self._ports.decision(review.decision)
@@ -284,7 +286,7 @@ class Trigger:
         return Transition(state, (refused, *answered.outputs))
 
 
-def _older(event: Event, review: Review, state: CaseState, ports: Ports) -> bool:
+def _older(event: Event, review: Review, state: CaseState, ports: Dependencies) -> bool:
     """Whether `review` was written before the one that has the case, however late it came."""
     if state.review_cause.topic == REVIEWS:
         return source_offset(event) < state.review_cause.offset

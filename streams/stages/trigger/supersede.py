@@ -14,7 +14,7 @@ from streams.core.dispositions import disposition
 CANCELLATIONS = "opoi.cancellations"
 
 
-def taking_over(fresh: CaseState, before: CaseState | None) -> CaseState:
+def inherit_from(fresh: CaseState, before: CaseState | None) -> CaseState:
     """`fresh` as the case after `before`; what it replaces stays on it, so that it can be said again."""
     if before is None:
         return fresh.model_copy(update={"case_number": 1})
@@ -30,7 +30,9 @@ def taking_over(fresh: CaseState, before: CaseState | None) -> CaseState:
     )
 
 
-def settled(stage: str, state: CaseState, review: Review, own: Cause, when: datetime) -> tuple[Output, ...]:
+def close_superseded(
+    stage: str, state: CaseState, review: Review, own: Cause, when: datetime
+) -> tuple[Output, ...]:
     """Closes what the case before waited for, and calls its open requests off. A function of its input."""
     outcome: DispositionOutcome = "withdrawn" if state.phase == "held" else "superseded"
     reason = review.status if state.phase == "held" else "newer_verdict"

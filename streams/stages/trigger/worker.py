@@ -12,7 +12,7 @@ from streams.settings import Settings
 from streams.stages.trigger.control_sample import ControlRules
 from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import Trigger
-from streams.stages.wiring import make_ports, surroundings
+from streams.stages.wiring import make_dependencies, stage_context
 
 
 def run(settings: Settings) -> NoReturn:
@@ -43,4 +43,4 @@ def run(settings: Settings) -> NoReturn:
         deadline=timedelta(hours=pipeline.case_deadline_hours),
     )
     codec = make_codec(settings)
-    run_keyed(Trigger(rules, make_ports(settings, codec)), surroundings(settings, codec))
+    run_keyed(Trigger(rules, make_dependencies(settings, codec)), stage_context(settings, codec))

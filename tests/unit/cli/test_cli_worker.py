@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from local_stack.ports import free_port
-from streams.runtime.supervisor import Folders, exits
+from streams.runtime.supervisor import WorkerFolders, exits
 from streams.stages import STAGES
 
 
@@ -51,7 +51,7 @@ def test_how_a_worker_died_is_written_down(stage: str, home: Path) -> None:
     with worker(stage, home) as (parent, child):
         os.kill(child.pid, signal.SIGSEGV)
         assert parent.wait(30) == 128 + signal.SIGSEGV
-    assert exits(Folders(home, stage, "1")) == {"sigsegv": 1}
+    assert exits(WorkerFolders(home, stage, "1")) == {"sigsegv": 1}
 
 
 def test_a_second_worker_of_one_name_is_refused(home: Path) -> None:

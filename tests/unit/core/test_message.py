@@ -6,12 +6,12 @@ from types import SimpleNamespace
 import pytest
 
 from streams.core.contract import Coordinates, Poison, header
-from streams.core.message import Arrival, arrival, contract_topic, from_milliseconds, trace_headers
+from streams.core.message import Message, contract_topic, from_milliseconds, message_of, trace_headers
 
 
-def arrived(topic: str = "agent.decisions", **headers: bytes) -> Arrival:
+def arrived(topic: str = "agent.decisions", **headers: bytes) -> Message:
     named = tuple((name.replace("_", ".", 1), value) for name, value in headers.items())
-    return Arrival(Coordinates(topic, 3, 42), from_milliseconds(1_700_000_000_123), b"k", b"{", named)
+    return Message(Coordinates(topic, 3, 42), from_milliseconds(1_700_000_000_123), b"k", b"{", named)
 
 
 def test_a_record_of_a_source_keeps_the_contract_of_its_topic() -> None:
@@ -32,9 +32,9 @@ def test_a_record_of_the_retry_topic_that_names_none_of_ours_is_poison(headers: 
 def test_headers_are_kept_as_they_came() -> None:
     pairs = [("a", b"1"), ("null", None), ("a", b"2"), ("empty", b"")]
     message = SimpleNamespace(partition=3, offset=42, timestamp=0.0, key=b"k", value=b"{", headers=pairs)
-    assert arrival(message, "agent.decisions").headers == tuple(pairs)
+    assert message_of(message, "agent.decisions").headers == tuple(pairs)
     message.headers = None
-    assert arrival(message, "agent.decisions").headers == ()
+    assert message_of(message, "agent.decisions").headers == ()
 
 
 def test_of_a_repeated_header_the_last_one_counts() -> None:

@@ -36,7 +36,7 @@ from schemas.records import (
     Review,
     TrainingExample,
 )
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.gates.gate import Common
 from streams.stages.sanitize.step import Sanitize
 from streams.stages.trigger.replay_requests import TriggerRules
@@ -81,7 +81,7 @@ class Pipeline:
             spec.content().decode(),
             frozenset(spec.actions),
         )
-        self.ports = Ports(
+        self.ports = Dependencies(
             decode=codec.decode,
             render_oracle=lambda _, verdict, strength, replay_id: render(
                 spec, verdict, strength, nonce(b"secret", replay_id)

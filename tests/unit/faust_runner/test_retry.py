@@ -10,9 +10,9 @@ from structlog.testing import capture_logs
 
 from schemas.errors import RegistryAway
 from streams.faust_runner import retry
-from streams.faust_runner.retry import Abandoned, Patience
-from streams.faust_runner.safety.offset_probe import WitnessAway
-from streams.faust_runner.safety.watchdog import Pulse
+from streams.faust_runner.retry import RetryAborted, RetryPolicy
+from streams.faust_runner.safety.offset_probe import ProbeAway
+from streams.faust_runner.safety.watchdog import WorkerProgress
 
 
 @pytest.fixture(autouse=True)
@@ -40,40 +40,40 @@ class Away:
         return "there"
 
 
-@pytest.mark.parametrize("error", [RegistryAway("no registry"), WitnessAway("no broker")])
+@pytest.mark.parametrize("error", [RegistryAway("no registry"), ProbeAway("no broker")])
 def test_it_goes_on_when_the_thing_is_back(error: Exception) -> None:
-    pulse = Pulse()
-    assert asyncio.run(Patience("join", pulse, never).until_done(Away(4, error))) == "there"
+    pulse = WorkerProgress()
+    assert asyncio.run(RetryPolicy("join", pulse, never).until_done(Away(4, error))) == "there"
     assert pulse.waiting == ""
 
 
 def test_while_it_waits_it_says_so() -> None:
-    pulse, seen = Pulse(), []
+    pulse, seen = WorkerProgress(), []
 
     class Watched(Away):
         async def __call__(self) -> str:
             asyncio.get_running_loop().call_later(0.0005, lambda: seen.append(pulse.waiting))
             return await super().__call__()
 
-    asyncio.run(Patience("join", pulse, never).until_done(Watched(3, RegistryAway("x"))))
+    asyncio.run(RetryPolicy("join", pulse, never).until_done(Watched(3, RegistryAway("x"))))
     assert "x" in seen
 
 
 def test_a_broker_that_is_away_is_the_watchdogs_to_see() -> None:
-    pulse, seen = Pulse(), []
+    pulse, seen = WorkerProgress(), []
 
     async def attempt() -> str:
         seen.append(pulse.waiting)
         return await away()
 
-    away = Away(3, WitnessAway("x"))
-    asyncio.run(Patience("join", pulse, never).until_done(attempt))
+    away = Away(3, ProbeAway("x"))
+    asyncio.run(RetryPolicy("join", pulse, never).until_done(attempt))
     assert seen == [""] * 4
 
 
 def test_another_error_is_not_waited_for() -> None:
     with pytest.raises(KeyError):
-        asyncio.run(Patience("join", Pulse(), never).until_done(Away(1, KeyError("x"))))
+        asyncio.run(RetryPolicy("join", WorkerProgress(), never).until_done(Away(1, KeyError("x"))))
 
 
 @pytest.mark.parametrize(
@@ -84,8 +84,8 @@ def test_another_error_is_not_waited_for() -> None:
     ],
     ids=["answer", "condition"],
 )
-def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[Patience], object]) -> None:
-    pulse, calls = Pulse(), 0
+def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[RetryPolicy], object]) -> None:
+    pulse, calls = WorkerProgress(), 0
 
     def given_up() -> bool:
         nonlocal calls
@@ -93,9 +93,9 @@ def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[Patience], objec
         return calls > 3
 
     async def run() -> None:
-        await wait(Patience("join", pulse, given_up))  # type: ignore[misc]
+        await wait(RetryPolicy("join", pulse, given_up))  # type: ignore[misc]
 
-    with pytest.raises(Abandoned):
+    with pytest.raises(RetryAborted):
         asyncio.run(run())
     assert pulse.waiting == ""
 
@@ -105,11 +105,11 @@ def test_a_condition_that_does_not_hold_is_told_every_half_minute(monkeypatch: p
     monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
     looks = iter([False] * 30 + [True])  # each takes three looks at the clock
     with capture_logs() as said:
-        asyncio.run(Patience("join", Pulse(), never).until_true(lambda: next(looks), "no answer"))
+        asyncio.run(RetryPolicy("join", WorkerProgress(), never).until_true(lambda: next(looks), "no answer"))
     assert [(one["event"], one["error"]) for one in said] == [
         ("waiting in place, nothing is lost", "no answer")
     ] * 3
 
 
 def test_a_condition_that_holds_is_not_waited_for() -> None:
-    asyncio.run(Patience("join", Pulse(), lambda: True).until_true(lambda: True, "never"))
+    asyncio.run(RetryPolicy("join", WorkerProgress(), lambda: True).until_true(lambda: True, "never"))

@@ -25,15 +25,15 @@ from streams.core.record_size import OVERHEAD
 from streams.core.unread import Unread
 from streams.faust_runner import runner as shell_module
 from streams.faust_runner.keyed import Keyed
-from streams.faust_runner.runner import Parts, Shell
+from streams.faust_runner.runner import RunnerParts, StepRunner
 from streams.faust_runner.safety.contiguity import ContiguityGuard
-from streams.faust_runner.safety.membership_fence import Lease
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
-from streams.faust_runner.safety.watchdog import Pulse
-from streams.faust_runner.timers import Clock
-from streams.runtime.crash_marker import Deaths, Mark, read_mark
+from streams.faust_runner.safety.membership_fence import MembershipFence
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
+from streams.faust_runner.safety.watchdog import WorkerProgress
+from streams.faust_runner.timers import DeadlineTimers
+from streams.runtime.crash_marker import CrashMarker, DeathCounter, read_marker
 from streams.runtime.dead_letters import DeadLetters
-from streams.runtime.dlq_limit import Breaker
+from streams.runtime.dlq_limit import DlqLimit
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outputs import Encoder
 from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
@@ -120,20 +120,20 @@ class Scene:
         )
         self.kafka = KafkaSettings(topic_names={LEFT: "physical.left"})
         self.codec = PlainCodec(STAGE, folder / "away")
-        self.ledger, self.log, self.pulse, self.table = Ledger(), Log(), Pulse(), Table()
+        self.ledger, self.log, self.pulse, self.table = OffsetTracker(), Log(), WorkerProgress(), Table()
         self.guard = ContiguityGuard(self.ledger, self.log)
         self.mark_file = folder / "mark"
-        self.mark, self.deaths = Mark(self.mark_file), Deaths(folder / "deaths")
+        self.mark, self.deaths = CrashMarker(self.mark_file), DeathCounter(folder / "deaths")
         encoder = Encoder(STAGE, self.codec, specs(STAGE))
-        self.clock = Clock(STAGE, self.kafka, self.ledger, self.guard, self.mark, self.deaths, 3, 2)
+        self.clock = DeadlineTimers(STAGE, self.kafka, self.ledger, self.guard, self.mark, self.deaths, 3, 2)
         self.step = step or PairStep(STAGE, expire)
         keyed = Keyed(self.step, self.table, self.codec, encoder, self.clock, partition_of, 4)
-        self.lease = Lease(8.0)
-        self.breaker = Breaker(folder / "tripped", run=5, share=1.0, window=20)
+        self.lease = MembershipFence(8.0)
+        self.breaker = DlqLimit(folder / "tripped", run=5, share=1.0, window=20)
         logical = {self.kafka.physical(name): name for name in (LEFT, RIGHT, TICKS, RETRY)}
-        self.shell = Shell(
+        self.shell = StepRunner(
             keyed,
-            Parts(
+            RunnerParts(
                 app=self.app,
                 kafka=self.kafka,
                 codec=self.codec,
@@ -222,7 +222,7 @@ def test_an_event_is_folded_written_and_finished(scene: Scene) -> None:
     assert scene.outcomes() == [(LEFT, "emitted", 0, STAGE, "paired")]
     assert scene.app.producer.sent[0].headers == {"traceparent": TRACEPARENT}
     assert scene.ledger.next_offset(source) == 1
-    assert read_mark(scene.mark_file) is None
+    assert read_marker(scene.mark_file) is None
     scene.half(RIGHT, "id1", 2)
     (pair,) = scene.sent(PAIRS)
     assert (pair.key, pair.content) == (b"id1", {"id": "id1", "left": 1, "right": 2})
@@ -313,7 +313,7 @@ def test_a_failing_step_ends_the_process_unfinished_and_marked(
 ) -> None:
     marks = []
     monkeypatch.setattr(
-        shell_module.log, "debug", lambda *_, **__: marks.append(read_mark(scene.mark_file)), raising=False
+        shell_module.log, "debug", lambda *_, **__: marks.append(read_marker(scene.mark_file)), raising=False
     )
     with pytest.raises(Stopped, match=r"failed on physical\.left"):
         scene.half(LEFT, "id1", 1, "raise")
@@ -456,7 +456,7 @@ def test_a_registry_that_is_away_gives_up_the_event_at_a_stop(
     assert scene.ledger.is_held(source)
     assert dict(scene.ledger.committable()) == {}
     assert scene.app.producer.sent == []
-    assert read_mark(scene.mark_file) is None
+    assert read_marker(scene.mark_file) is None
 
 
 def test_an_event_whose_partition_went_elsewhere_meanwhile_is_given_up(
@@ -580,7 +580,7 @@ class TestClock:
     ) -> None:
         here = scene.half(LEFT, "id1", 1).partition
         assert scene.clock.enter(here, "id1")
-        died_on = read_mark(scene.mark_file)
+        died_on = read_marker(scene.mark_file)
         assert died_on is not None
         for _ in range(3):
             scene.deaths.add(died_on, "sigsegv")
@@ -610,7 +610,7 @@ class TestClock:
         assert (scene.sent(PAIRS), scene.sent(DEAD_LETTERS)) == ([], [])
         assert PairState.model_validate_json(scene.table[names[0].encode()]).expires_at is not None
         assert scene.ledger.next_offset(source) == 1
-        assert read_mark(scene.mark_file) is None
+        assert read_marker(scene.mark_file) is None
         [said] = [one for one in logs if one["event"].startswith("deadline left alone")]
         assert said["key"] == names[0]
         assert said["error"].startswith("too_large: the Disposition for opoi.dispositions has ")
@@ -618,7 +618,7 @@ class TestClock:
     def test_of_a_deadline_with_a_long_key_the_deaths_are_counted(self, scene: Scene) -> None:
         key = "k" * 3_000_000
         assert scene.clock.enter(0, key)
-        died_on = read_mark(scene.mark_file)
+        died_on = read_marker(scene.mark_file)
         assert died_on is not None
         for _ in range(3):
             scene.deaths.add(died_on, "sigsegv")

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from streams.runtime.bounded_commit import HANG_SECONDS, Commits
+from streams.runtime.bounded_commit import HANG_SECONDS, BoundedCommit
 from streams.runtime.exit_codes import ExitCode
 
 OFFSETS = [TopicPartition("t", 0, 5)]
@@ -42,7 +42,9 @@ class Scene:
         self.now = 0.0
         self.client = Client()
         self.ended: list[ExitCode] = []
-        self.commits = Commits(cast(Consumer, self.client), clock=lambda: self.now, wait=0.1, end=self._end)
+        self.commits = BoundedCommit(
+            cast(Consumer, self.client), clock=lambda: self.now, wait=0.1, end=self._end
+        )
 
     def _end(self, code: ExitCode, _: str) -> None:
         self.ended.append(code)

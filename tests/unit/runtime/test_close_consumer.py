@@ -3,7 +3,7 @@
 import threading
 from typing import Any
 
-from streams.runtime.close_consumer import leave
+from streams.runtime.close_consumer import close_consumer
 from streams.runtime.exit_codes import ExitCode
 
 
@@ -25,7 +25,7 @@ def test_a_client_that_hangs_is_told() -> None:
         ended.append((code, said))
         client.go.set()
 
-    leave(client, 0.05, end)
+    close_consumer(client, 0.05, end)
     [(code, said)] = ended
     assert code is ExitCode.WATCHDOG
     assert "not left the group within 0.05 s" in said
@@ -36,7 +36,7 @@ def test_one_that_leaves_in_time_is_not_ended_later() -> None:
     client.go.set()
     ended: list[ExitCode] = []
     before = threading.active_count()
-    leave(client, 0.2, lambda code, said: ended.append(code))
+    close_consumer(client, 0.2, lambda code, said: ended.append(code))
     for thread in threading.enumerate():
         if isinstance(thread, threading.Timer):
             thread.join(5)

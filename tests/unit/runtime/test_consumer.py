@@ -13,10 +13,10 @@ from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
 from streams.runtime import consumer as module
 from streams.runtime.consumer import ConsumerFailed, WorkerConsumer
-from streams.runtime.crash_guard import Guards
-from streams.runtime.crash_marker import read_mark
+from streams.runtime.crash_guard import CrashGuard
+from streams.runtime.crash_marker import read_marker
 from streams.runtime.offsets import Source
-from streams.runtime.supervisor import Folders
+from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
 
 FIRST, SECOND = Source("physical.verdicts", 0), Source("physical.verdicts", 1)
@@ -108,8 +108,8 @@ class Scene:
     """A consumer, and what was said to whoever uses it."""
 
     def __init__(self, folder: Path) -> None:
-        self.folders = Folders(folder, "sink", "1")
-        self.guards = Guards.in_folders(self.folders, WorkerSettings())
+        self.folders = WorkerFolders(folder, "sink", "1")
+        self.guards = CrashGuard.in_folders(self.folders, WorkerSettings())
         self.client = FakeConsumer()
         self.told: list[Any] = []
         self.release: Callable[[frozenset[Source]], None] = lambda going: None
@@ -276,7 +276,7 @@ class Deadly(FakeMessage):
 def test_a_record_whose_headers_kill_is_marked_before_they_are_read(scene: Scene) -> None:
     found = []
     deadly = Deadly()
-    deadly.mark = lambda: found.append(read_mark(scene.folders.mark))
+    deadly.mark = lambda: found.append(read_marker(scene.folders.mark))
     with pytest.raises(AssertionError):
         scene.give(deadly)
     assert found == [Coordinates("expert.verdicts", 1, 41)]
@@ -295,4 +295,4 @@ def test_a_mark_of_what_is_worked_on_alone_survives_the_next_records(scene: Scen
     alone = Coordinates("expert.verdicts", 0, 7)
     scene.guards.mark.set(alone)
     scene.give(FakeMessage())
-    assert read_mark(scene.folders.mark) == alone
+    assert read_marker(scene.folders.mark) == alone

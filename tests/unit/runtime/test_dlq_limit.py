@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime.dlq_limit import Breaker
+from streams.runtime.dlq_limit import DlqLimit
 
 
 @pytest.fixture
@@ -12,8 +12,8 @@ def tripped(tmp_path: Path) -> Path:
     return tmp_path / "tripped"
 
 
-def breaker(tripped: Path) -> Breaker:
-    return Breaker(tripped, run=5, share=0.5, window=20)
+def breaker(tripped: Path) -> DlqLimit:
+    return DlqLimit(tripped, run=5, share=0.5, window=20)
 
 
 def test_a_run_of_refusals_stops_it_before_the_last_is_refused(tripped: Path) -> None:

@@ -3,13 +3,15 @@
 import threading
 
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.loop_watchdog import Pulse
+from streams.runtime.loop_watchdog import LoopWatchdog
 
 
 def test_only_a_loop_that_stands_still_ends_the_process() -> None:
     now = 0.0
     ended: list[tuple[ExitCode, str]] = []
-    pulse = Pulse("replay", limit=60, clock=lambda: now, end=lambda code, said: ended.append((code, said)))
+    pulse = LoopWatchdog(
+        "replay", limit=60, clock=lambda: now, end=lambda code, said: ended.append((code, said))
+    )
     for _ in range(10):
         now += 50
         pulse.look()
@@ -24,7 +26,7 @@ def test_only_a_loop_that_stands_still_ends_the_process() -> None:
 
 def test_it_looks_by_itself_until_it_is_stopped() -> None:
     ended = threading.Event()
-    pulse = Pulse("sink", limit=0.05, end=lambda *_: ended.set())
+    pulse = LoopWatchdog("sink", limit=0.05, end=lambda *_: ended.set())
     pulse.start()
     assert ended.wait(10)
     pulse.stop()

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from streams.core.contract import Coordinates
-from streams.runtime.quarantine import Suspects, suspect_all_in_work
+from streams.runtime.quarantine import Quarantine, quarantine_all_in_work
 
 ONE, OTHER = Coordinates("requests", 0, 1), Coordinates("requests", 3, 9)
 
@@ -16,46 +16,46 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_nobody_is_a_suspect_after_an_end_that_came_from_outside(file: Path) -> None:
-    Suspects(file).in_work([ONE, OTHER])
-    assert ONE not in Suspects(file)
+    Quarantine(file).in_work([ONE, OTHER])
+    assert ONE not in Quarantine(file)
 
 
 def test_after_a_crash_all_that_was_in_work_is(file: Path) -> None:
-    before = Suspects(file)
+    before = Quarantine(file)
     before.in_work([ONE, OTHER])
     before.in_work([OTHER])
-    suspect_all_in_work(file)
-    after = Suspects(file)
+    quarantine_all_in_work(file)
+    after = Quarantine(file)
     assert ONE not in after
     assert OTHER in after
 
 
 def test_a_suspect_stays_one_until_it_is_cleared(file: Path) -> None:
-    Suspects(file).in_work([ONE, OTHER])
-    suspect_all_in_work(file)
-    Suspects(file).clear(ONE)
-    suspect_all_in_work(file)
-    after = Suspects(file)
+    Quarantine(file).in_work([ONE, OTHER])
+    quarantine_all_in_work(file)
+    Quarantine(file).clear(ONE)
+    quarantine_all_in_work(file)
+    after = Quarantine(file)
     assert ONE not in after
     assert OTHER in after
 
 
 def test_crashes_before_anything_was_in_work_suspect_nobody(file: Path) -> None:
-    suspect_all_in_work(file)
-    Suspects(file).in_work([ONE])
-    assert ONE not in Suspects(file)
+    quarantine_all_in_work(file)
+    Quarantine(file).in_work([ONE])
+    assert ONE not in Quarantine(file)
 
 
 @pytest.mark.parametrize("cut", ["", "{", "[]", '{"in_work": 3}', '{"in_work": [1]}'])
 def test_a_file_that_a_crash_of_the_machine_cut_suspects_nobody(file: Path, cut: str) -> None:
     file.write_text(cut)
-    suspect_all_in_work(file)
-    assert ONE not in Suspects(file)
+    quarantine_all_in_work(file)
+    assert ONE not in Quarantine(file)
 
 
 def test_a_file_of_version_0_2_is_read(file: Path) -> None:
     file.write_text('{"crashes": 2, "in_work": [["requests", 0, 1]], "suspects": [["requests", 3, 9]]}')
-    suspect_all_in_work(file)
-    after = Suspects(file)
+    quarantine_all_in_work(file)
+    after = Quarantine(file)
     assert ONE in after
     assert OTHER in after

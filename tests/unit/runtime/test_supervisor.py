@@ -14,23 +14,23 @@ import pytest
 
 from schemas.names import UnsafeName
 from streams.core.contract import Coordinates
-from streams.runtime.crash_marker import Deaths, Mark
+from streams.runtime.crash_marker import CrashMarker, DeathCounter
 from streams.runtime.exit_codes import ExitCode
-from streams.runtime.quarantine import Suspects
-from streams.runtime.supervisor import AlreadyRuns, Folders, exits, is_own_fault, keep
+from streams.runtime.quarantine import Quarantine
+from streams.runtime.supervisor import AlreadyRuns, WorkerFolders, exits, is_own_fault, supervise
 
 AT = Coordinates("agent.decisions", 3, 42)
 
 
 @pytest.fixture
-def folders(tmp_path: Path) -> Folders:
-    return Folders(tmp_path, "join", "1")
+def folders(tmp_path: Path) -> WorkerFolders:
+    return WorkerFolders(tmp_path, "join", "1")
 
 
 def test_a_home_that_a_worker_makes_or_finds_is_closed_to_others(tmp_path: Path) -> None:
     for home in (tmp_path / "new", tmp_path / "old"):
         (tmp_path / "old").mkdir(mode=0o755, exist_ok=True)
-        folders = Folders(home, "join", "1")
+        folders = WorkerFolders(home, "join", "1")
         folders.make()
         folders.make()
         assert folders.worker.is_dir()
@@ -40,16 +40,16 @@ def test_a_home_that_a_worker_makes_or_finds_is_closed_to_others(tmp_path: Path)
 @pytest.mark.parametrize("name", ["..", "../../elsewhere", "/tmp/elsewhere", ".deaths", "a\0", "x" * 201])
 def test_a_worker_whose_name_leads_elsewhere_has_no_folder(tmp_path: Path, name: str) -> None:
     with pytest.raises(UnsafeName, match=r"worker .* must be 1 to 200 bytes"):
-        Folders(tmp_path, "join", name)
+        WorkerFolders(tmp_path, "join", name)
 
 
-def dying(folders: Folders, end: Callable[[], None], *, marked: bool = True) -> Callable[[], None]:
+def dying(folders: WorkerFolders, end: Callable[[], None], *, marked: bool = True) -> Callable[[], None]:
     """Work that dies on a record; the child must not run the rest of the tests."""
 
     def work() -> None:
         try:
             faulthandler.disable()
-            mark = Mark(folders.mark)
+            mark = CrashMarker(folders.mark)
             if marked:
                 mark.set(AT)
             end()
@@ -68,22 +68,24 @@ def raised(number: int) -> Callable[[], None]:
     return end
 
 
-def deaths_of(folders: Folders) -> int:
-    deaths = Deaths(folders.deaths)
+def deaths_of(folders: WorkerFolders) -> int:
+    deaths = DeathCounter(folders.deaths)
     deaths.load()
     return deaths.count(AT)
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE])
-def test_a_signal_of_its_own_is_counted_against_the_record(folders: Folders, number: signal.Signals) -> None:
-    assert keep(folders, dying(folders, raised(number)), 5) == 128 + number
+def test_a_signal_of_its_own_is_counted_against_the_record(
+    folders: WorkerFolders, number: signal.Signals
+) -> None:
+    assert supervise(folders, dying(folders, raised(number)), 5) == 128 + number
     assert deaths_of(folders) == 1
     assert exits(folders) == {number.name.lower(): 1}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_from_outside_is_not(folders: Folders, number: signal.Signals) -> None:
-    assert keep(folders, dying(folders, raised(number)), 5) == 128 + number
+def test_a_signal_from_outside_is_not(folders: WorkerFolders, number: signal.Signals) -> None:
+    assert supervise(folders, dying(folders, raised(number)), 5) == 128 + number
     assert deaths_of(folders) == 0
 
 
@@ -92,75 +94,75 @@ def test_a_signal_from_outside_is_not(folders: Folders, number: signal.Signals) 
     [(70, 1), (73, 1), (1, 1), (3, 1), (139, 1), *((code, 0) for code in (0, 2, 71, 72, 74, 75, 76, 77))],
 )
 def test_every_way_of_dying_counts_but_those_that_say_something_else(
-    folders: Folders, code: int, counted: int
+    folders: WorkerFolders, code: int, counted: int
 ) -> None:
-    assert keep(folders, dying(folders, lambda: os._exit(code)), 5) == code
+    assert supervise(folders, dying(folders, lambda: os._exit(code)), 5) == code
     assert deaths_of(folders) == counted
 
 
 @pytest.mark.parametrize(("end", "suspected"), [(70, True), (1, True), (73, True), (77, False), (2, False)])
-def test_without_a_mark_all_in_work_are_suspects(folders: Folders, end: int, suspected: bool) -> None:
+def test_without_a_mark_all_in_work_are_suspects(folders: WorkerFolders, end: int, suspected: bool) -> None:
     def work() -> None:
-        Suspects(folders.in_work).in_work([AT])
+        Quarantine(folders.in_work).in_work([AT])
         os._exit(end)
 
-    keep(folders, work, 5)
-    assert (AT in Suspects(folders.in_work)) is suspected
+    supervise(folders, work, 5)
+    assert (AT in Quarantine(folders.in_work)) is suspected
 
 
 def test_a_crash_whose_traces_cannot_be_written_down_is_the_machines_fault(
-    folders: Folders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    folders: WorkerFolders, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Deaths, "add", full)
-    assert keep(folders, dying(folders, lambda: os._exit(70)), 5) == ExitCode.MACHINE_FAULT
+    monkeypatch.setattr(DeathCounter, "add", full)
+    assert supervise(folders, dying(folders, lambda: os._exit(70)), 5) == ExitCode.MACHINE_FAULT
     assert "cannot be written down: [Errno 28] No space left on device" in capfd.readouterr().err
 
 
-def test_a_file_of_deaths_that_a_crash_of_the_machine_cut_is_passed_over(folders: Folders) -> None:
+def test_a_file_of_deaths_that_a_crash_of_the_machine_cut_is_passed_over(folders: WorkerFolders) -> None:
     folders.deaths.mkdir(parents=True)
-    Deaths(folders.deaths).file(AT).write_text('{"topic": "agent.dec')
+    DeathCounter(folders.deaths).file(AT).write_text('{"topic": "agent.dec')
     assert deaths_of(folders) == 0
-    keep(folders, dying(folders, lambda: os._exit(70)), 5)
+    supervise(folders, dying(folders, lambda: os._exit(70)), 5)
     assert deaths_of(folders) == 1
 
 
-def test_without_a_mark_nothing_is_counted(folders: Folders) -> None:
-    keep(folders, dying(folders, lambda: os._exit(70), marked=False), 5)
+def test_without_a_mark_nothing_is_counted(folders: WorkerFolders) -> None:
+    supervise(folders, dying(folders, lambda: os._exit(70), marked=False), 5)
     assert not list(folders.deaths.glob("*")) if folders.deaths.exists() else True
     assert exits(folders) == {"own_fault": 1}
 
 
-def test_a_mark_of_an_earlier_process_is_not_counted(folders: Folders) -> None:
+def test_a_mark_of_an_earlier_process_is_not_counted(folders: WorkerFolders) -> None:
     """It died together with its keeper, by a kill or with the machine."""
     folders.worker.mkdir(parents=True)
-    Mark(folders.mark).set(AT)
+    CrashMarker(folders.mark).set(AT)
 
     def work() -> None:
         os._exit(70)
 
-    keep(folders, work, 5)
+    supervise(folders, work, 5)
     assert deaths_of(folders) == 0
 
 
-def test_exits_add_up(folders: Folders) -> None:
+def test_exits_add_up(folders: WorkerFolders) -> None:
     for _ in range(3):
-        keep(folders, dying(folders, lambda: os._exit(72)), 5)
+        supervise(folders, dying(folders, lambda: os._exit(72)), 5)
     assert exits(folders) == {"contiguity": 3}
 
 
-def test_a_second_worker_of_the_same_name_is_refused(folders: Folders) -> None:
+def test_a_second_worker_of_the_same_name_is_refused(folders: WorkerFolders) -> None:
     def work() -> None:
         try:
-            keep(folders, lambda: None, 5)
+            supervise(folders, lambda: None, 5)
         except AlreadyRuns as error:
             os._exit(9 if "give this one a name of its own" in str(error) else 8)
         finally:
             os._exit(7)
 
-    assert keep(folders, work, 5) == 9
+    assert supervise(folders, work, 5) == 9
 
 
 KEEPER = """

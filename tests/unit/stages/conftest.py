@@ -5,7 +5,7 @@ import json
 import pytest
 
 from schemas.records import Action, AgentDecision, ExpertVerdict
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.gates.gate import Common
 from testkit.builders import PROMPT, SPEC, TOOLSET, codec
 
@@ -35,8 +35,8 @@ def actions(decision: AgentDecision) -> frozenset[str]:
 
 
 @pytest.fixture(scope="session")
-def ports() -> Ports:
-    return Ports(
+def ports() -> Dependencies:
+    return Dependencies(
         decode=codec.decode,
         render_oracle=render,
         actions_match=match,

@@ -10,7 +10,7 @@ from faust.types import TP
 from intervaltree import IntervalTree
 
 from streams.faust_runner.safety import commits
-from streams.faust_runner.safety.commits import filter_committable_offsets, keep_ledger
+from streams.faust_runner.safety.commits import filter_committable_offsets, track_offsets
 from streams.faust_runner.safety.offset_tracker import Source
 
 HERE = TP("t", 0)
@@ -40,7 +40,7 @@ class Tracking:
 
 
 def finished(consumer: Tracking, start: int, *offsets: int) -> None:
-    ledger = keep_ledger(cast(Any, consumer.app))
+    ledger = track_offsets(cast(Any, consumer.app))
     ledger.begin(Source(*HERE), start)
     for offset in offsets:
         ledger.finish(Source(*HERE), offset, ledger.assignment)

@@ -7,8 +7,8 @@ import pytest
 
 from streams.faust_runner.safety import contiguity
 from streams.faust_runner.safety.contiguity import ContiguityGuard
-from streams.faust_runner.safety.offset_probe import WitnessAway
-from streams.faust_runner.safety.offset_tracker import Ledger, Source
+from streams.faust_runner.safety.offset_probe import ProbeAway
+from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime.exit_codes import ExitCode
 
 SOURCE = Source("t", 3)
@@ -51,9 +51,9 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> list[ExitCode]:
     return codes
 
 
-def run(log: Log, offsets: Iterable[int], *, watching: bool = True) -> tuple[list[int], Ledger]:
+def run(log: Log, offsets: Iterable[int], *, watching: bool = True) -> tuple[list[int], OffsetTracker]:
     """Feeds `offsets` to a guard over `log`; returns what was processed."""
-    ledger = Ledger()
+    ledger = OffsetTracker()
     guard = ContiguityGuard(ledger, log, watching=watching)
     processed = []
 
@@ -120,7 +120,7 @@ def test_deleted_ticks_are_passed_without_a_word() -> None:
 
     before = metrics.RETENTION_LOSSES._value.get()
     log = Log(range(30, 40), committed=10, first=30)
-    guard = ContiguityGuard(Ledger(), log, fleeting=frozenset({SOURCE.topic}))
+    guard = ContiguityGuard(OffsetTracker(), log, fleeting=frozenset({SOURCE.topic}))
     assert asyncio.run(guard.admit(SOURCE, 30))
     assert metrics.RETENTION_LOSSES._value.get() == before
 
@@ -131,7 +131,7 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
 
 
 def test_an_assignment_that_changes_during_the_question_begins_nothing() -> None:
-    ledger = Ledger()
+    ledger = OffsetTracker()
 
     class Slow(Log):
         def committed(self, source: Source) -> int | None:
@@ -145,7 +145,7 @@ def test_an_assignment_that_changes_during_the_question_begins_nothing() -> None
 def test_a_broker_that_is_away_is_said_to_be_away() -> None:
     class Away(Log):
         def bounds(self, source: Source) -> tuple[int, int]:
-            raise WitnessAway("no broker")
+            raise ProbeAway("no broker")
 
-    with pytest.raises(WitnessAway):
+    with pytest.raises(ProbeAway):
         run(Away(range(9)), [0])

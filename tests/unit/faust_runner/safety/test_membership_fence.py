@@ -8,9 +8,9 @@ import pytest
 
 from streams.faust_runner.safety import membership_fence
 from streams.faust_runner.safety.membership_fence import (
-    Lease,
+    MembershipFence,
     do_heartbeat,
-    lease_of,
+    fence_of,
     reset_generation,
     send_produce_req,
 )
@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_a_lease_runs_out(clock: Any) -> None:
-    held = Lease(8.0)
+    held = MembershipFence(8.0)
     clock.now += 7.9
     assert held.holds()
     clock.now += 0.2
@@ -44,7 +44,7 @@ def test_only_an_answered_heartbeat_renews_it(
         return answer
 
     monkeypatch.setattr(membership_fence, "_do_heartbeat", ask)
-    held = lease_of("group", 8.0)
+    held = fence_of("group", 8.0)
     clock.now += 20.0
     asyncio.run(do_heartbeat(SimpleNamespace(group_id="group")))
     assert held.holds() is answer
@@ -54,8 +54,8 @@ def test_only_an_answered_heartbeat_renews_it(
 
 
 def test_a_group_has_one_lease(clock: Any) -> None:
-    assert lease_of("one", 8.0) is lease_of("one", 8.0)
-    assert lease_of("one", 8.0) is not lease_of("other", 8.0)
+    assert fence_of("one", 8.0) is fence_of("one", 8.0)
+    assert fence_of("one", 8.0) is not fence_of("other", 8.0)
 
 
 def member(generation: int = 3, closing: bool = False) -> Any:
@@ -80,7 +80,7 @@ def test_a_worker_that_the_group_forgot_ends(
     happened: list[Any] = []
     monkeypatch.setattr(membership_fence, "fail_stop", lambda code, _: happened.append(code))
     monkeypatch.setattr(membership_fence, "_reset_generation", lambda _: happened.append("reset"))
-    lease_of("group", 8.0)
+    fence_of("group", 8.0)
     clock.now += waited
     reset_generation(member(generation, closing))
     assert happened == ([ExitCode.EXPELLED] if ends else []) + ["reset"]
@@ -93,7 +93,7 @@ def test_a_batch_leaves_only_under_a_lease(clock: Any, monkeypatch: pytest.Monke
         sent.append((node, batches))
 
     async def scene() -> None:
-        held = lease_of("group", 8.0)
+        held = fence_of("group", 8.0)
         clock.now += 9.0
         leaving = asyncio.create_task(send_produce_req(None, 1, {}))
         await asyncio.sleep(3 * membership_fence.POLL)

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from streams.faust_runner.safety.offset_probe import WitnessAway
+from streams.faust_runner.safety.offset_probe import ProbeAway
 from streams.faust_runner.safety.offset_tracker import Source
-from streams.faust_runner.safety.watchdog import Pulse, Watchdog
+from streams.faust_runner.safety.watchdog import Watchdog, WorkerProgress
 from streams.runtime.exit_codes import ExitCode
 
 HERE = Source("t", 0)
@@ -26,7 +26,7 @@ class Broker:
 
     def bounds(self, source: Source) -> tuple[int, int]:
         if self.away:
-            raise WitnessAway("no answer")
+            raise ProbeAway("no answer")
         return 0, self.end
 
     def first_record(self, source: Source, start: int, end: int) -> int | None:
@@ -39,7 +39,7 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.broker = Broker()
-        self.pulse = Pulse()
+        self.pulse = WorkerProgress()
         self.pulse.assigned(frozenset({HERE}))
         self.restored = 0
         self.ended: list[ExitCode] = []

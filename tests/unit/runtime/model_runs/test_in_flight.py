@@ -14,14 +14,14 @@ from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.runtime.consumer import Delivery
 from streams.runtime.model_runs.in_flight import (
     AWAY,
-    Asked,
-    CalledOff,
     Execute,
-    Flight,
-    Landing,
+    ModelRun,
+    PartitionRevoked,
     PastDeadline,
+    ReplayJob,
+    RunCancelled,
+    RunOutcome,
     Runs,
-    Unwanted,
 )
 from streams.runtime.model_runs.targets import Targets
 from streams.runtime.offsets import PartitionOffsets, Source
@@ -43,23 +43,25 @@ class Agent:
         return builders.trace(request, builders.action())
 
 
-def flight(seconds: float = 60) -> tuple[Flight, PartitionOffsets]:
-    asked = Asked(request(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds)), builders.decision())
+def flight(seconds: float = 60) -> tuple[ModelRun, PartitionOffsets]:
+    asked = ReplayJob(
+        request(deadline_at=datetime.now(UTC) + timedelta(seconds=seconds)), builders.decision()
+    )
     partition = PartitionOffsets(None)
-    return Flight(asked, [Delivery(arrived(asked.request), Source("requests", 2), partition)]), partition
+    return ModelRun(asked, [Delivery(arrived(asked.request), Source("requests", 2), partition)]), partition
 
 
 def landing(
-    one: Flight,
+    one: ModelRun,
     agent: Execute,
     first_wait: float = 0.02,
     is_called_off: Callable[[ReplayRequest], bool] = lambda request: False,
-) -> Landing:
+) -> RunOutcome:
     """What came of a run at last, tried as the worker's loop does it."""
     events: SimpleQueue[Callable[[], None]] = SimpleQueue()
-    landed: list[Landing] = []
+    landed: list[RunOutcome] = []
 
-    def land(_: Flight, landing: Landing) -> None:
+    def land(_: ModelRun, landing: RunOutcome) -> None:
         if not isinstance(landing, AWAY):
             landed.append(landing)
 
@@ -99,7 +101,7 @@ def test_a_run_that_nobody_wants_is_not_begun() -> None:
     one, partition = flight()
     partition.live = False
     agent = Agent()
-    assert isinstance(landing(one, agent), Unwanted)
+    assert isinstance(landing(one, agent), PartitionRevoked)
     assert agent.calls == 0
 
 
@@ -111,14 +113,14 @@ def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
         raise ModelAway("503")
 
     found = landing(flight()[0], away, is_called_off=lambda request: request.replay_id in called_off)
-    assert isinstance(found, CalledOff)
+    assert isinstance(found, RunCancelled)
     assert len(called_off) == 1
 
 
 def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
     one, _ = flight()
     earlier = one.asked
-    later = Asked(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
+    later = ReplayJob(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
     one.also_for(later)
     one.also_for(earlier)
     assert one.asked is later

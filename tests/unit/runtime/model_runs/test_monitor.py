@@ -6,9 +6,9 @@ from typing import cast
 import pytest
 
 from streams.runtime.consumer import Delivery
-from streams.runtime.model_runs.in_flight import Asked, Flight
-from streams.runtime.model_runs.monitor import Lookout
-from streams.runtime.model_runs.pause import Control, Controls
+from streams.runtime.model_runs.in_flight import ModelRun, ReplayJob
+from streams.runtime.model_runs.monitor import Monitor
+from streams.runtime.model_runs.pause import PauseState, PauseTopic
 from streams.runtime.offsets import PartitionOffsets, Source
 from streams.runtime.publisher import Publisher
 from testkit import builders
@@ -21,9 +21,9 @@ class Operator:
     """Says what it is told to say."""
 
     def __init__(self) -> None:
-        self.current = Control()
+        self.current = PauseState()
 
-    def refresh(self) -> Control:
+    def refresh(self) -> PauseState:
         return self.current
 
 
@@ -39,48 +39,48 @@ def operator() -> Operator:
 
 
 @pytest.fixture
-def lookout(operator: Operator) -> Lookout:
-    return Lookout(cast(Controls, operator), cast(Publisher, Idle()), "replay", HANG_SECONDS)
+def lookout(operator: Operator) -> Monitor:
+    return Monitor(cast(PauseTopic, operator), cast(Publisher, Idle()), "replay", HANG_SECONDS)
 
 
 @pytest.fixture
-def flight() -> Flight:
+def flight() -> ModelRun:
     """A run that took as long as it may, and a little longer; its budget is a second."""
-    asked = Asked(request(), builders.decision())
-    one = Flight(asked, [Delivery(arrived(asked.request), Source("requests", 2), PartitionOffsets(None))])
+    asked = ReplayJob(request(), builders.decision())
+    one = ModelRun(asked, [Delivery(arrived(asked.request), Source("requests", 2), PartitionOffsets(None))])
     one.stage, one.running_since = "running", time.monotonic() - 2 * 1 - HANG_SECONDS - 0.1
     return one
 
 
-def test_a_run_far_beyond_its_budget_hangs(lookout: Lookout, flight: Flight) -> None:
+def test_a_run_far_beyond_its_budget_hangs(lookout: Monitor, flight: ModelRun) -> None:
     found = lookout.hanging([flight])
     assert found is not None
     assert found[0] is flight
     assert str(found[1]) == "the run has not ended after 7 s"
 
 
-def test_a_run_in_its_time_does_not(lookout: Lookout, flight: Flight) -> None:
+def test_a_run_in_its_time_does_not(lookout: Monitor, flight: ModelRun) -> None:
     flight.running_since += 1
     assert lookout.hanging([flight]) is None
 
 
-def test_a_run_that_waits_for_what_is_away_does_not(lookout: Lookout, flight: Flight) -> None:
+def test_a_run_that_waits_for_what_is_away_does_not(lookout: Monitor, flight: ModelRun) -> None:
     flight.stage = "waiting"
     assert lookout.hanging([flight]) is None
 
 
-def test_a_run_that_nobody_wants_any_more_hangs_too(lookout: Lookout, flight: Flight) -> None:
+def test_a_run_that_nobody_wants_any_more_hangs_too(lookout: Monitor, flight: ModelRun) -> None:
     flight.tickets.clear()
     assert lookout.hanging([flight]) is not None
 
 
-def test_the_operators_last_word_counts(lookout: Lookout, operator: Operator) -> None:
+def test_the_operators_last_word_counts(lookout: Monitor, operator: Operator) -> None:
     lookout.look([])
     assert not lookout.paused
-    operator.current = Control(paused=True, reason="prices")
+    operator.current = PauseState(paused=True, reason="prices")
     lookout.look([])
     assert lookout.paused
-    operator.current = Control()
+    operator.current = PauseState()
     lookout.look([])
     assert not lookout.paused
 
@@ -90,9 +90,9 @@ def test_the_operators_last_word_counts(lookout: Lookout, operator: Operator) ->
 )
 def test_a_word_that_is_not_understood_is_refused(value: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - every kind of it
-        Control.parse(value)
+        PauseState.parse(value)
 
 
 def test_a_word_is_read_as_it_was_written() -> None:
-    said = Control(paused=True, reason="prices", at=request().requested_at)
-    assert Control.parse(said.value()) == said
+    said = PauseState(paused=True, reason="prices", at=request().requested_at)
+    assert PauseState.parse(said.value()) == said

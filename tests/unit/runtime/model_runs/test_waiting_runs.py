@@ -10,10 +10,10 @@ import pytest
 from agent.ports import ModelAway, Target
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.core.contract import Coordinates
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.runtime.consumer import Delivery
-from streams.runtime.model_runs.in_flight import Asked, Flight, Runs
-from streams.runtime.model_runs.limits import LEAST_WAITING, MOST_WAITING_BYTES, Bounds
+from streams.runtime.model_runs.in_flight import ModelRun, ReplayJob, Runs
+from streams.runtime.model_runs.limits import LEAST_WAITING, MOST_WAITING_BYTES, RunLimits
 from streams.runtime.model_runs.targets import Targets
 from streams.runtime.model_runs.waiting import Waiting
 from streams.runtime.offsets import MAX_OPEN, PartitionOffsets, Source
@@ -56,11 +56,11 @@ def runs(agents: Agents, events: SimpleQueue[Callable[[], None]]) -> Runs:
 
 @pytest.fixture
 def waiting(runs: Runs) -> Waiting:
-    return Waiting(runs, Bounds(concurrency=8))
+    return Waiting(runs, RunLimits(concurrency=8))
 
 
 def delivery(agent: str, offset: int = 0, size: int = 10, source: Source = SOURCE) -> Delivery:
-    arrived = Arrival(
+    arrived = Message(
         Coordinates(source.topic, source.partition, offset),
         NOW,
         f"{agent}/d{offset}".encode(),
@@ -70,12 +70,14 @@ def delivery(agent: str, offset: int = 0, size: int = 10, source: Source = SOURC
     return Delivery(arrived, source, PartitionOffsets(None))
 
 
-def begun(runs: Runs, one: Delivery) -> Flight:
+def begun(runs: Runs, one: Delivery) -> ModelRun:
     agent = (one.arrived.key or b"").decode().partition("/")[0]
     offset = one.arrived.coordinates.offset
     late = datetime.now(UTC) + timedelta(hours=1)
-    asked = Asked(request(agent=agent, replay_id=f"{agent}-{offset}", deadline_at=late), builders.decision())
-    flight = Flight(asked, [one])
+    asked = ReplayJob(
+        request(agent=agent, replay_id=f"{agent}-{offset}", deadline_at=late), builders.decision()
+    )
+    flight = ModelRun(asked, [one])
     runs.begin(flight)
     return flight
 
@@ -143,7 +145,7 @@ def test_requests_are_not_read_while_they_cannot_be(waiting: Waiting) -> None:
 
 
 def test_there_is_room_for_so_many_and_again_when_half_have_gone(runs: Runs, waiting: Waiting) -> None:
-    most = Bounds(concurrency=8).most_waiting
+    most = RunLimits(concurrency=8).most_waiting
     deliveries = [delivery("one", offset) for offset in range(most)]
     waiting.add(deliveries[:-1])
     assert not waiting.is_full
@@ -167,7 +169,7 @@ def test_there_is_room_for_so_many_bytes_and_for_one_that_is_larger(waiting: Wai
 
 @pytest.mark.parametrize("concurrency", [1, 8, 256])
 def test_what_waits_and_runs_fits_into_a_commit(concurrency: int) -> None:
-    most = Bounds(concurrency=concurrency).most_waiting
+    most = RunLimits(concurrency=concurrency).most_waiting
     assert most == LEAST_WAITING or most + concurrency < MAX_OPEN
 
 

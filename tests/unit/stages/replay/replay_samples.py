@@ -5,7 +5,7 @@ from typing import Any
 
 from schemas.records import Budget, ReplayRequest
 from streams.core.contract import Coordinates
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.stages.replay.requests import REQUESTS
 from testkit import builders
 
@@ -20,7 +20,7 @@ def request(**changes: Any) -> ReplayRequest:
 
 def arrived(
     record: ReplayRequest, topic: str = REQUESTS, key: bytes = b"media_buyer/d1", **headers: bytes
-) -> Arrival:
+) -> Message:
     value = builders.codec.encode(REQUESTS, record)
     named = tuple((name.replace("_", "."), content) for name, content in headers.items())
-    return Arrival(Coordinates(topic, 2, 7), NOW, key, value, named)
+    return Message(Coordinates(topic, 2, 7), NOW, key, value, named)

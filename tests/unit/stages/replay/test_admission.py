@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from schemas.records import Cancellation, Spending, Usage
 from streams.core.budgets import Allowance
-from streams.runtime.model_runs.daily_budget import Spendings, spending
-from streams.stages.replay.cancellations import Cancelled
+from streams.runtime.model_runs.daily_budget import DailySpend, spend_record
+from streams.stages.replay.cancellations import Cancellations
 from testkit import builders
 from tests.unit.stages.replay.replay_samples import request
 
@@ -33,7 +33,7 @@ def cancellation(case_number: int, hours: float = 1, decision_id: str = "d1") ->
 def test_only_requests_of_earlier_cases_are_called_off_in_whatever_order_it_is_heard(
     numbers: list[int], number: int
 ) -> None:
-    cancelled = Cancelled()
+    cancelled = Cancellations()
     for each in numbers:
         cancelled.take(cancellation(each))
     assert cancelled.covers(request(case_number=number)) is (number < max(numbers))
@@ -41,13 +41,13 @@ def test_only_requests_of_earlier_cases_are_called_off_in_whatever_order_it_is_h
 
 
 def test_a_cancellation_says_nothing_past_its_requests_deadlines() -> None:
-    cancelled = Cancelled()
+    cancelled = Cancellations()
     cancelled.take(cancellation(5, hours=-1))
     assert not cancelled.covers(request(case_number=1))
 
 
 def test_what_is_over_is_forgotten() -> None:
-    cancelled = Cancelled()
+    cancelled = Cancellations()
     for number in range(3000):
         cancelled.take(cancellation(2, hours=-1, decision_id=f"d{number}"))
     assert len(cancelled) < 1001
@@ -56,13 +56,13 @@ def test_what_is_over_is_forgotten() -> None:
 def ran(finished_at: datetime, agent: str = "media_buyer") -> Spending:
     usage = Usage(input_tokens=60, output_tokens=40)
     made = builders.trace(request(agent=agent), builders.action(), usage=usage, finished_at=finished_at)
-    record = spending(made).record
+    record = spend_record(made).record
     assert isinstance(record, Spending)
     return record
 
 
 def test_a_days_budget_is_one_agents_and_ends_at_midnight() -> None:
-    spendings = Spendings()
+    spendings = DailySpend()
     allowed = Allowance(tokens=200)
     for _ in range(2):
         assert spendings.why_not("media_buyer", allowed, DAY) is None
@@ -88,7 +88,7 @@ def test_a_days_budget_is_one_agents_and_ends_at_midnight() -> None:
     ],
 )
 def test_a_run_that_no_worker_can_have_made_moves_no_budget(spent: dict[str, float]) -> None:
-    spendings = Spendings()
+    spendings = DailySpend()
     spendings.take(ran(DAY))
     record = ran(DAY)
 
@@ -100,7 +100,7 @@ def test_a_run_that_no_worker_can_have_made_moves_no_budget(spent: dict[str, flo
 
 
 def test_a_sum_beyond_all_numbers_is_refused_and_the_budget_stays_used() -> None:
-    spendings = Spendings()
+    spendings = DailySpend()
     record = ran(DAY)
     endless = record.model_copy(update={"spent": record.spent.model_copy(update={"tokens": 2**63 - 1})})
     spendings.take(endless)

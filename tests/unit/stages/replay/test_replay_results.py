@@ -10,14 +10,14 @@ import pytest
 from schemas.catalog import topics
 from schemas.records import AgentTrace, Disposition
 from streams.core.contract import Output, Poison
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outputs import Encoder
 from streams.runtime.publisher import Publication
-from streams.runtime.supervisor import Folders
+from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
 from streams.stages.replay import results
-from streams.stages.replay.results import Replies, answer, without_turns
+from streams.stages.replay.results import Results, disposition_of, without_turns
 from testkit import builders
 from tests.unit.stages.replay.replay_samples import arrived, request
 
@@ -34,8 +34,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         settings = WorkerSettings(breaker_run=5)
-        guards = Guards.in_folders(Folders(self.folder, "replay", "1"), settings)
-        self.replies = Replies(SimpleNamespace(put=self.put_in.append), guards)  # type: ignore[arg-type]
+        guards = CrashGuard.in_folders(WorkerFolders(self.folder, "replay", "1"), settings)
+        self.replies = Results(SimpleNamespace(put=self.put_in.append), guards)  # type: ignore[arg-type]
 
     def ticket(self, **changes: Any) -> Any:
         def done() -> None:
@@ -62,7 +62,7 @@ def scene(tmp_path: Path) -> Scene:
 
 def outputs(scene: Scene, ticket: Any, **changes: Any) -> tuple[Output, ...]:
     asked = results.Asked(request(**changes), builders.decision())
-    return (answer(ticket.arrived, asked, "duplicate", "in_flight"),)
+    return (disposition_of(ticket.arrived, asked, "duplicate", "in_flight"),)
 
 
 def test_an_answer_that_fits_settles_its_record(scene: Scene) -> None:

@@ -17,7 +17,7 @@ from schemas.records import (
     TrainingExample,
 )
 from streams.core.contract import Output, Poison
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.stages.sanitize.candidates import DATASET_ARMS
 from streams.stages.sanitize.step import Sanitize
 from testkit.builders import action, codec, conversation, event, of_type, verdict
@@ -28,12 +28,12 @@ LEAK = "As advised, budgets go up."
 
 
 @pytest.fixture
-def step(ports: Ports) -> Sanitize:
+def step(ports: Dependencies) -> Sanitize:
     return Sanitize(ports)
 
 
 @pytest.fixture
-def table(ports: Ports) -> Table:
+def table(ports: Dependencies) -> Table:
     return Table(ports)
 
 
@@ -214,7 +214,7 @@ KINDS = ["approve", "decline", "held_out", "reached", "hinted", "deadline", "ret
 
 @settings(max_examples=60, deadline=None)
 @given(kinds=st.lists(st.sampled_from(KINDS), min_size=1, max_size=4))
-def test_what_is_live_is_what_the_last_issue_gave(ports: Ports, kinds: list[str]) -> None:
+def test_what_is_live_is_what_the_last_issue_gave(ports: Dependencies, kinds: list[str]) -> None:
     step, table = Sanitize(ports), Table(ports)
     for revision, kind in enumerate(kinds, start=1):
         issue(table, kind, revision)
@@ -256,7 +256,7 @@ def test_a_case_without_its_decision_is_poison(step: Sanitize, table: Table) -> 
 
 
 @pytest.fixture
-def controlled(ports: Ports) -> Controlled:
+def controlled(ports: Dependencies) -> Controlled:
     return Controlled(ports)
 
 

@@ -12,11 +12,11 @@ from schemas.memory import MemoryStore
 from sinks.clickhouse import BatchRefused
 from sinks.tables import Table
 from streams.core.contract import Coordinates, Headers
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.runtime.consumer import Delivery
-from streams.runtime.crash_guard import Guards
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.offsets import Offsets, PartitionOffsets, Source
-from streams.runtime.supervisor import Folders
+from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
 from streams.stages.sink.loop import Sink
 from tests.samples import NOON, sample
@@ -25,7 +25,7 @@ CODEC = Codec(MemoryStore.whole())
 TOPIC_ID = UUID("0b9fc1a2-5f6e-4d3c-8b7a-1e2d3c4b5a69")
 
 
-def verdict(offset: int, partition: int = 0, value: bytes | None = None) -> Arrival:
+def verdict(offset: int, partition: int = 0, value: bytes | None = None) -> Message:
     """A record with a verdict; its revision is its offset."""
     record = sample("ExpertVerdict").model_copy(update={"revision": offset})
     return arrived("expert.verdicts", offset, value or CODEC.encode("expert.verdicts", record), partition)
@@ -37,23 +37,23 @@ def arrived(
     value: bytes | None,
     partition: int = 0,
     headers: Sequence[tuple[str, bytes | None]] = (),
-) -> Arrival:
+) -> Message:
     """A record; the physical topic is called as the logical one."""
-    return Arrival(Coordinates(topic, partition, offset), NOON, b"k", value, tuple(headers))
+    return Message(Coordinates(topic, partition, offset), NOON, b"k", value, tuple(headers))
 
 
-def delivery(record: Arrival) -> Delivery:
+def delivery(record: Message) -> Delivery:
     """A record in hand, of a partition that nobody looks at."""
     at = record.coordinates
     return Delivery(record, Source(at.topic, at.partition), PartitionOffsets(None))
 
 
-def guards(folder: Path, **worker: Any) -> Guards:
+def guards(folder: Path, **worker: Any) -> CrashGuard:
     """What a worker keeps on disk."""
-    return Guards.in_folders(Folders(folder, "sink", "1"), WorkerSettings(**worker))
+    return CrashGuard.in_folders(WorkerFolders(folder, "sink", "1"), WorkerSettings(**worker))
 
 
-Poll = Sequence[Arrival] | Callable[[], Sequence[Arrival] | None]
+Poll = Sequence[Message] | Callable[[], Sequence[Message] | None]
 
 
 class FakeFeed:
@@ -79,7 +79,7 @@ class FakeFeed:
         found = self.polls.popleft()
         return [self._delivery(one) for one in (found() if callable(found) else found) or ()]
 
-    def _delivery(self, record: Arrival) -> Delivery:
+    def _delivery(self, record: Message) -> Delivery:
         at = record.coordinates
         source = Source(at.topic, at.partition)
         if source not in self.offsets:

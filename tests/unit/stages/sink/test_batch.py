@@ -13,8 +13,8 @@ from schemas.memory import MemoryStore
 from sinks.clickhouse import BatchRefused, ClickHouseAway
 from sinks.tables import DEAD_LETTERS, tables
 from streams.runtime.offsets import Source
-from streams.stages.sink.batch import Batch, Entry, judged
-from streams.stages.sink.row_mapper import BatchIntake, unknown_fields
+from streams.stages.sink.batch import Batch, Entry, insert_bisecting
+from streams.stages.sink.row_mapper import RowMapper, unknown_fields
 from tests.samples import dead_letter, sample
 from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, arrived, delivery, verdict
 
@@ -25,9 +25,9 @@ def entry(offset: int, partition: int = 0) -> Entry:
     return Entry(delivery(verdict(offset, partition)), TOPIC_ID, VERDICTS, (offset,))
 
 
-def intake(store: Any = None) -> BatchIntake:
+def intake(store: Any = None) -> RowMapper:
     store = store or MemoryStore.whole()
-    return BatchIntake(Codec(store), lambda topic: TOPIC_ID)
+    return RowMapper(Codec(store), lambda topic: TOPIC_ID)
 
 
 class TestBatch:
@@ -91,7 +91,7 @@ class TestJudged:
                 raise BatchRefused(f"bad: {bad & set(offsets)}")
             landed.extend(offsets)
 
-        found = list(judged([entry(offset) for offset in range(7)], land))
+        found = list(insert_bisecting([entry(offset) for offset in range(7)], land))
         assert [(each.arrived.coordinates.offset, reason) for each, reason in found] == [
             (offset, f"bad: {{{offset}}}" if offset in bad else None) for offset in range(7)
         ]
@@ -105,7 +105,11 @@ class TestJudged:
             if any(each.arrived.coordinates.offset == 700 for each in entries):
                 raise BatchRefused("bad")
 
-        refused = [each for each, reason in judged([entry(offset) for offset in range(1024)], land) if reason]
+        refused = [
+            each
+            for each, reason in insert_bisecting([entry(offset) for offset in range(1024)], land)
+            if reason
+        ]
         assert len(refused) == 1
         assert len(inserts) == 2 * 10 + 1
 
@@ -116,7 +120,7 @@ class TestJudged:
             inserts.append(len(entries))
             raise BatchRefused("bad")
 
-        next(judged([entry(offset) for offset in range(1024)], land))
+        next(insert_bisecting([entry(offset) for offset in range(1024)], land))
         assert len(inserts) == 11
 
     def test_away_is_nobodys_guilt(self) -> None:
@@ -124,7 +128,7 @@ class TestJudged:
             raise ClickHouseAway("gone")
 
         with pytest.raises(ClickHouseAway):
-            list(judged([entry(0), entry(1)], land))
+            list(insert_bisecting([entry(0), entry(1)], land))
 
 
 class TestIntake:

@@ -12,10 +12,10 @@ import pytest
 
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import tables
-from streams.runtime.supervisor import Folders, keep
+from streams.runtime.supervisor import WorkerFolders, supervise
 from streams.stages.sink.batch import Batch, Entry
 from streams.stages.sink.loop import Sink
-from streams.stages.sink.row_mapper import BatchIntake
+from streams.stages.sink.row_mapper import RowMapper
 from tests.unit.stages.sink.sink_fakes import (
     CODEC,
     TOPIC_ID,
@@ -71,7 +71,7 @@ def test_the_deadly_record_is_found_and_the_others_are_landed(
     tmp_path: Path, where: str, end: Callable[[], None]
 ) -> None:
     revision = [column.name for column in VERDICTS.landed].index("revision")
-    plain = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
+    plain = RowMapper(CODEC, lambda topic: TOPIC_ID).entry
 
     def work() -> None:
         store, letters = FakeStore([]), FakeLetters([])
@@ -110,9 +110,9 @@ def test_the_deadly_record_is_found_and_the_others_are_landed(
         finally:
             os._exit(code)
 
-    folders = Folders(tmp_path, "sink", "1")
+    folders = WorkerFolders(tmp_path, "sink", "1")
     starts = 1
-    while keep(folders, work, 5) != 0:
+    while supervise(folders, work, 5) != 0:
         starts += 1
         assert starts <= STARTS, "it dies for ever"
     letter = json.loads((tmp_path / "letter").read_text())

@@ -11,17 +11,17 @@ from sinks.clickhouse import ClickHouseAway
 from sinks.dead_letters import parse_dead_letter
 from sinks.tables import DEAD_LETTERS, tables
 from streams.core.contract import Coordinates
-from streams.core.message import Arrival
+from streams.core.message import Message
 from streams.runtime.consumer import Delivery
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
-from streams.runtime.quarantine import suspect_all_in_work
-from streams.runtime.supervisor import Folders
+from streams.runtime.quarantine import quarantine_all_in_work
+from streams.runtime.supervisor import WorkerFolders
 from streams.stages.sink import loop
 from streams.stages.sink.batch import Batch, Entry
 from streams.stages.sink.loop import Sink, SinkStopped
-from streams.stages.sink.row_mapper import BatchIntake
+from streams.stages.sink.row_mapper import RowMapper
 from tests.samples import dead_letter, sample
 from tests.unit.stages.sink.sink_fakes import (
     CODEC,
@@ -45,7 +45,7 @@ class World:
         self.happened: list[str] = []
         self.store = FakeStore(self.happened)
         self.letters = FakeLetters(self.happened)
-        self.entry_of: Callable[[Delivery], Entry] = BatchIntake(CODEC, lambda topic: TOPIC_ID).entry
+        self.entry_of: Callable[[Delivery], Entry] = RowMapper(CODEC, lambda topic: TOPIC_ID).entry
         self.guards = guards(folder, breaker_run=run)
         self.batch = Batch(rows, 10**9, seconds)
 
@@ -249,7 +249,7 @@ class TestRebalance:
 
     @pytest.mark.parametrize("how", ["revoke", "lose"])
     def test_what_comes_with_the_poll_in_which_others_go_is_landed(self, world: World, how: str) -> None:
-        def going() -> list[Arrival]:
+        def going() -> list[Message]:
             getattr(world.feed, how)(frozenset({FIRST}))
             return [verdict(8, partition=1), verdict(9, partition=1)]
 
@@ -315,7 +315,7 @@ def test_suspects_are_landed_in_lots_of_their_own(tmp_path: Path) -> None:
     first = World(tmp_path, rows=1000, seconds=3600)
     places = [Coordinates("expert.verdicts", 0, offset) for offset in range(200)]
     first.guards.suspects.in_work(places)
-    suspect_all_in_work(Folders(tmp_path, "sink", "1").in_work)
+    quarantine_all_in_work(WorkerFolders(tmp_path, "sink", "1").in_work)
     world = World(tmp_path, rows=1000, seconds=3600)
     sizes: list[int] = []
     plain = world.store.insert

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Budget, Case, ReplayRequest, Spent, Usage
 from streams.core.budgets import Allowance, of_run, spent_by, total, used_up
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import Trigger
 from testkit.builders import action, of_type, trace
@@ -29,7 +29,7 @@ amounts = st.builds(
 )
 
 
-def bounded(ports: Ports, **allowed: Any) -> Table:
+def bounded(ports: Dependencies, **allowed: Any) -> Table:
     table = Table(ports)
     table.step = Trigger(TriggerRules(budget=BUDGET, case_budget=Allowance(**allowed)), ports)
     return table
@@ -84,7 +84,9 @@ def test_runs_asked_for_together_share_what_is_left(spent: Spent, runs: int, mon
         ({"cost_micros": 120}, "budget_cost"),
     ],
 )
-def test_a_case_stops_where_its_budget_is_used_up(ports: Ports, allowed: dict[str, Any], reason: str) -> None:
+def test_a_case_stops_where_its_budget_is_used_up(
+    ports: Dependencies, allowed: dict[str, Any], reason: str
+) -> None:
     table = bounded(ports, **allowed)
     table.review()
     for sample in range(3):
@@ -94,7 +96,7 @@ def test_a_case_stops_where_its_budget_is_used_up(ports: Ports, allowed: dict[st
     assert case.spent == Spent(runs=3, attempts=6, tokens=375, seconds=3.0, cost_micros=120)
 
 
-def test_a_hit_counts_although_it_used_up_the_budget(ports: Ports) -> None:
+def test_a_hit_counts_although_it_used_up_the_budget(ports: Dependencies) -> None:
     table = bounded(ports, attempts=6)
     table.review()
     for sample in range(3):
@@ -103,7 +105,7 @@ def test_a_hit_counts_although_it_used_up_the_budget(ports: Ports) -> None:
     assert case.stop_reason == "unhinted_hit"
 
 
-def test_without_a_price_money_is_not_bounded_and_the_case_says_so(ports: Ports) -> None:
+def test_without_a_price_money_is_not_bounded_and_the_case_says_so(ports: Dependencies) -> None:
     table = bounded(ports, cost_micros=1)
     table.review()
     for sample in range(3):
@@ -113,7 +115,7 @@ def test_without_a_price_money_is_not_bounded_and_the_case_says_so(ports: Ports)
     assert (case.spent.cost_micros, case.spent.unpriced_runs) == (None, 4)
 
 
-def test_a_day_whose_budget_is_used_up_ends_the_case_with_what_it_has(ports: Ports) -> None:
+def test_a_day_whose_budget_is_used_up_ends_the_case_with_what_it_has(ports: Dependencies) -> None:
     table = bounded(ports)
     table.review()
     table.answer("unhinted", 0, 0, action())
@@ -125,7 +127,7 @@ def test_a_day_whose_budget_is_used_up_ends_the_case_with_what_it_has(ports: Por
     assert case.stop_reason == "budget_day"
 
 
-def test_a_repeated_input_repeats_the_budget_too(ports: Ports) -> None:
+def test_a_repeated_input_repeats_the_budget_too(ports: Dependencies) -> None:
     table = bounded(ports, tokens=5000)
     table.review()
     for sample in range(3):
@@ -139,7 +141,7 @@ def test_a_repeated_input_repeats_the_budget_too(ports: Ports) -> None:
     assert of_type(table.step.on_event(table.state, asked_by).outputs, ReplayRequest) == asked
 
 
-def test_a_cases_deadline_and_a_days_end_are_not_mixed_up(ports: Ports) -> None:
+def test_a_cases_deadline_and_a_days_end_are_not_mixed_up(ports: Dependencies) -> None:
     table = bounded(ports)
     table.review()
     assert table.state is not None

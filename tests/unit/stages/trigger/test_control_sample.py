@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.records import Action, Case, ReplayRequest
 from streams.core.contract import Output
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.stages.trigger.control_sample import ControlRules, in_sample, place, wrong_verdict
 from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import Trigger
@@ -23,7 +23,9 @@ ACTIONS = ("hold", "pause", "resume", "scale_down", "scale_up")
 class Controlled(Table):
     """A case of the control sample."""
 
-    def __init__(self, ports: Ports, judges: tuple[str, ...] = (), corrector: str | None = None) -> None:
+    def __init__(
+        self, ports: Dependencies, judges: tuple[str, ...] = (), corrector: str | None = None
+    ) -> None:
         super().__init__(ports)
         controls = ControlRules(share=1.0, runs=3, judges=judges, corrector=corrector)
         rules = TriggerRules(budget=BUDGET, controls=controls, deadline=timedelta(hours=1))
@@ -70,7 +72,7 @@ DOWN = _wrong()
 
 
 @pytest.fixture
-def table(ports: Ports) -> Controlled:
+def table(ports: Dependencies) -> Controlled:
     return Controlled(ports)
 
 
@@ -89,7 +91,7 @@ def test_a_control_case_runs_every_arm_a_fixed_number_of_times(table: Controlled
     assert {one.arm for one in asked if one.verdict is None} == {"unhinted", "opoi", "wrong_oracle"}
 
 
-def test_the_corrector_is_the_model_of_the_rules_else_the_agents_own(ports: Ports) -> None:
+def test_the_corrector_is_the_model_of_the_rules_else_the_agents_own(ports: Dependencies) -> None:
     own = {one.target.model for one in of_type(Controlled(ports).review(), ReplayRequest)}
     assert own == {decision().model}
     asked = of_type(Controlled(ports, corrector="bare").review(), ReplayRequest)
@@ -97,7 +99,7 @@ def test_the_corrector_is_the_model_of_the_rules_else_the_agents_own(ports: Port
     assert {one.target.model for one in asked if one.arm != "corrector_sft"} == own
 
 
-def test_a_hit_is_decided_anew_without_its_oracle_and_judged(ports: Ports) -> None:
+def test_a_hit_is_decided_anew_without_its_oracle_and_judged(ports: Dependencies) -> None:
     table = Controlled(ports, judges=("judge-a", "judge-b"))
     asked = of_type(table.first_runs(hinted=UP, wrong=action()), ReplayRequest)
     assert arms(asked) == [
@@ -125,7 +127,7 @@ def test_a_hit_is_decided_anew_without_its_oracle_and_judged(ports: Ports) -> No
 
 
 @pytest.mark.parametrize("judges", [(), ("judge-a",)])
-def test_an_agent_over_http_does_not_decide_anew(ports: Ports, judges: tuple[str, ...]) -> None:
+def test_an_agent_over_http_does_not_decide_anew(ports: Dependencies, judges: tuple[str, ...]) -> None:
     table = Controlled(replace(ports, is_remote=lambda _: True), judges=judges)
     outputs = table.first_runs(hinted=UP, wrong=action())
     asked = [(one.arm, one.strength) for one in of_type(outputs, ReplayRequest)]
@@ -156,7 +158,7 @@ def test_a_held_out_decision_is_never_a_control(table: Controlled) -> None:
     assert {one.arm for one in of_type(table.review(split="test"), ReplayRequest)} == {"unhinted"}
 
 
-def test_outside_the_sample_the_corrector_runs_once_where_its_share_says_so(ports: Ports) -> None:
+def test_outside_the_sample_the_corrector_runs_once_where_its_share_says_so(ports: Dependencies) -> None:
     table = Table(ports)
     rules = TriggerRules(budget=BUDGET, controls=ControlRules(corrector_share=1.0))
     table.step = Trigger(rules, ports)
@@ -178,7 +180,7 @@ def test_the_sample_only_grows_with_its_share(number: int, one: float, other: fl
     [(None, "train", False), (9600, "train", False), (9599, "train", True), (9599, "test", False)],
 )
 def test_a_decision_that_moves_much_money_is_a_control(
-    ports: Ports, threshold: float | None, split: str, expected: bool
+    ports: Dependencies, threshold: float | None, split: str, expected: bool
 ) -> None:
     table = Table(ports)
     rules = TriggerRules(budget=BUDGET, controls=ControlRules(spend=threshold))

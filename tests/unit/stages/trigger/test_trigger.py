@@ -19,7 +19,7 @@ from schemas.records import (
     Review,
 )
 from streams.core.contract import Coordinates, Event, Output, Poison, Transition
-from streams.core.dependencies import Ports
+from streams.core.dependencies import Dependencies
 from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import Trigger
 from testkit.builders import action, at, codec, conversation, decision, event, of_type, trace, verdict
@@ -50,7 +50,7 @@ def review(**changes: Any) -> Review:
 class Table:
     """One case's state, fed through the step as a shell would."""
 
-    def __init__(self, ports: Ports) -> None:
+    def __init__(self, ports: Dependencies) -> None:
         self.step = Trigger(TriggerRules(budget=BUDGET, deadline=timedelta(hours=1)), ports)
         self.state: CaseState | None = None
         self.requests: dict[str, ReplayRequest] = {}
@@ -96,7 +96,7 @@ class Table:
 
 
 @pytest.fixture
-def table(ports: Ports) -> Table:
+def table(ports: Dependencies) -> Table:
     return Table(ports)
 
 
@@ -229,7 +229,7 @@ def test_a_conflict_is_held_until_a_later_review(table: Table) -> None:
     assert sorted(table.closing().values()) == ["emitted", "superseded"]
 
 
-def test_an_unasked_trace_is_a_rejection(table: Table, ports: Ports) -> None:
+def test_an_unasked_trace_is_a_rejection(table: Table, ports: Dependencies) -> None:
     table.review()
     stranger = next(iter(table.requests.values())).model_copy(update={"replay_id": "nobody-asked"})
     [refused] = of_type(table.feed(event("opoi.traces", trace(stranger, UP))), Rejection)
@@ -354,7 +354,7 @@ def test_a_redriven_review_without_its_place_is_poison(table: Table) -> None:
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_the_latest_review_has_the_case_however_late_the_others_are_redriven(
-    ports: Ports, data: st.DataObject
+    ports: Dependencies, data: st.DataObject
 ) -> None:
     table, order, later = Table(ports), list[Event](), list[tuple[int, Event]]()
     count = data.draw(st.integers(1, 5))

@@ -6,7 +6,7 @@ import psutil
 import pytest
 from confluent_kafka import Producer
 
-from streams.faust_runner.safety.offset_probe import BrokerWitness, WitnessAway
+from streams.faust_runner.safety.offset_probe import BrokerOffsetProbe, ProbeAway
 from streams.faust_runner.safety.offset_tracker import Source
 from testkit.faust.harness import Bed
 from testkit.faust.pairs import LEFT
@@ -21,9 +21,9 @@ def bed(make_bed: Callable[..., Bed]) -> Bed:
     return make_bed(partitions=1)
 
 
-def witness(bed: Bed) -> BrokerWitness:
+def witness(bed: Bed) -> BrokerOffsetProbe:
     config = {"bootstrap.servers": bed.bootstrap}
-    return BrokerWitness(config, {"bootstrap_servers": [bed.bootstrap]}, "nobody")
+    return BrokerOffsetProbe(config, {"bootstrap_servers": [bed.bootstrap]}, "nobody")
 
 
 def source(bed: Bed) -> Source:
@@ -68,17 +68,17 @@ def test_markers_and_what_was_aborted_are_no_records(bed: Bed) -> None:
     producer.begin_transaction()
     producer.produce(physical, b"v", b"k")
     producer.flush(30)
-    with pytest.raises(WitnessAway, match="a transaction is open"):
+    with pytest.raises(ProbeAway, match="a transaction is open"):
         asked.first_record(where, 7, 8)
     producer.abort_transaction(30)
     assert asked.first_record(where, 7, 9) is None
 
 
 def test_a_broker_that_is_away_is_no_answer(bed: Bed) -> None:
-    asked = BrokerWitness(
+    asked = BrokerOffsetProbe(
         {"bootstrap.servers": bed.bootstrap}, {"bootstrap_servers": ["127.0.0.1:1"]}, "nobody"
     )
-    with pytest.raises(WitnessAway, match="no answer"):
+    with pytest.raises(ProbeAway, match="no answer"):
         asked.first_record(source(bed), 0, 1)
-    with pytest.raises(WitnessAway):
+    with pytest.raises(ProbeAway):
         witness(bed).first_record(Source("no-such-topic", 0), 0, 1)
