@@ -214,3 +214,23 @@ def test_a_password_in_an_address_is_sent_and_never_shown() -> None:
         client.status("r1", SECONDS)
     assert b"Authorization: Basic bWU6c2VjcmV0" in seen[0]
     assert "secret" not in str(caught.value) + caught.value.target.url
+
+
+def test_the_proxy_of_the_environment_is_used_unless_it_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[bytes] = []
+
+    def passes_on(talk: Talk) -> None:
+        seen.append(talk.head)
+        talk.answers(b"{}")
+
+    with raw_agent(passes_on) as proxy, raw_agent(speaks) as direct:
+        monkeypatch.setenv("http_proxy", proxy.replace("//", "//me:secret@"))
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+        for url in ("http://agent.example", direct):
+            with closing(AgentClient(url)) as client:
+                assert client.send("GET", "/v1/runs", SECONDS).status == 200
+    [head] = seen
+    assert head.startswith(b"GET http://agent.example/v1/runs HTTP/1.1\n")
+    assert b"Proxy-Authorization: Basic bWU6c2VjcmV0" in head
