@@ -160,7 +160,8 @@ def test_todays_schemas_read_what_every_earlier_version_wrote() -> None:
 
     assert {result.topic: result.problems for result in results if result.is_fault} == {}
     assert {result.topic for result in results} == {spec.name for spec in WITH_RECORD}
-    assert sum(result.versions or 0 for result in results) >= len(WITH_RECORD)
+    # as many as there were for 0.2.1; a new topic has none yet
+    assert sum(result.versions or 0 for result in results) >= 25
 
 
 # the examples
