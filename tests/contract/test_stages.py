@@ -75,14 +75,17 @@ def test_names_stay_what_running_installations_know() -> None:
 
 
 def test_metrics_stay_where_dashboards_look_for_them() -> None:
-    assert metrics_ports(LocalSettings(metrics_port=19100)).items() >= {
-        "ticker": 19100,
-        "join": 19101,
-        "trigger": 19102,
-        "replay": 19103,
-        "sanitize": 19104,
-        "sink": 19105,
-    }.items()
+    assert (
+        metrics_ports(LocalSettings(metrics_port=19100)).items()
+        >= {
+            "ticker": 19100,
+            "join": 19101,
+            "trigger": 19102,
+            "replay": 19103,
+            "sanitize": 19104,
+            "sink": 19105,
+        }.items()
+    )
 
 
 # the code and the list are one
