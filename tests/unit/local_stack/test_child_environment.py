@@ -43,8 +43,7 @@ SECRETS = {
 MODEL = {"OPOI_MODEL__API_KEY", "opoi_model__api_key", "OPOI_MODEL", "GOOGLE_APPLICATION_CREDENTIALS"}
 BROKER = {"OPOI_KAFKA__SASL_PASSWORD", "OPOI_REGISTRY__PASSWORD", "https_proxy"}
 NEEDED = {
-    "ticker": BROKER,
-    "join": BROKER,
+    **dict.fromkeys(WORKERS, BROKER),
     "trigger": BROKER | {"OPOI_REPLAY__ENDPOINTS"},
     "sanitize": BROKER | {"OPOI_REPLAY__ENDPOINTS"},
     "replay": BROKER | {"OPOI_REPLAY__ENDPOINTS"} | MODEL,
