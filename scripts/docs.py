@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from schemas.errors import CatalogError
+from scripts.generated import write_or_check
 from sinks.named_queries import named_queries
 from streams import retired_settings
 from streams.gates.reason_codes import REASON_CODES
@@ -77,7 +78,9 @@ def settings_table(_: str) -> str:
     rows = []
     for path, field in fields_of(Settings):
         default = field.get_default(call_default_factory=True)
-        shown = "" if default is None or default in ({}, ()) or isinstance(default, SecretStr) else f"`{default}`"
+        shown = (
+            "" if default is None or default in ({}, ()) or isinstance(default, SecretStr) else f"`{default}`"
+        )
         rows.append((f"`{variable_of(path)}`", shown, " ".join((field.description or "").split())))
     return _table(("variable", "default", "meaning"), rows)
 
@@ -150,16 +153,12 @@ def main(arguments: list[str]) -> int:
     except CatalogError as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    stale = [path for path, text in wanted.items() if path.read_text() != text]
-    unfinished = [path for path, text in wanted.items() if f"| {TODO} |" in text]
-    if "--check" not in arguments:
-        for path in stale:
-            path.write_text(wanted[path])
-    for path in stale if "--check" in arguments else []:
-        sys.stderr.write(f"{path} is stale: run `make generate`\n")
-    for path in unfinished:
+    code = write_or_check(wanted, arguments)
+    for path in (path for path, text in wanted.items() if f"| {TODO} |" in text):
         sys.stderr.write(f"{path}: write what to do in place of {TODO}; `-` means nothing\n")
-    return 3 if unfinished or ("--check" in arguments and stale) else 0
+        if "--check" in arguments:
+            code = 3
+    return code
 
 
 if __name__ == "__main__":
