@@ -17,7 +17,7 @@ from schemas.errors import CatalogError
 from scripts.generated import write_or_check
 from sinks.named_queries import named_queries
 from streams import retired_settings
-from streams.gates.reason_codes import REASON_CODES
+from streams.gates.reason_codes import REASONS
 from streams.settings import Settings
 from streams.settings_errors import fields_of, variable_of
 
@@ -96,11 +96,7 @@ def queries_table(_: str) -> str:
 
 def reasons_table(_: str) -> str:
     """Every reason code."""
-    rows = [
-        (f"`{gate}`", f"`{code}`", meaning)
-        for gate, codes in REASON_CODES.items()
-        for code, meaning in codes.items()
-    ]
+    rows = [(f"`{one.gate}`", f"`{one.code}`", one.meaning) for one in REASONS]
     return _table(("gate or rule", "reason code", "meaning"), rows)
 
 

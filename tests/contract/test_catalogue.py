@@ -153,7 +153,8 @@ def test_todays_schemas_read_what_every_earlier_version_wrote() -> None:
 
     assert {result.topic: result.problems for result in results if result.is_fault} == {}
     assert {result.topic for result in results} == {spec.name for spec in WITH_RECORD}
-    assert sum(result.versions or 0 for result in results) >= len(WITH_RECORD)
+    # history only grows; a topic that is not committed yet has none
+    assert sum(result.versions or 0 for result in results) >= 25
 
 
 # the examples
