@@ -9,14 +9,19 @@ STAMP := $(VENV)/.installed
 # one more than there are cores: tests of crashes mostly wait
 PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
+# what makes the committed files that follow from others; each compares with --check, and golden bytes are last,
+# since what a release wrote is refused
+GENERATORS := schemas.generate sinks.generate agent.http.openapi tests.contract.client_files scripts.docs \
+	tests.contract.golden_rows tests.contract.golden
+
 # a stack is many processes, and tests start hundreds: each would compile every module anew
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench golden constraints soak clean
+.PHONY: help setup demo generate check-generated check test bench constraints soak clean
 
 help: ## What there is to do
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv and install everything into it
 
@@ -40,14 +45,18 @@ demo: setup ## Start everything and show the whole way with simulated traffic
 test: setup ## Every test that needs neither root nor a browser
 	@$(BIN)/python -m pytest --numprocesses $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
+generate: setup ## Write every generated file: records, topics, migration, OpenAPI, client, docs, golden files
+	@for each in $(GENERATORS); do $(BIN)/python -m $$each || exit; done
+
+check-generated: setup ## Say which generated files are stale
+	@failed=0; for each in $(GENERATORS); do $(BIN)/python -m $$each --check || failed=$$?; done; exit $$failed
+
 check: setup ## Lint, types, import contracts, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m schemas.generate --check
-	@$(BIN)/python -m sinks.generate --check
-	@$(BIN)/python -m agent.http.openapi --check
+	@$(MAKE) --no-print-directory check-generated
 	@$(BIN)/opoi schemas check
 
 bench: setup ## Every benchmark; writes docs/benchmarks.md
@@ -58,9 +67,6 @@ soak: setup ## The long forms of the upgrade, crash, rebalance and property test
 	@$(BIN)/python -m tests.upgrade soak v0.2.1
 	@$(BIN)/python -m bench.faust_recovery
 	@$(BIN)/python -m bench.faust_rebalance
-
-golden: setup ## Write the golden bytes and the dump of this version anew
-	@$(BIN)/python -m tests.contract.golden
 
 constraints: setup ## Renew constraints.txt from what is installed
 	@(echo '# The versions that the tests ran with; addresses are never pinned. Renew with `make constraints`.'; \

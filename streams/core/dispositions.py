@@ -9,6 +9,7 @@ from schemas.record import Record
 from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
 from schemas.stages import DISPOSITIONS, REJECTIONS
 from streams.core.contract import Coordinates, Event, Output, Poison, header
+from streams.gates.reason_codes import ReasonCode
 
 
 def cause(at: Coordinates, record_id: str) -> Cause:
@@ -75,7 +76,7 @@ def rejection(
     record: Record,
     *,
     gate: str,
-    reason_code: str,
+    reason_code: ReasonCode,
     reason: str,
     rejected_at: datetime,
     caused_by: Iterable[Cause],

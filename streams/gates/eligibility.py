@@ -5,6 +5,7 @@ from collections.abc import Collection
 from schemas.identity import json_object, sha256
 from schemas.records import Action, Review
 from streams.gates.gate import GateResult
+from streams.gates.reason_codes import ReasonCode
 
 NAME = "intake"
 VERSION = "2"
@@ -17,6 +18,7 @@ def intake(review: Review, actions: Collection[str]) -> GateResult:
     `actions` are the AgentSpec's enumeration."""
     assert review.verdict is not None
     corrected = review.verdict.corrected_action
+    code: ReasonCode
     if review.split == "test":
         code = "test_split"
     elif review.verdict.kind == "decline":
@@ -41,7 +43,7 @@ def intake(review: Review, actions: Collection[str]) -> GateResult:
     )
 
 
-def unusable(corrected: Action, actions: Collection[str]) -> str | None:
+def unusable(corrected: Action, actions: Collection[str]) -> ReasonCode | None:
     """Why no run can be held against a corrected action: `unknown_action` (it is none of `actions`),
     `broken_arguments` (they are no JSON object); None where one can."""
     if corrected.name not in actions:

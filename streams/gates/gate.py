@@ -6,6 +6,7 @@ from typing import Any
 
 from schemas.identity import content_hash
 from schemas.records import Action, AgentDecision, ExpertVerdict, GateOutcome, Part, Turn
+from streams.gates.reason_codes import ReasonCode
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +16,7 @@ class GateResult:
     gate: str
     version: str
     outcome: GateOutcome
-    reason_code: str
+    reason_code: ReasonCode
     input_hash: str
     evidence: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from streams.gates.gate import GateResult, Subject, generated_text, turns_hash
+from streams.gates.reason_codes import ReasonCode
 
 NAME = "leak"
 VERSION = "2"
@@ -63,7 +64,7 @@ def check(subject: Subject) -> GateResult:
             scanned += len(words(text))
             shared += [" ".join(run) for run in sorted((runs(text) & secret) - known)]
             attributed += [found.group(0) for found in _ATTRIBUTION.finditer(" ".join(words(text)))]
-    code = "verbatim" if shared else "attribution" if attributed and subject.hinted else "ok"
+    code: ReasonCode = "verbatim" if shared else "attribution" if attributed and subject.hinted else "ok"
     return GateResult(
         gate=NAME,
         version=VERSION,

@@ -8,6 +8,7 @@ import re
 from schemas.identity import content_hash
 from schemas.records import AgentDecision, Turn
 from streams.gates.gate import GateResult, Subject, turns_hash
+from streams.gates.reason_codes import ReasonCode
 
 NAME = "structural_removal"
 VERSION = "2"
@@ -60,6 +61,7 @@ def check(subject: Subject) -> GateResult:
         for text in (part.text, part.arguments_json, part.response_json, part.error)
         if text
     )
+    code: ReasonCode
     if subject.hinted and not places:
         code = "oracle_missing"
     elif not subject.hinted and places:

@@ -1,6 +1,7 @@
 """Row validity: could this conversation be a row of a training file as it stands?"""
 
 from streams.gates.gate import GateResult, Subject, turns_hash
+from streams.gates.reason_codes import ReasonCode
 from streams.gates.structural import remove
 
 NAME = "row_validity"
@@ -14,7 +15,7 @@ def check(subject: Subject) -> GateResult:
     `no_action`, `unknown_action`.
     """
     turns = remove(subject.turns)
-    code = "ok"
+    code: ReasonCode = "ok"
     if not turns:
         code = "no_turns"
     elif [turn.role for turn in turns] != [("user", "model")[index % 2] for index in range(len(turns))]:

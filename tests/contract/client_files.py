@@ -1,6 +1,6 @@
 """What `clients/python` shares with the pipeline: the schema of a decision, and hashes of tool requests.
 
-`python -m tests.contract.client_files` writes both; tests hold both sides to them.
+`make generate` writes both; tests hold both sides to them.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 from agent.tool_spec import ToolSpec
 from schemas.catalog import EXAMPLES, plain_schema
 from schemas.identity import canonical_json, request_hash
+from scripts.generated import write_or_check
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "clients" / "python" / "opoi_client" / "AgentDecision.avsc"
@@ -184,12 +185,10 @@ def schema_file() -> str:
     return json.dumps(plain_schema("AgentDecision"), indent=2, sort_keys=True) + "\n"
 
 
-def main() -> int:
-    """Writes both files."""
-    VECTORS.write_text(vectors())
-    SCHEMA.write_text(schema_file())
-    return 0
+def main(arguments: list[str]) -> int:
+    """Writes both files, or with `--check` only compares. Exit code 3 where one is stale."""
+    return write_or_check({VECTORS: vectors(), SCHEMA: schema_file()}, arguments)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

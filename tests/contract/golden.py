@@ -1,7 +1,7 @@
 """Golden bytes: what each version wrote, kept so that every later one still reads it.
 
 Each topic that something writes has a file with a line for each different dump, which names the versions that
-wrote it, oldest first. `python -m tests.contract.golden` (`make golden`) writes what the version in
+wrote it, oldest first. `make generate` writes what the version in
 pyproject.toml writes, from the examples; what earlier versions wrote is never written again. It also writes
 the hashes of the media buyer's contents.
 """
@@ -20,6 +20,7 @@ from agent.media_buyer.definition import media_buyer
 from schemas.catalog import plain_schema, topics
 from schemas.codec import unframe
 from schemas.examples import examples, framed_examples
+from scripts.generated import stale_of, write_or_check
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden"
@@ -107,24 +108,38 @@ def as_json(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else value
 
 
-def main() -> int:
-    """Writes this version's dumps; refuses where the version is released."""
+def main(arguments: list[str]) -> int:
+    """Writes this version's dumps, or with `--check` only compares.
+
+    Exit code 3 where one is stale, 1 where it would have to be written although the version is released.
+    """
     version = current_version()
+    now = {dump.topic: dump for dump in current()}
+    paths = {GOLDEN / f"{topic}.jsonl" for topic in now} | {*GOLDEN.glob("*.jsonl")}
+    wanted = {path: wanted_text(path, version, now.get(path.stem)) for path in sorted(paths)}
+    wanted[AGENT] = agent_text()
+    if (stale := stale_of(wanted)) and is_released(version):
+        # what a released version wrote is never written again
+        names = ", ".join(path.name for path in stale)
+        sys.stderr.write(
+            f"{names}: this is not what {version} wrote, which is released: raise the version in "
+            "pyproject.toml and clients/python/pyproject.toml, then run `make generate`\n"
+        )
+        return 1
+    return write_or_check(wanted, arguments)
+
+
+def is_released(version: str) -> bool:
+    """Whether there is a tag for `version`."""
     tagged = subprocess.run(
         ["git", "-C", ROOT, "tag", "--list", f"v{version}"], capture_output=True, text=True, check=True
     )
-    if tagged.stdout.strip():
-        sys.stderr.write(f"{version} is released: raise the version in pyproject.toml first\n")
-        return 1
-    now = {dump.topic: dump for dump in current()}
-    for topic in {*now, *(path.stem for path in GOLDEN.glob("*.jsonl"))}:
-        write(GOLDEN / f"{topic}.jsonl", version, now.get(topic))
-    write_agent()
-    return 0
+    return bool(tagged.stdout.strip())
 
 
-def write(path: Path, version: str, now: Dump | None) -> None:
-    """Puts what `version` writes in the place of what it wrote before; None: it writes nothing there."""
+def wanted_text(path: Path, version: str, now: Dump | None) -> str:
+    """The file with what `version` writes in the place of what it wrote before; None: it writes nothing
+    there. Empty: no version writes anything there."""
     others = [
         replace(dump, versions=tuple(each for each in dump.versions if each != version))
         for dump in _stored(path)
@@ -134,13 +149,11 @@ def write(path: Path, version: str, now: Dump | None) -> None:
         kept[-1] = replace(kept[-1], versions=(*kept[-1].versions, version))
     elif now is not None:
         kept.append(now)
-    path.unlink(missing_ok=True)
-    if kept:
-        path.write_text("".join(f"{dump.line()}\n" for dump in kept))
+    return "".join(f"{dump.line()}\n" for dump in kept)
 
 
-def write_agent() -> None:
-    """Writes the hashes of the media buyer's contents; its version must be another than before."""
+def agent_text() -> str:
+    """The hashes of the media buyer's contents; its version must change with them."""
     agent = media_buyer()
     found = {
         "version": agent.spec.version,
@@ -148,8 +161,8 @@ def write_agent() -> None:
         "toolset_id": agent.toolset_id,
         "spec_id": agent.spec.spec_id,
     }
-    AGENT.write_text(json.dumps(found, indent=2) + "\n")
+    return json.dumps(found, indent=2) + "\n"
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,7 @@ from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json, request_hash, sha256
 from tests.contract.client_files import ROOT, SCHEMA, VECTORS, schema_file, vectors
 
-STALE = "run `python -m tests.contract.client_files`"
+STALE = "run `make generate`"
 KNOWN: list[dict[str, Any]] = json.loads(VECTORS.read_text())
 
 

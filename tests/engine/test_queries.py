@@ -154,7 +154,7 @@ def ask(store: ClickHouse, name: str, **given: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", named_queries())
 def test_a_query_gives_the_columns_that_it_documents(store: ClickHouse, name: str) -> None:
     rows = ask(store, name, **({"decision_id": "d1"} if name == "decision" else {}))
-    assert rows
+    assert rows, "give STORY above a record that the query finds"
     assert list(rows[0]) == list(named_query(name).columns)
 
 

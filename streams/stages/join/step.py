@@ -21,6 +21,7 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Poison, Transition
 from streams.core.dispositions import cause, check_arguments, disposition, rejection, same_input
+from streams.gates.reason_codes import ReasonCode
 from streams.stages.join import reviews
 from streams.stages.join.split import SplitRule
 from streams.stages.join.verdicts import Position, position
@@ -262,7 +263,7 @@ class Join:
         event: Event,
         both: tuple[Cause, Cause],
         record: Record,
-        code: str,
+        code: ReasonCode,
         reason: str,
     ) -> Transition[JoinState]:
         refused = rejection(

@@ -17,6 +17,7 @@ from schemas.records import (
 from streams.core.dependencies import Dependencies
 from streams.gates import battery
 from streams.gates.gate import GateResult, Subject
+from streams.gates.reason_codes import ReasonCode, refused_by
 from streams.gates.wrong_oracle import wrong_oracle_control
 
 DATASET_ARMS: tuple[DatasetArm, ...] = ("unhinted_control", "rejection_sampled", "corrector_sft", "opoi")
@@ -100,6 +101,7 @@ def _none(case: Case, arm: DatasetArm) -> GateResult:
     hinted = arm_of(case, "opoi")
     refusals = [one.failed_gate for one in hinted.tries if one.failed_gate]
     gate = "unhinted_baseline"
+    code: ReasonCode
     if arm == "unhinted_control":
         code = "no_completed_run"
     elif arm == "corrector_sft":
@@ -109,7 +111,7 @@ def _none(case: Case, arm: DatasetArm) -> GateResult:
     else:
         gate = "hinted_runs"
         if refusals:
-            code = f"refused_by_{refusals[-1]}"
+            code = refused_by(refusals[-1])
         elif not hinted.tries:
             code = "not_hinted"
         elif all(one.misses for one in hinted.tries):
@@ -119,7 +121,9 @@ def _none(case: Case, arm: DatasetArm) -> GateResult:
     return _refused(case, gate, code, {"refused_by": refusals}, hinted_hits=float(hinted.hits))
 
 
-def _refused(case: Case, gate: str, code: str, evidence: dict[str, object], **metrics: float) -> GateResult:
+def _refused(
+    case: Case, gate: str, code: ReasonCode, evidence: dict[str, object], **metrics: float
+) -> GateResult:
     return GateResult(
         gate=gate,
         version="1",

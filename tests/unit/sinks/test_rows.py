@@ -1,65 +1,24 @@
-"""Records as rows, held as golden files in `tests/golden/rows`; UPDATE_GOLDEN=1 writes them anew."""
+"""Records as rows, held as golden files in `tests/golden/rows`; `make generate` writes them."""
 
-import json
-import os
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import pytest
 
-from schemas.examples import examples
 from sinks.rows import dead_letter_row, kafka_time, row_maker
-from sinks.tables import DEAD_LETTERS, Table, tables
-from tests.samples import NOON, landing, sample, sample_row
-
-UPDATE = "UPDATE_GOLDEN"
-GOLDEN = Path(__file__).parents[2] / "golden" / "rows"
-
-
-def shown(table: Table, values: tuple[Any, ...]) -> str:
-    """A row as readable JSON: column to value."""
-    assert len(values) == len(table.landed)
-    named = {column.name: plain(value) for column, value in zip(table.landed, values, strict=True)}
-    return json.dumps(named, indent=2, ensure_ascii=False) + "\n"
-
-
-def check(golden: Path, text: str) -> None:
-    """Compares with a golden file, or writes it."""
-    if os.environ.get(UPDATE):
-        golden.write_text(text)
-    assert golden.read_text() == text
-
-
-def plain(value: Any) -> Any:
-    """`value` as JSON can carry it; bytes as a text that says so, long ones (whole records) by their size."""
-    if isinstance(value, bytes):
-        return repr(value) if len(value) <= 64 else f"<{len(value)} bytes>"
-    if isinstance(value, datetime):
-        return value.isoformat(timespec="milliseconds")
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, dict):
-        return {str(plain(name)): plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    return value
+from sinks.tables import DEAD_LETTERS, tables
+from tests.contract.golden_rows import GOLDEN, examples_path, examples_text, sample_path, sample_text
+from tests.samples import NOON, landing, sample
 
 
 @pytest.mark.parametrize("bare", [False, True], ids=["full", "bare"])
 @pytest.mark.parametrize("topic", tables())
 def test_the_row_of_a_record_is_the_golden_one(topic: str, bare: bool) -> None:
-    table = tables()[topic]
-    check(GOLDEN / f"{topic}{'.bare' if bare else ''}.json", shown(table, sample_row(table, bare=bare)))
+    assert sample_path(topic, bare=bare).read_text() == sample_text(topic, bare=bare)
 
 
 @pytest.mark.parametrize("topic", [name for name, table in tables().items() if table.topic.record])
 def test_the_rows_of_the_examples_are_the_golden_ones(topic: str) -> None:
-    table = tables()[topic]
-    rows = [row_maker(table)(record, landing(topic)) for record in examples(topic)]
-    text = "".join(shown(table, values) for values in rows)
-    check(GOLDEN / f"{topic}.examples.json", text)
+    assert examples_path(topic).read_text() == examples_text(topic)
 
 
 def test_every_golden_file_belongs_to_a_topic() -> None:
