@@ -1,12 +1,15 @@
 """What all tests share: a clean environment, and one running stack for those that need it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from local_stack.supervise import MARK
 from testkit.running_stack import RunningStack, running_stack
 
 KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
@@ -63,3 +66,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
     """Kafka, registry, ClickHouse, model and ads platform, started once for all tests; no workers."""
     with running_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A run that is asked to end does so as at Ctrl-C, with its clean-up."""
+    if not hasattr(config, "workerinput"):
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """An interrupted run leaves no processes: of those that began below its folder, the rest is killed."""
+    factory = getattr(config, "_tmp_path_factory", None)
+    if hasattr(config, "workerinput") or factory is None:
+        return
+    below = f"{factory.getbasetemp()}{os.sep}"
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+            if any(environment.get(name, "").startswith(below) for name in (MARK, "OPOI_HOME")):
+                process.kill()
+        except (psutil.Error, OSError):
+            continue  # another user's process, or one that just ended
