@@ -68,7 +68,8 @@ def test_commands_in_code_exist(page: Path) -> None:
     code += re.findall(r"```console\n(.*?)```", page.read_text(), re.DOTALL)
 
     assert wrong_commands(COMMAND, "\n".join(code)) == set()
-    assert wrong_targets(page.read_text()) == set()
+    # a change log names what was there before, too
+    assert page.name == "CHANGELOG.md" or wrong_targets(page.read_text()) == set()
 
 
 @pytest.mark.parametrize("folder", SOURCES)
@@ -203,7 +204,7 @@ def test_every_gate_and_reason_code_is_described() -> None:
 
 
 def test_every_stop_reason_is_described() -> None:
-    said = (next_action.following.__doc__ or "").partition("Stop reasons:")[2]
+    said = (next_action.next_action.__doc__ or "").partition("Stop reasons:")[2]
     reasons = set(re.findall(r"`(\w+)`", said))
     assert {"version_skew", "budget_day"} <= reasons
     text = (ROOT / "docs" / "operations.md").read_text()
