@@ -82,8 +82,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     below = f"{factory.getbasetemp()}{os.sep}"
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
-            if any(environment.get(name, "").startswith(below) for name in (MARK, "OPOI_HOME")):
+            environment, words = process.environ(), process.cmdline()
+            places = [*(environment.get(name, "") for name in (MARK, "OPOI_HOME")), *words]
+            if any(below in place for place in places):
                 process.kill()
         except (psutil.Error, OSError):
             continue  # another user's process, or one that just ended

@@ -103,7 +103,9 @@ def test_nothing_of_a_stage_is_imported_before_the_parent_forks() -> None:
         "import streams.cli.worker\n"
         "print(*{name.partition('.')[0] for name in set(sys.modules) - before})"
     )
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    loaded = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    ).stdout
 
     assert "streams" in loaded.split()
     assert not {"faust", "confluent_kafka", "clickhouse_connect", "google", "yaml"} & set(loaded.split())

@@ -461,7 +461,7 @@ for statement in json.loads((folder / "statements").read_text()):
         found.append(error.text)
 print(json.dumps(found))
 """
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    command = [sys.executable, "-P", "-c", script, str(tmp_path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path.cwd())
     answers: dict[str, Any] = dict(zip(names, json.loads(ran.stdout.splitlines()[-1]), strict=True))
     assert len(answers) > 50

@@ -85,7 +85,7 @@ class Stack:
         run = configparser.RawConfigParser()
         run.read(self.home / "run" / "supervisord.conf")
         socket = run["unix_http_server"]["file"]
-        command = [sys.executable, "-m", "supervisor.supervisorctl", "-s", f"unix://{socket}", *words]
+        command = [sys.executable, "-P", "-m", "supervisor.supervisorctl", "-s", f"unix://{socket}", *words]
         done = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "PYTHONWARNINGS": "ignore"}
         )

@@ -18,7 +18,7 @@ from streams.stages import STAGES
 
 
 def command(stage: str) -> list[str]:
-    return [sys.executable, "-m", "streams.cli.main", "worker", stage]
+    return [sys.executable, "-P", "-m", "streams.cli.main", "worker", stage]
 
 
 @contextmanager

@@ -10,6 +10,7 @@ import pytest
 
 from local_stack.home import Home
 from local_stack.processes import BASE, PYTHON, Runtime, table
+from schemas.child_environment import command
 from streams.settings import Settings
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,9 @@ MODULES = {
     **{one.name: one.command for one in table(Settings(), Home(Path("/srv/home")), RUNTIME)},
     "supervisor": (*PYTHON, "-m", "supervisor.supervisord"),
 }
-CHILDREN = [name for name, command in MODULES.items() if command[0] == sys.executable]
+BEFORE = len(command(()))
+"""Words before the command of a process: what gives it its environment."""
+CHILDREN = ["supervisor", *(name for name in MODULES if MODULES[name][BEFORE:][:1] == (sys.executable,))]
 
 
 @pytest.fixture
@@ -62,7 +65,18 @@ def _children(path: Path) -> Iterator[ast.List | ast.Tuple]:
 
 
 def test_every_child_in_python_is_started_without_the_working_folder() -> None:
-    folders = ("streams", "agent", "sinks", "schemas", "bench", "tests", "clients", "examples")
+    folders = (
+        "streams",
+        "agent",
+        "sinks",
+        "schemas",
+        "local_stack",
+        "testkit",
+        "bench",
+        "tests",
+        "clients",
+        "examples",
+    )
     found = [
         (str(path.relative_to(ROOT)), node.lineno, ast.unparse(node.elts[1]))
         for folder in folders

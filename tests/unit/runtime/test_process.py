@@ -24,7 +24,12 @@ def run(home: Path, *command: str, **settings: str) -> subprocess.CompletedProce
     """A command on the stack at `home`."""
     environment = {**os.environ, "OPOI_HOME": str(home), **settings}
     return subprocess.run(
-        [sys.executable, *command], env=environment, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-P", *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
 
@@ -39,7 +44,7 @@ def test_a_metrics_port_that_is_taken_refuses_the_start_in_one_line(stage: str, 
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        command = ("-P", "-m", "streams.cli.main", "worker", stage)
+        command = ("-m", "streams.cli.main", "worker", stage)
         ended = run(tmp_path, *command, OPOI_METRICS__PORT=str(port), OPOI_LOG__FORMAT="json")
     assert ended.returncode == 2
     [line] = (ended.stdout + ended.stderr).splitlines()
