@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,3 +89,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
                 process.kill()
         except (psutil.Error, OSError):
             continue  # another user's process, or one that just ended
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How long the tests of each folder took, set-up and clean-up too; those of parallel processes add up."""
+    seconds: Counter[str] = Counter()
+    for report in (one for reports in terminalreporter.stats.values() for one in reports):
+        if isinstance(report, pytest.TestReport):
+            seconds["/".join(report.nodeid.split("/")[:2])] += report.duration
+    terminalreporter.section("seconds by folder")
+    for folder, spent in seconds.most_common():
+        terminalreporter.write_line(f"{spent:8.1f}  {folder}")
