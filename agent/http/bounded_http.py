@@ -1,8 +1,8 @@
 """HTTP/1.1 requests with one deadline over the whole exchange and a bound on its bytes.
 
-The timeouts of HTTP clients hold for each read by itself, so a peer that sends a byte now and then never
-runs into one. Here every wait for the network, from the look-up of the name to the last byte of the body,
-takes what is left of the exchange's time. Nothing is decompressed and no redirect is followed.
+The timeouts of HTTP clients hold for each read: a peer that sends a byte now and then never meets one.
+Here every wait, from the name's look-up to the body's last byte, takes what is left of the exchange's time.
+Nothing is decompressed and no redirect is followed.
 """
 
 import socket

@@ -7,7 +7,7 @@ between happens again, and rows that are landed twice are one in the views. What
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 from uuid import UUID
 
 import structlog
@@ -16,9 +16,8 @@ from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
-from sinks.clickhouse import ClickHouseAway, Row
-from sinks.tables import Table
-from streams.core.contract import Coordinates, Headers
+from sinks.clickhouse import ClickHouseAway
+from streams.core.contract import Coordinates
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import CrashGuard
@@ -27,6 +26,7 @@ from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
 from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
+from streams.stages.sink.ports import Consumer, Letters, SinkStopped, Store, place
 
 STAGE = "sink"
 UNKNOWN_TOPIC_ID = UUID(int=0)
@@ -42,58 +42,12 @@ Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
 
 
-class SinkStopped(WorkerStopped):
-    """The sink cannot go on; nothing after the last commit is committed."""
-
-    def __init__(self, code: ExitCode, reason: str) -> None:
-        super().__init__(code, f"{reason}; nothing after the last commit is committed")
-
-
-class Store(Protocol):
-    """ClickHouse, as much of it as is needed here."""
-
-    def insert(self, table: Table, rows: Sequence[Row]) -> None:
-        """Lands rows. Raises ClickHouseAway, BatchRefused."""
-
-
-class Letters(Protocol):
-    """The producer of dead letters."""
-
-    def send(self, topic: str, key: bytes | None, value: bytes | None, *, headers: Headers) -> None:
-        """Hands one record over."""
-
-    def flush(self) -> None:
-        """Waits until all are acknowledged. Raises DeliveryFailed."""
-
-
-class Consumer(Protocol):
-    """What brings the records, `streams.runtime.consumer.WorkerConsumer`."""
-
-    def start(self) -> None:
-        """Joins the group."""
-
-    def receive(self, most: int, seconds: float) -> list[Delivery]:
-        """What came. Raises WorkerStopped."""
-
-    def hold(self, held: bool) -> None:
-        """Whether to hold back further records."""
-
-    def commit(self) -> bool:
-        """Commits what is done; False where the broker did not take it."""
-
-    def close(self) -> None:
-        """Leaves the group."""
-
-
 class _Leaving(Exception):
     """The process was asked to stop while it waited."""
 
 
 class Sink:
-    """One worker of the sink. Not thread-safe; `stop` may be called from a signal handler.
-
-    `entry_of` says what becomes of a record; it may raise RegistryAway and BrokerAway.
-    """
+    """One worker of the sink. Not thread-safe; `stop` may be called from a signal handler."""
 
     def __init__(
         self,
@@ -195,7 +149,7 @@ class Sink:
         if at.topic == DEAD_LETTERS:
             raise SinkStopped(
                 ExitCode.DEAD_LETTER_REFUSED,
-                f"{why}, the dead letter {_place(at)}, which cannot become one again; start a version of "
+                f"{why}, the dead letter {place(at)}, which cannot become one again; start a version of "
                 "opoi that can read it, or move the group's offset past it",
             )
         return Entry(delivery, UNKNOWN_TOPIC_ID, refusal=Refusal("killed_the_process", why))
@@ -229,7 +183,7 @@ class Sink:
         if entry.arrived.coordinates.topic == DEAD_LETTERS:
             raise SinkStopped(
                 ExitCode.DEAD_LETTER_REFUSED,
-                f"ClickHouse refuses the dead letter {_place(entry.arrived.coordinates)}, which cannot "
+                f"ClickHouse refuses the dead letter {place(entry.arrived.coordinates)}, which cannot "
                 f"become one again: {reason}; mend table {entry.table.name} and start again",
             )
         refusal = Refusal("refused_by_clickhouse", reason)
@@ -241,8 +195,7 @@ class Sink:
         if why := self._breaker.refuse(kind):
             raise SinkStopped(
                 ExitCode.BREAKER,
-                f"{why}; the last one ({_place(entry.arrived.coordinates)}): {refusal.kind}: "
-                f"{refusal.reason}",
+                f"{why}; the last one ({place(entry.arrived.coordinates)}): {refusal.kind}: {refusal.reason}",
             )
 
     def _finish(self) -> None:
@@ -344,7 +297,3 @@ class Sink:
         """Partitions went elsewhere: what is in hand of them is the next owner's."""
         self._batch.drop(gone)
         self._inbox = deque(one for one in self._inbox if one.source not in gone)
-
-
-def _place(at: Coordinates) -> str:
-    return f"{at.topic}[{at.partition}]@{at.offset}"

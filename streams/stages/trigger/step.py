@@ -1,8 +1,7 @@
 """Trigger: owns the case of a decision, from its review to everything the sanitizer needs.
 
-It asks for model runs, collects their traces (of two with one replay_id the first in the topic
-counts), judges hinted ones as they come, and closes the case at a decision rule or its deadline.
-What runs and when it is enough: `next_action`; a newer verdict: `supersede`.
+It asks for model runs, collects their traces (of two with one replay_id the first counts), judges hinted ones
+as they come, and closes the case at a decision rule (`next_action`) or its deadline.
 """
 
 from datetime import datetime

@@ -20,7 +20,8 @@ from streams.runtime.quarantine import quarantine_all_in_work
 from streams.runtime.supervisor import WorkerFolders
 from streams.stages.sink import loop
 from streams.stages.sink.batch import Batch, Entry
-from streams.stages.sink.loop import Sink, SinkStopped
+from streams.stages.sink.loop import Sink
+from streams.stages.sink.ports import SinkStopped
 from streams.stages.sink.row_mapper import RowMapper
 from tests.samples import dead_letter, sample
 from tests.unit.stages.sink.sink_fakes import (
