@@ -21,6 +21,8 @@ from streams.core.unread import Unread
 from streams.runtime import metrics
 
 TOO_LARGE = "too_large"
+MOST_HEADERS = 10_000
+"""Of a record, in its letter: of more than 100,000 librdkafka hands out none, and ours would be gone, too."""
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +122,7 @@ def fitted(
 
     Key and headers each get at most a quarter of what there is, the value the rest.
     """
-    if record_bytes(key, value, letter.headers()) <= limit:
+    if len(letter.original_headers) <= MOST_HEADERS and record_bytes(key, value, letter.headers()) <= limit:
         return letter, key, value
     whole_key, whole_value = Whole.of(key or b""), Whole.of(value or b"")
     everything = replace(
@@ -157,10 +159,11 @@ def _with_kind(letter: DeadLetter) -> str:
 
 def _within(headers: Headers, room: int) -> tuple[Headers, Headers]:
     """The headers that fit into `room` bytes of a letter, in order, and the others."""
-    kept, dropped = [], []
+    kept: list[tuple[str, bytes | None]] = []
+    dropped: list[tuple[str, bytes | None]] = []
     for one in headers:
         size = headers_bytes(_as_original((one,)))
-        if size <= room:
+        if size <= room and len(kept) < MOST_HEADERS:
             kept.append(one)
             room -= size
         else:

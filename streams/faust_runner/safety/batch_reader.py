@@ -226,8 +226,8 @@ def _read_fields(content: Content, end: int) -> _Fields:
         raise Unreadable(f"a record has {count} headers")
     headers: list[tuple[str, bytes | None]] = []
     for _ in range(count):
-        left -= HEADER_BYTES
-        if left < 0:
+        # what holds a header takes more than the header: they may not all find room
+        if left < HEADER_BYTES + end - content.passed:
             for _ in content.parts(end - content.passed):
                 pass
             cut = f"it has {count} headers, {len(headers)} of them were read"
@@ -235,6 +235,7 @@ def _read_fields(content: Content, end: int) -> _Fields:
             return _Fields(
                 key, value, tuple(headers), RECORD_BYTES + LARGEST_BYTES, cut, len(value or b""), digest
             )
+        left -= HEADER_BYTES
         name = take()
         if name is None:
             raise Unreadable("a header has no name")
