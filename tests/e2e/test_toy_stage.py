@@ -47,6 +47,9 @@ TOLD = (
 """Tests that know stages, topics and tables."""
 
 
+GOLDEN = ("tests.contract.golden_rows", "tests.contract.golden")
+
+
 @dataclass(frozen=True)
 class Copy:
     """A copy of the checkout with a Python of its own that imports the copy, whoever starts it."""

@@ -232,7 +232,7 @@ def skipped_trace(arrived: Message, request: ReplayRequest, status: TraceStatus,
 
 def cancelled_outputs(arrived: Message, asked: ReplayJob) -> tuple[Output, ...]:
     """What becomes of a request that another verdict called off; no case waits for it any more."""
-    return (disposition_of(arrived, asked, "superseded", "cancelled_outputs"),)
+    return (disposition_of(arrived, asked, "superseded", "cancelled"),)
 
 
 def past_deadline_outputs(arrived: Message, asked: ReplayJob, waited_for: str = "") -> tuple[Output, ...]:
@@ -241,7 +241,7 @@ def past_deadline_outputs(arrived: Message, asked: ReplayJob, waited_for: str = 
     why = f"; {waited_for}" if waited_for else ""
     reason = f"deadline: {request.deadline_at.isoformat()} has passed{why}"
     trace = skipped_trace(arrived, request, "exhausted", reason)
-    return trace, disposition_of(arrived, asked, "superseded", "past_deadline_outputs")
+    return trace, disposition_of(arrived, asked, "superseded", "past_deadline")
 
 
 def without_turns(record: Record, reason: str) -> Record | None:

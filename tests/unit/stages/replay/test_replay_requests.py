@@ -73,7 +73,7 @@ def test_a_request_that_is_given_up_leaves_a_trace_that_says_why() -> None:
     assert (trace.record.status, trace.record.attempts, trace.record.case_number) == ("exhausted", 0, 3)
     assert trace.record.reason == f"deadline: {asked.request.deadline_at.isoformat()} has passed"
     assert isinstance(answer.record, Disposition)
-    assert (answer.record.outcome, answer.record.reason) == ("superseded", "past_deadline_outputs")
+    assert (answer.record.outcome, answer.record.reason) == ("superseded", "past_deadline")
     assert past_deadline_outputs(arrived(asked.request), asked) == (trace, answer), (
         "the same bytes every time"
     )
