@@ -17,7 +17,7 @@ def test_a_step_that_fails_is_one_line_with_its_title(
     def fails() -> None:
         raise error("2 records were not acknowledged within 60 s")
 
-    monkeypatch.setattr(bootstrap, "set_up_steps", lambda *given: iter([("reference agent", fails)]))
+    monkeypatch.setattr(bootstrap, "bootstrap_steps", lambda *given: iter([("reference agent", fails)]))
     with pytest.raises(UserError) as caught:
         bootstrap.bootstrap(Settings(), lambda _: None, lambda _: None)
     assert caught.value.message == "reference agent: 2 records were not acknowledged within 60 s"

@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class ContiguityGuard:
-    """Decides whether an event is the next of its source. Away brokers raise `WitnessAway`."""
+    """Decides whether an event is the next of its source. Away brokers raise `ProbeAway`."""
 
     def __init__(
         self,

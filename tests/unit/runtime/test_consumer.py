@@ -144,7 +144,7 @@ class Watchdog:
 def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     """A member of the group with both partitions."""
     made: list[Scene] = []
-    monkeypatch.setattr(module, "Starvation", Watchdog)
+    monkeypatch.setattr(module, "FetchWatchdog", Watchdog)
     monkeypatch.setattr(module, "make_consumer", lambda *_, **__: FakeConsumer())
     found = Scene(tmp_path)
     made.append(found)

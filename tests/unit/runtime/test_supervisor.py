@@ -168,12 +168,12 @@ def test_a_second_worker_of_the_same_name_is_refused(folders: WorkerFolders) -> 
 KEEPER = """
 import sys, time, os, signal
 from pathlib import Path
-from streams.runtime.supervisor import Folders, keep
+from streams.runtime.supervisor import WorkerFolders, supervise
 def work():
     Path({home!r}, "child").write_text(str(os.getpid()))
     if {stubborn!r}: signal.signal(signal.SIGTERM, signal.SIG_IGN)
     time.sleep(60)
-sys.exit(keep(Folders(Path({home!r}), "join", "1"), work, 0.5))
+sys.exit(supervise(WorkerFolders(Path({home!r}), "join", "1"), work, 0.5))
 """
 
 

@@ -61,7 +61,7 @@ def scene(tmp_path: Path) -> Scene:
 
 
 def outputs(scene: Scene, ticket: Any, **changes: Any) -> tuple[Output, ...]:
-    asked = results.Asked(request(**changes), builders.decision())
+    asked = results.ReplayJob(request(**changes), builders.decision())
     return (disposition_of(ticket.arrived, asked, "duplicate", "in_flight"),)
 
 
