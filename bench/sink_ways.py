@@ -18,6 +18,7 @@ import avro.io
 import avro.schema
 import clickhouse_connect
 import psutil
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
@@ -167,6 +168,8 @@ def seconds_of(process: psutil.Process) -> float:
 def by_naive(bed: Bed) -> Run:
     """What one writes first: consume, decode, collect, insert."""
     bed.empty()
+    # as the sink does: the client would import pandas at its first insert
+    options.pd = None
     reader = avro.io.DatumReader(avro.schema.parse(json.dumps(plain_schema(bed.table.topic.record or ""))))
     consumer = Consumer(
         {

@@ -23,7 +23,11 @@ class Quarantine:
 
     def __init__(self, file: Path) -> None:
         self._file = file
-        self._suspects = _expanded(_read(file)["suspects"])
+        before = _read(file)
+        self._suspects = _expanded(before["suspects"])
+        if before["crashes"]:
+            # version 0.2 left it to the next worker to make suspects of what was in work
+            self._suspects |= _expanded(before["in_work"])
         self._lot = max(1, len(self._suspects) // LOTS)
         self._in_work: set[Coordinates] = set()
         self._write()
@@ -70,9 +74,10 @@ def quarantine_all_in_work(file: Path) -> None:
 def _read(file: Path) -> dict[str, list[Any]]:
     try:
         found = json.loads(file.read_text())
-        return {name: [tuple(each) for each in found.get(name, [])] for name in ("in_work", "suspects")}
+        places = {name: [tuple(each) for each in found.get(name, [])] for name in ("in_work", "suspects")}
+        return {**places, "crashes": [found["crashes"]] if "crashes" in found else []}
     except (FileNotFoundError, ValueError, AttributeError, TypeError):
-        return {"in_work": [], "suspects": []}  # none yet, or a crash of the machine cut it
+        return {"in_work": [], "suspects": [], "crashes": []}  # none yet, or a crash of the machine cut it
 
 
 def _expanded(ranges: Iterable[Any]) -> set[Coordinates]:

@@ -8,13 +8,12 @@ import signal
 import struct
 import time
 from pathlib import Path
-from typing import Any
 from urllib.request import Request, urlopen
 
 from tests.upgrade.census import Census, census
 from tests.upgrade.letters import DEAD_LETTERS, Letter, letters
 from tests.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, partition_of
-from tests.upgrade.stack import Place, Stack
+from tests.upgrade.stack import Place, Stack, as_bytes
 
 LASTING = {
     "OPOI_PIPELINE__HORIZON_DAYS": "3650",
@@ -71,13 +70,16 @@ class _Filling:
         self._model_waits(1.0)
         stack.send(record for name in names for record in self._copies.pair(name))
         stack.until(lambda: stack.end("opoi.traces") >= begun + 2, "first traces")
-        stack.until(lambda: bool(self._in_work()), "replays in work")
+        stack.until(lambda: bool(suspected(stack)), "replays in work")
         self._crash("replay")
         stack.stop("replay")
         self._model_waits(0.0)
         stack.opoi("replay", "pause", "--reason", "an upgrade")
-        # another verdict on a case whose runs are under way
-        self._closing.append((names[0], "correct", 2))
+        # a newer verdict will call off runs that were asked for; of those that were cut short none
+        asked = stack.end("opoi.replay-requests")
+        stack.send(self._copies.pair("superseded"))
+        stack.until(lambda: stack.end("opoi.replay-requests") > asked, "requests of superseded")
+        self._closing.append(("superseded", "correct", 2))
 
     def rows_that_are_not_landed(self) -> None:
         """Everything from here on is not in ClickHouse."""
@@ -163,12 +165,17 @@ class _Filling:
     def manifest(self) -> Census:
         """What the stack holds now, what is to be sent to it later, and what must become of it."""
         stack = self._stack
-        suspects = json.loads((stack.state("replay") / "in-work.json").read_text())
-        assert suspects["suspects"] or suspects["in_work"], "a run was cut short"
+        # of one that is answered and not committed the worker learns no more; it stays in the file
+        answered = {as_bytes(message.key()).decode() for message in stack.read("opoi.dispositions")}
+        suspects = [
+            at for at in suspected(stack) if f"replay/{at.topic}/{at.partition}/{at.offset}" not in answered
+        ]
+        assert suspects, "a run was cut short"
         assert list((stack.home / "state" / "join" / ".deaths").glob("*.json")), "deaths are written down"
         return {
             "packed_at": round(time.time()),
             **census(stack),
+            "suspects": suspects,
             "closing": self._closing,
             "dead": self._dead,
             "held": self._held,
@@ -189,9 +196,6 @@ class _Filling:
         url = f"{self._stack.variable('OPOI_MODEL__BASE_URL')}/local/faults"
         urlopen(Request(url, json.dumps({"latencySeconds": seconds}).encode()), timeout=10).close()
 
-    def _in_work(self) -> Any:
-        return json.loads((self._stack.state("replay") / "in-work.json").read_text())["in_work"]
-
     def _crash(self, name: str) -> None:
         child = self._stack.child(name)
         assert child is not None, f"{name} does not run"
@@ -210,6 +214,17 @@ class _Filling:
             return bool(self._stack.registry("/subjects"))
         except OSError:
             return False
+
+
+def suspected(stack: Stack) -> list[Place]:
+    """Replay requests that were in work when the worker crashed, or are now."""
+    found = json.loads((stack.state("replay") / "in-work.json").read_text())
+    # a release after 0.2 writes ranges of offsets: topic, partition, first, last
+    return [
+        Place(topic, partition, offset)
+        for topic, partition, first, *last in [*found["suspects"], *found["in_work"]]
+        for offset in range(first, (last[0] if last else first) + 1)
+    ]
 
 
 def _marked(mark: Path) -> Place | None:

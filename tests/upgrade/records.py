@@ -15,6 +15,7 @@ from tests.upgrade.stack import Stack, as_bytes
 
 DECISIONS, VERDICTS = "agent.decisions", "expert.verdicts"
 POISON = b'{"this": "is JSON, not Avro"}'
+COPY = "verdict-"
 Values = dict[str, Any]
 
 
@@ -74,7 +75,7 @@ class Copies:
     def verdict(self, name: str, kind: str = "correct", revision: int = 1) -> tuple[str, str, bytes]:
         """Topic, key and value of a verdict on the decision `name`."""
         values = deepcopy(self._wire.decode(self._verdict))
-        values |= {"decision_id": name, "verdict_id": f"verdict-{name}", "revision": revision, "kind": kind}
+        values |= {"decision_id": name, "verdict_id": f"{COPY}{name}", "revision": revision, "kind": kind}
         if kind != "correct":
             values["corrected_action"] = None
         return VERDICTS, key_of(values), self._wire.encode(values, self._verdict)
@@ -82,6 +83,11 @@ class Copies:
     def pair(self, name: str, kind: str = "correct") -> list[tuple[str, str, bytes]]:
         """A decision and a verdict on it."""
         return [self.decision(name), self.verdict(name, kind)]
+
+
+def is_copy(verdict: Values) -> bool:
+    """Whether a verdict is one of `Copies`."""
+    return str(verdict["verdict_id"]).startswith(COPY)
 
 
 def key_of(values: Values) -> str:

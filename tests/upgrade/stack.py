@@ -47,7 +47,7 @@ class Stack:
 
     def opoi(self, *words: str) -> str:
         """What a command prints. Raises AssertionError with what it says where it fails."""
-        environment = {name: value for name, value in os.environ.items() if not _is_of_the_user(name)}
+        environment = {name: value for name, value in os.environ.items() if not _leads_elsewhere(name)}
         done = subprocess.run(
             [self._opoi, *words],
             env={**environment, **self.settings, "OPOI_HOME": str(self.home)},
@@ -252,5 +252,5 @@ def as_bytes(value: str | bytes | None) -> bytes:
     return value.encode() if isinstance(value, str) else value or b""
 
 
-def _is_of_the_user(name: str) -> bool:
-    return name.upper().startswith("OPOI_") and name.upper() not in KEPT
+def _leads_elsewhere(name: str) -> bool:
+    return name == "PYTHONPATH" or (name.upper().startswith("OPOI_") and name.upper() not in KEPT)

@@ -7,8 +7,9 @@ from typing import Any
 
 from sinks.tables import tables
 from tests.upgrade.census import Census, digests, ends
+from tests.upgrade.fill import suspected
 from tests.upgrade.letters import Letter, letters
-from tests.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, Wire
+from tests.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, Wire, is_copy
 from tests.upgrade.stack import PATIENCE_SECONDS, Place, Stack, as_bytes, place
 
 DRAIN_SECONDS = 300
@@ -24,6 +25,7 @@ def drain(stack: Stack, manifest: Census) -> None:
     _goes_by_what_tripped(stack, manifest)
     _until_none(stack, lambda: behind(stack, manifest, "opoi-replay"), PATIENCE_SECONDS)
     assert json.loads(stack.opoi("replay", "status", "--json"))["paused"], "the pause is known"
+    assert {Place(*at) for at in manifest["suspects"]} <= {*suspected(stack)}, "runs were cut short"
     runs = {one: end for one, (end, _) in manifest["topics"]["opoi.traces"].items()}
     assert ends(stack, "opoi.traces") == runs, "nothing was run in the pause"
     copies = Copies(stack)
@@ -53,10 +55,8 @@ def _goes_by_what_tripped(stack: Stack, manifest: Census) -> None:
     """A stage that had stopped itself stops at the same record again, until an operator says otherwise."""
     before = manifest["exits"]["sanitize"]["breaker"]
     stack.until(lambda: stack.exits("sanitize").get("breaker", 0) > before, "sanitize stops again")
-    held = {Place(*at) for at in manifest["held"]}
-    assert not [one for one in letters(stack) if one.stage == "sanitize" and one.at in held], (
-        "it stops before"
-    )
+    buried = {one.at for one in letters(stack) if one.stage == "sanitize"}
+    assert not buried.intersection(Place(*at) for at in manifest["held"]), "it stops before"
     (stack.state("sanitize") / "breaker-tripped").unlink()
 
 
@@ -147,22 +147,27 @@ def misjudged(stack: Stack, manifest: Census) -> Iterator[str]:
         yield from (f"{what}: {one} is missing" for one in sorted(wanted - {*found}))
         yield from (f"{what}: {one} came from nowhere" for one in sorted({*found} - wanted - (more or set())))
 
-    decisions = {(one["decision_id"],) for one in records(DECISIONS)} | {
-        (one,) for one in manifest["redriven"]
-    }
+    decisions = {(one["decision_id"],) for one in records(DECISIONS)}
+    decisions |= {(name,) for name in manifest["redriven"]}
     yield from compare("decisions", stack.rows("SELECT decision_id FROM agent_decisions"), decisions)
     verdicts = sorted(records(VERDICTS), key=lambda one: int(one["revision"]))
     given = {(one["verdict_id"], one["revision"]) for one in verdicts}
     yield from compare("verdicts", stack.rows("SELECT verdict_id, revision FROM expert_verdicts"), given)
     last = {one["verdict_id"]: one for one in verdicts}
     standing = {(one["verdict_id"], one["revision"]) for one in last.values() if one["kind"] != "retract"}
-    for view in ("reviews", "cases"):
-        yield from compare(view, stack.rows(f"SELECT verdict_id, revision FROM {view}"), standing, given)
-    asked = {(one["replay_id"],) for one in records("opoi.replay-requests")}
+    reviews = stack.rows("SELECT verdict_id, revision FROM reviews WHERE status = 'joined'")
+    yield from compare("reviews", reviews, standing, given)
+    yield from compare("cases", stack.rows("SELECT verdict_id, revision FROM cases"), standing, given)
+    requests = records("opoi.replay-requests")
+    asked = {(one["replay_id"],) for one in requests}
+    # a newer verdict calls off what was asked for the one before
+    needed = {(one["replay_id"],) for one in requests if (one["verdict_id"], one["revision"]) in standing}
     yield from compare("requests", stack.rows("SELECT replay_id FROM replay_requests"), asked)
-    yield from compare("traces", stack.rows("SELECT replay_id FROM traces"), set(), asked)
+    yield from compare("traces", stack.rows("SELECT replay_id FROM traces"), needed, asked)
+    # of the copied decisions; whether the demo's own get as far is a matter of their gates
+    learned = {one["decision_id"] for one in last.values() if one["kind"] == "approve" and is_copy(one)}
     examples = stack.rows("SELECT decision_id, arm FROM training_examples")
-    yield from compare("examples", examples, set(), {*examples})
+    yield from compare("examples", examples, {(name, "opoi") for name in learned}, {*examples})
 
 
 def misburied(stack: Stack, manifest: Census) -> Iterator[str]:
@@ -184,14 +189,12 @@ def forgotten(stack: Stack, manifest: Census, begun: float) -> Iterator[str]:
     """
     for stage, before in manifest["exits"].items():
         now = stack.exits(stage)
-        if sum(now.values()) <= sum(before.values()) or any(
-            now.get(how, 0) < count for how, count in before.items()
-        ):
+        kept = all(now.get(how, 0) >= count for how, count in before.items())
+        if not kept or sum(now.values()) <= sum(before.values()):
             yield f"{stage} ended as {before} before, as {now} now"
         if (stack.state(stage) / "mark").stat().st_mtime < begun:
             yield f"the mark of {stage} is that of the old release"
     yield from (f"{path} is left" for path in (stack.home / "state").glob("*/.deaths/*.json"))
     yield from (f"{path} is left" for path in (stack.home / "state").glob("*/*/breaker-tripped"))
-    in_work = json.loads((stack.state("replay") / "in-work.json").read_text())
-    if in_work["in_work"] or in_work["suspects"]:
-        yield f"replays that were cut short are still suspects: {in_work}"
+    left = {*suspected(stack)}.intersection(Place(*at) for at in manifest["suspects"])
+    yield from (f"{at} was done and is suspected still" for at in left)

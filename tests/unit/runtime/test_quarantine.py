@@ -59,3 +59,8 @@ def test_a_file_of_version_0_2_is_read(file: Path) -> None:
     after = Quarantine(file)
     assert ONE in after
     assert OTHER in after
+
+
+def test_what_was_in_work_when_a_worker_of_version_0_2_crashed_is_suspect(file: Path) -> None:
+    file.write_text('{"crashes": 0, "in_work": [["requests", 0, 1]], "suspects": []}')
+    assert ONE in Quarantine(file)
