@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -91,10 +92,17 @@ def test_a_home_of_an_older_version_is_closed_with_what_is_secret_in_it(tmp_path
     assert mode(home.stack_env) == 0o600
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder whose path is short enough for a socket in it, however tests are run."""
+    with tempfile.TemporaryDirectory() as name:
+        yield Path(name)
+
+
 def test_a_folder_that_is_everyones_or_anothers_keeps_its_rights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shared, foreign = tmp_path / "shared", tmp_path / "foreign"
+    shared, foreign = short_path / "shared", short_path / "foreign"
     for folder, rights in ((shared, 0o1777), (foreign, 0o755)):
         folder.mkdir()
         folder.chmod(rights)
