@@ -25,6 +25,7 @@ from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
+from streams.runtime.throttled_log import ThrottledLog
 from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
 from streams.stages.sink.ports import Consumer, Letters, SinkStopped, Store, place
 
@@ -35,7 +36,7 @@ _TAKE = 500
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
-_SAY_EVERY = 30.0
+_WAITING = "waiting, nothing is lost"
 _AWAY = {ClickHouseAway: "clickhouse", RegistryAway: "registry", BrokerAway: "broker"}
 
 Answer = TypeVar("Answer")
@@ -71,7 +72,7 @@ class Sink:
         self._stopping = False
         self._waiting = False
         self._failure: WorkerStopped | None = None
-        self._said = float("-inf")
+        self._log = ThrottledLog(log)
         self._beat: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
@@ -120,7 +121,7 @@ class Sink:
             if not self._may_join(delivery.arrived.coordinates):
                 self._batch.close()
                 return
-            entry = self._until_done(lambda: self._entry(delivery))  # noqa: B023
+            entry = self._until_done(lambda: self._entry(delivery))  # noqa: B023  it is called before the next turn
             if not self._inbox or self._inbox[0] is not delivery:
                 continue  # its partition went elsewhere in the meantime
             self._inbox.popleft()
@@ -263,14 +264,12 @@ class Sink:
         self._consumer.hold(True)
         sink_metrics.AWAY.labels(_AWAY[type(error)]).set(1)
         metrics.WAITS.labels(STAGE).inc()
-        if time.monotonic() - self._said >= _SAY_EVERY:
-            self._said = time.monotonic()
-            log.warning("waiting, nothing is lost", error=str(error))
+        self._log.warning(_WAITING, error=str(error))
 
     def _back(self) -> None:
         self._waiting = False
         self._consumer.hold(False)
-        self._said = float("-inf")
+        self._log.forget(_WAITING)
         for what in _AWAY.values():
             sink_metrics.AWAY.labels(what).set(0)
         log.info("going on")
