@@ -23,7 +23,10 @@ class Retired:
     """The first version of opoi that lacks it."""
 
 
-RETIRED: tuple[Retired, ...] = ()
+RETIRED: tuple[Retired, ...] = tuple(
+    Retired(f"OPOI_WORKER__BREAKER_{name}", f"OPOI_WORKER__DLQ_LIMIT_{name}", "0.3.0")
+    for name in ("RUN", "SHARE", "WINDOW", "PAUSE_SECONDS")
+)
 
 
 def renewed(found: Mapping[str, str]) -> dict[str, str]:

@@ -111,13 +111,13 @@ class WorkerSettings(SettingsModel):
     restart. On Kubernetes the pod's name."""
     deaths_allowed: Annotated[int, Field(ge=1)] = 3
     """A record on which the process died so many times by its own fault goes to the dead letters."""
-    breaker_run: Annotated[int, Field(ge=1)] = 50
+    dlq_limit_run: Annotated[int, Field(ge=1)] = 50
     """So many refused records in a row stop the worker."""
-    breaker_share: Share = 0.5
-    """A larger share of refused records among the last `breaker_window` stops the worker; 1 never does."""
-    breaker_window: Annotated[int, Field(ge=10)] = 200
+    dlq_limit_share: Share = 0.5
+    """A larger share of refused records among the last `dlq_limit_window` stops the worker; 1 never does."""
+    dlq_limit_window: Annotated[int, Field(ge=10)] = 200
     """Records over which the share is taken."""
-    breaker_pause_seconds: Annotated[float, Field(ge=0)] = 30.0
+    dlq_limit_pause_seconds: Annotated[float, Field(ge=0)] = 30.0
     """A worker that was stopped so waits before it tries again."""
     watchdog_seconds: Annotated[float, Field(gt=0)] = 60.0
     """Without a commit for so long although records wait, the worker is ended."""

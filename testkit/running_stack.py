@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local_stack import stack
 from local_stack.home import Home
+from local_stack.kafka import Broker
 from local_stack.ports import from_base, in_use
 from local_stack.progress import Lines
 from streams.settings import Settings
@@ -40,6 +41,15 @@ def free_base() -> int:
         if not any(in_use(port) for port in from_base(base).values()):
             return base
     raise RuntimeError("no free block of ports between 28000 and 32000")
+
+
+@contextmanager
+def running_broker(folder: Path) -> Iterator[Broker]:
+    """A broker alone, with its data in `folder`, on free ports that are its own while it restarts."""
+    chooser = random.SystemRandom()
+    port, controller = [one for one in chooser.sample(range(25_000, 28_000), 20) if not in_use(one)][:2]
+    with Broker(folder, port, controller) as broker:
+        yield broker
 
 
 @contextmanager

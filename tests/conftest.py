@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,8 +9,9 @@ import psutil
 import pytest
 from xdist.scheduler import LoadFileScheduling
 
+from local_stack.kafka import Broker
 from local_stack.supervise import MARK
-from testkit.running_stack import RunningStack, running_stack
+from testkit.running_stack import RunningStack, running_broker, running_stack
 
 KEPT = {"OPOI_JAVA", "OPOI_CACHE", "OPOI_MAVEN_URL"}
 """Variables of the user that only say where downloads are."""
@@ -69,6 +69,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningStack]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker alone; who stops it starts it again."""
+    with running_broker(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A run that is asked to end does so as at Ctrl-C, with its clean-up."""
     if not hasattr(config, "workerinput"):
@@ -89,14 +96,3 @@ def pytest_unconfigure(config: pytest.Config) -> None:
                 process.kill()
         except (psutil.Error, OSError):
             continue  # another user's process, or one that just ended
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How long the tests of each folder took, set-up and clean-up too; those of parallel processes add up."""
-    seconds: Counter[str] = Counter()
-    for report in (one for reports in terminalreporter.stats.values() for one in reports):
-        if isinstance(report, pytest.TestReport):
-            seconds["/".join(report.nodeid.split("/")[:2])] += report.duration
-    terminalreporter.section("seconds by folder")
-    for folder, spent in seconds.most_common():
-        terminalreporter.write_line(f"{spent:8.1f}  {folder}")

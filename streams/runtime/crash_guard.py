@@ -28,9 +28,9 @@ class CrashGuard:
         deaths.load()
         breaker = DlqLimit(
             folders.tripped,
-            run=worker.breaker_run,
-            share=worker.breaker_share,
-            window=worker.breaker_window,
+            run=worker.dlq_limit_run,
+            share=worker.dlq_limit_share,
+            window=worker.dlq_limit_window,
         )
         return cls(
             CrashMarker(folders.mark), deaths, Quarantine(folders.in_work), breaker, worker.deaths_allowed

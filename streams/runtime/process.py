@@ -111,8 +111,8 @@ def _serve_metrics(stage: str, folders: WorkerFolders, where: MetricsSettings) -
 def _pause(folders: WorkerFolders, worker: WorkerSettings) -> None:
     log.warning(
         "worker waits: it was stopped because it refused most of what it saw; then it tries one record",
-        seconds=worker.breaker_pause_seconds,
+        seconds=worker.dlq_limit_pause_seconds,
         file=str(folders.tripped),
         next_step="look at the dead letters; delete the file to let records through again",
     )
-    time.sleep(worker.breaker_pause_seconds)
+    time.sleep(worker.dlq_limit_pause_seconds)

@@ -2,14 +2,12 @@
 
 import itertools
 import json
-import random
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from local_stack.kafka import Broker
-from local_stack.ports import in_use
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec
 from schemas.identity import decision_key, deterministic_id
@@ -30,8 +27,6 @@ from streams.runtime.kafka_clients import CheckedProducer
 from testkit import builders
 
 PARTITIONS = 4
-PORTS = range(25_000, 28_000)
-"""Below the system's ephemeral ports, so that nobody takes one while a broker restarts."""
 TOPICS = (
     "opoi.replay-requests",
     "opoi.retry.replay",
@@ -46,14 +41,6 @@ TOPICS = (
 )
 ROOT = Path(__file__).parents[2]
 _numbers = itertools.count(1)
-
-
-@contextmanager
-def own_broker(folder: Path) -> Iterator[Broker]:
-    """A broker on free ports, with its data in `folder`."""
-    free = [port for port in random.sample(PORTS, 20) if not in_use(port)]
-    with Broker(folder, free[0], free[1]) as broker:
-        yield broker
 
 
 class World:

@@ -22,7 +22,7 @@ from schemas.records import Budget, ReplayRequest
 from streams.agents.artifact_store import publish
 from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, LOOK, SPEC
-from tests.broker.replay_kit import Worker, World, own_broker, wait_for
+from tests.broker.replay_kit import Worker, World, wait_for
 from tests.unit.agent.hostile_agents import AWAY, DRIPPING, RUBBISH, raw_agent
 
 pytestmark = pytest.mark.stack
@@ -35,12 +35,6 @@ PEAK_BYTES = 1536 * 1024 * 1024
 """Of the worker's memory: one answer of 8 MiB can make 500 MiB of values, and they are checked one by one."""
 SECONDS = 60.0
 """Within so many a good run ends, whatever the others do; the longest of theirs takes 5."""
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with own_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from streams.stages.trigger.next_action import TriggerRules
 from streams.stages.trigger.step import REVIEWS, Trigger
 from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, ModelServer, model_server
-from tests.broker.replay_kit import World, own_broker, wait_for
+from tests.broker.replay_kit import World, wait_for
 from tests.unit.stages.conftest import actions, common, match, render
 
 pytestmark = pytest.mark.stack
@@ -41,13 +41,8 @@ CONCURRENCY = 20
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    with own_broker(tmp_path / "broker") as broker:
-        yield from _world(broker, tmp_path)
-
-
-def _world(broker: Broker, folder: Path) -> Iterator[World]:
-    made = World(broker, folder)
+def world(broker: Broker, tmp_path: Path) -> Iterator[World]:
+    made = World(broker, tmp_path)
     yield made
     made.end()
 

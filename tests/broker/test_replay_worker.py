@@ -16,16 +16,9 @@ from streams.cli.replay import app
 from streams.health.backlog import backlog
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.model_runs.pause import publish_pause
-from tests.broker.replay_kit import World, own_broker, wait_for
+from tests.broker.replay_kit import World, wait_for
 
 pytestmark = pytest.mark.stack
-PROTOCOLS = ("consumer", "classic")
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with own_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 @pytest.fixture
@@ -35,7 +28,9 @@ def world(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Ite
     made.end()
 
 
-both_protocols = pytest.mark.parametrize("world", PROTOCOLS, indirect=True)
+both_protocols = pytest.mark.parametrize(
+    "world", ["classic", pytest.param("consumer", marks=pytest.mark.soak)], indirect=True
+)
 
 
 @both_protocols

@@ -12,16 +12,10 @@ from schemas.settings import KafkaSettings
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.fetch_watchdog import CONFIG, FetchWatchdog
 from streams.runtime.kafka_clients import make_consumer
-from tests.broker.replay_kit import own_broker, wait_for
+from tests.broker.replay_kit import wait_for
 
 pytestmark = pytest.mark.stack
 LIMIT = 2.0
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with own_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 class Member:

@@ -17,18 +17,12 @@ from schemas.records import Tick
 from schemas.settings import KafkaSettings
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.stages.ticker.worker import CLOCKED, Ticker
-from tests.broker.replay_kit import own_broker, wait_for
+from tests.broker.replay_kit import wait_for
 
 pytestmark = pytest.mark.stack
 PARTITIONS = 3
 TOPICS = tuple(topic for each in CLOCKED for topic in (each.ticks, *each.sources))
 CODEC = Codec(MemoryStore.whole())
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with own_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 @pytest.fixture

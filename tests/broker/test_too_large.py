@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.kafka_clients import header_pairs
 from testkit import builders
 from testkit.oversize import Oversize, check_letter, oversize_records, send_oversize
-from tests.broker.replay_kit import World, own_broker, wait_for
+from tests.broker.replay_kit import World, wait_for
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -38,12 +37,6 @@ JOIN_TOPICS = (
     "opoi.rejections",
     "opoi.dead-letters",
 )
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    with own_broker(tmp_path_factory.mktemp("broker")) as running:
-        yield running
 
 
 def world_of(broker: Broker, folder: Path, stage: str) -> World:

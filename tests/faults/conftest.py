@@ -1,27 +1,21 @@
-"""A real broker for the fault tests: `SOAK_BOOTSTRAP` names one that runs, else one is started."""
+"""A real broker for the fault tests: that of this test process, or `SOAK_BOOTSTRAP`, which runs already."""
 
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from local_stack.kafka import Broker
-from local_stack.ports import free_port
 from testkit.faust.harness import Bed
 
 
 @pytest.fixture(scope="session")
-def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def bootstrap(request: pytest.FixtureRequest) -> str:
     """host:port of a broker."""
-    running = os.environ.get("SOAK_BOOTSTRAP")
-    if running:
-        yield running
-        return
-    with Broker(tmp_path_factory.mktemp("kafka"), free_port(), free_port()) as broker:
-        yield broker.bootstrap
+    bootstrap: str = os.environ.get("SOAK_BOOTSTRAP") or request.getfixturevalue("broker").bootstrap
+    return bootstrap
 
 
 _numbers = itertools.count()

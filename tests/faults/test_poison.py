@@ -167,7 +167,7 @@ def test_a_stage_that_refuses_everything_stops(make_bed: MakeBed) -> None:
     for number in range(30):
         bed.send_raw(LEFT, b"k", b"garbage", f"garbage{number}")
     bed.flush()
-    settings = json.dumps({"breaker_run": 5, "breaker_pause_seconds": 0.1})
+    settings = json.dumps({"dlq_limit_run": 5, "dlq_limit_pause_seconds": 0.1})
     worker = Worker(bed, "1", more=["--settings", settings])
     with running(worker):
         deadline = time.monotonic() + 120

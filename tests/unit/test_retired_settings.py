@@ -16,7 +16,7 @@ from streams.settings import Settings, load_settings
 from streams.settings_errors import SettingsError, fields_of, variable_of
 
 ROOT = Path(__file__).parents[2]
-RUN, NAME = "OPOI_WORKER__BREAKER_RUN", "OPOI_WORKER__NAME"
+RUN, NAME = "OPOI_WORKER__DLQ_LIMIT_RUN", "OPOI_WORKER__NAME"
 OLD_RUN, GONE = "OPOI_WORKER__OLD_RUN", "OPOI_LOCAL__GONE_PORT"
 TABLE = (
     Retired(OLD_RUN, RUN, "0.3.0"),
@@ -57,9 +57,9 @@ def test_a_renamed_setting_counts_under_its_new_name_wherever_it_stands(
         Path(".env").write_text(f"{OLD_RUN}=7\n")
     else:
         stack_env(**{OLD_RUN: 7})
-    assert load_settings().worker.breaker_run == 7
-    assert load_settings().worker.breaker_run == 7
-    assert Settings().worker.breaker_run == 7
+    assert load_settings().worker.dlq_limit_run == 7
+    assert load_settings().worker.dlq_limit_run == 7
+    assert Settings().worker.dlq_limit_run == 7
     do = "rename it" if "stack" not in where else "`opoi down` and `opoi up` write that file anew"
     assert told(capsys) == [
         f"warning: {OLD_RUN} ({where}) is retired since opoi 0.3.0: it is used as {RUN}; {do}"
@@ -71,7 +71,7 @@ def test_where_both_are_set_the_new_one_counts_and_the_warning_says_so(
 ) -> None:
     monkeypatch.setenv(OLD_RUN, "7")
     monkeypatch.setenv(RUN, "8")
-    assert load_settings().worker.breaker_run == 8
+    assert load_settings().worker.dlq_limit_run == 8
     assert told(capsys) == [
         f"warning: {OLD_RUN} (environment) is retired since opoi 0.3.0: {RUN} is set there too and is used "
         "instead; remove it"
@@ -83,11 +83,11 @@ def test_a_place_that_goes_before_another_does_so_under_the_old_name_too(
 ) -> None:
     stack_env(**{RUN: 8})
     monkeypatch.setenv(OLD_RUN, "7")
-    assert load_settings().worker.breaker_run == 7
+    assert load_settings().worker.dlq_limit_run == 7
     monkeypatch.delenv(OLD_RUN)
     stack_env(**{OLD_RUN: 9})
     monkeypatch.setenv(RUN, "8")
-    assert load_settings().worker.breaker_run == 8
+    assert load_settings().worker.dlq_limit_run == 8
 
 
 def test_a_removed_setting_of_an_older_stack_ends_no_command(
@@ -126,10 +126,10 @@ def test_a_setting_in_a_group_that_is_given_as_json(
     monkeypatch.setenv("OPOI_WORKER", json.dumps({"old_run": 7, "name": "2"}))
     monkeypatch.setenv("OPOI_LOCAL", json.dumps({"gone_port": None, "kafka_port": 1234}))
     settings = load_settings()
-    assert (settings.worker.breaker_run, settings.worker.name, settings.local.kafka_port) == (7, "2", 1234)
+    assert (settings.worker.dlq_limit_run, settings.worker.name, settings.local.kafka_port) == (7, "2", 1234)
     assert [line.split()[1] for line in told(capsys)] == [OLD_RUN, GONE]
-    monkeypatch.setenv("OPOI_WORKER", json.dumps({"old_run": 7, "breaker_run": 8}))
-    assert load_settings().worker.breaker_run == 8
+    monkeypatch.setenv("OPOI_WORKER", json.dumps({"old_run": 7, "dlq_limit_run": 8}))
+    assert load_settings().worker.dlq_limit_run == 8
 
 
 def test_a_whole_group_and_a_mapping_can_be_renamed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def test_no_retired_setting_is_no_word(
 ) -> None:
     monkeypatch.setattr(retired_settings, "RETIRED", ())
     monkeypatch.setenv(RUN, "8")
-    assert load_settings().worker.breaker_run == 8
+    assert load_settings().worker.dlq_limit_run == 8
     assert told(capsys) == []
 
 

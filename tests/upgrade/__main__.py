@@ -23,7 +23,7 @@ from tests.upgrade.upgrade import drain, faults, forgotten
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "tests" / "upgrade"
 OWN = Path(sys.executable).with_name("opoi")
-UPGRADING = {**LASTING, "OPOI_WORKER__BREAKER_PAUSE_SECONDS": "1"}
+UPGRADING = {**LASTING, "OPOI_WORKER__DLQ_LIMIT_PAUSE_SECONDS": "1"}
 
 
 def released(tag: str, folder: Path) -> Path:

@@ -33,7 +33,7 @@ class Scene:
     done: int = 0
 
     def __post_init__(self) -> None:
-        settings = WorkerSettings(breaker_run=5)
+        settings = WorkerSettings(dlq_limit_run=5)
         guards = CrashGuard.in_folders(WorkerFolders(self.folder, "replay", "1"), settings)
         self.replies = Results(SimpleNamespace(put=self.put_in.append), guards)  # type: ignore[arg-type]
 

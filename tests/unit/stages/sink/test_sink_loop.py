@@ -47,7 +47,7 @@ class World:
         self.store = FakeStore(self.happened)
         self.letters = FakeLetters(self.happened)
         self.entry_of: Callable[[Delivery], Entry] = RowMapper(CODEC, lambda topic: TOPIC_ID).entry
-        self.guards = guards(folder, breaker_run=run)
+        self.guards = guards(folder, dlq_limit_run=run)
         self.batch = Batch(rows, 10**9, seconds)
 
     def run(self, polls: Sequence[Any]) -> FakeFeed:
