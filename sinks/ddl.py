@@ -10,6 +10,8 @@ from sinks.tables import INSERTED_AT, Table
 _COORDINATE_IDENTITIES = ("opoi.dispositions", "opoi.dead-letters")
 # what makes one row of an identity better than another, before the lower offset
 _PREFERENCES = {"opoi.dispositions": "outcome = 'pending'"}
+# names that are the record's own and mean another thing elsewhere
+_RENAMED = {"opoi.dead-letters": {"replays": "redrives"}}
 # what the plain view of a versioned table leaves out
 _LIVE = {"opoi.training-examples": "state = 'live'"}
 
@@ -58,7 +60,8 @@ def views(table: Table) -> Iterator[tuple[str, str]]:
     if not table.version:
         yield table.view, _view(table.view, table, (), "", f"{described}. One row per {identity}.")
         return
-    version = ", ".join(table.version)
+    renamed = _RENAMED.get(table.topic.name, {})
+    version = ", ".join(renamed.get(name, name) for name in table.version)
     live = _LIVE.get(table.topic.name, "")
     yield (
         table.view,
@@ -131,7 +134,10 @@ def _view(
     # the lowest offset of an identity is the one that every stage counts
     order = (*order, "_offset", "_partition", "_topic_id", "_inserted_at DESC")
     window = f"PARTITION BY {', '.join(_quoted(identity))} ORDER BY {', '.join(order)}"
-    ranked = f"SELECT * FROM {table.name}\nQUALIFY row_number() OVER ({window}) = 1"
+    renamed = _RENAMED.get(table.topic.name, {})
+    columns = f"* EXCEPT ({', '.join(renamed)}), " if renamed else "*"
+    columns += ", ".join(f"{old} AS {new}" for old, new in renamed.items())
+    ranked = f"SELECT {columns} FROM {table.name}\nQUALIFY row_number() OVER ({window}) = 1"
     if where:
         ranked = f"SELECT * FROM\n(\n{ranked}\n)\nWHERE {where}"
     return f"CREATE OR REPLACE VIEW {name} AS\n{ranked}\nCOMMENT {text(comment)};"

@@ -1,4 +1,4 @@
--- Says of a dead letter which parts of its record it lacks.
+-- Says of a dead letter which parts of its record it lacks; how often it was sent again has its own name in the views.
 
 ALTER TABLE dead_letters_raw MODIFY COLUMN `value` String CODEC(ZSTD(1)) COMMENT 'The original bytes; where value_bytes is set, their head.';
 
@@ -23,11 +23,11 @@ ALTER TABLE dead_letters_raw ADD COLUMN IF NOT EXISTS `headers_unreadable` Bool 
 ALTER TABLE dead_letters_raw MODIFY COMMENT 'What a stage could not process: the original bytes as value, or their head where they do not fit; everything else in headers.';
 
 CREATE OR REPLACE VIEW dead_letters AS
-SELECT * FROM dead_letters_raw
+SELECT * EXCEPT (replays), replays AS redrives FROM dead_letters_raw
 QUALIFY row_number() OVER (PARTITION BY `_topic_id`, `stage`, `topic`, `partition`, `offset` ORDER BY `replays` DESC, _offset, _partition, _topic_id, _inserted_at DESC) = 1
-COMMENT 'What a stage could not process: the original bytes as value, or their head where they do not fit; everything else in headers. One row per stage, topic, partition, offset: the highest replays.';
+COMMENT 'What a stage could not process: the original bytes as value, or their head where they do not fit; everything else in headers. One row per stage, topic, partition, offset: the highest redrives.';
 
 CREATE OR REPLACE VIEW dead_letters_versions AS
-SELECT * FROM dead_letters_raw
+SELECT * EXCEPT (replays), replays AS redrives FROM dead_letters_raw
 QUALIFY row_number() OVER (PARTITION BY `_topic_id`, `stage`, `topic`, `partition`, `offset`, `replays` ORDER BY _offset, _partition, _topic_id, _inserted_at DESC) = 1
-COMMENT 'What a stage could not process: the original bytes as value, or their head where they do not fit; everything else in headers. One row per stage, topic, partition, offset and replays.';
+COMMENT 'What a stage could not process: the original bytes as value, or their head where they do not fit; everything else in headers. One row per stage, topic, partition, offset and redrives.';

@@ -19,7 +19,7 @@ SELECT
     topic,
     error_type,
     count() AS records,
-    countIf(replays > 0) AS sent_again,
+    countIf(redrives > 0) AS sent_again,
     countIf(is_cut) AS cut,
     min(first_failed_at) AS first_at,
     max(first_failed_at) AS last_at,

@@ -119,7 +119,7 @@ def test_a_dead_letter_sent_again_in_vain_is_one_failure(store: ClickHouse) -> N
     table = tables()[DEAD_LETTERS]
     again = dead_letter(error_type="contract", replays=2)
     store.insert(table, [sample_row(table), dead_letter_row(b"x", again, landing(DEAD_LETTERS, offset=8))])
-    assert store.query("SELECT error_type, replays FROM dead_letters").result_rows == [("contract", 2)]
+    assert store.query("SELECT error_type, redrives FROM dead_letters").result_rows == [("contract", 2)]
     assert store.query("SELECT count() FROM dead_letters_versions").result_rows == [(2,)]
 
 
