@@ -3,16 +3,14 @@
 `python -m bench.faust_throughput`. Both read the same backlog, one after the other, in turns.
 """
 
-import argparse
 import random
 import signal
 import statistics
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
-from testkit.faust.harness import Bed, own_broker
+from bench.faust_options import bed, parser
+from testkit.faust.harness import Bed
 from testkit.faust.workers import Worker, running
 
 TARGET = 0.8
@@ -21,19 +19,21 @@ TARGET = 0.8
 def measure(bootstrap: str, folder: Path, pairs: int, size: int, *, plain: bool) -> float:
     """Events a second over the middle of a backlog, by committed offsets."""
     name = f"{'plain' if plain else 'safe'}{time.time_ns() // 1_000_000}"
-    bed = Bed(bootstrap, name, folder / name)
-    bed.make_topics()
+    topics = Bed(bootstrap, name, folder / name)
+    topics.make_topics()
     text = "".join(random.Random(0).choices("abcdefghijklmnopqrstuvwxyz ", k=size))
     for number in range(pairs):
-        bed.send("left", f"id{number}", number, text)
-        bed.send("right", f"id{number}", number, text)
-    bed.flush()
-    worker = Worker(bed, "1", unsafe="all" if plain else "", more=["--plain", "rocksdb://"] if plain else [])
+        topics.send("left", f"id{number}", number, text)
+        topics.send("right", f"id{number}", number, text)
+    topics.flush()
+    worker = Worker(
+        topics, "1", unsafe="all" if plain else "", more=["--plain", "rocksdb://"] if plain else []
+    )
     with running(worker):
         points: list[tuple[float, int]] = []
         total = 2 * pairs
         deadline = time.monotonic() + 300
-        while (done := total - bed.behind()) < total:
+        while (done := total - topics.behind()) < total:
             assert time.monotonic() < deadline, f"{done} of {total} done: {worker.log.read_text()[-2000:]}"
             if done:
                 points.append((time.monotonic(), done))
@@ -46,16 +46,12 @@ def measure(bootstrap: str, folder: Path, pairs: int, size: int, *, plain: bool)
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pairs", type=int, default=15_000)
-    parser.add_argument("--size", type=int, default=1_000, help="bytes of text in a record")
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--bootstrap", help="a broker that runs already")
-    parser.add_argument("--port", type=int, default=22100)
-    given = parser.parse_args()
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="opoi-bench-")))
-        bootstrap = given.bootstrap or own_broker(stack, folder, given.port)
+    options = parser(__doc__)
+    options.add_argument("--pairs", type=int, default=15_000)
+    options.add_argument("--size", type=int, default=1_000, help="bytes of text in a record")
+    options.add_argument("--turns", type=int, default=3)
+    given = options.parse_args()
+    with bed(given) as (bootstrap, folder):
         print(f"{'turn':>4} {'plain /s':>9} {'safe /s':>9} {'ratio':>6}")
         ratios = []
         for turn in range(given.turns):

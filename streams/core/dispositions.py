@@ -39,6 +39,14 @@ def source_offset(event: Event) -> int:
         raise Poison("contract", f"header dlq.offset is {named!r}, not a number") from None
 
 
+def checked_key(given: bytes | None, agent: str, decision_id: str) -> str:
+    """The key of everything about a decision. Raises Poison where the message key `given` is another one."""
+    key = decision_key(agent, decision_id)
+    if given != key.encode():
+        raise Poison("wrong_key", f"the message key is {given!r}, the record's is {key!r}")
+    return key
+
+
 def check_arguments(action: Action) -> None:
     """Raises Poison unless the arguments are a JSON object that has a canonical form: stages behind the
     join take it for granted."""

@@ -6,7 +6,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +13,6 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from local_stack.kafka import Broker
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS, changelog_of, group_of
 from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Half, kafka, specs, stage_spec
 
@@ -37,11 +35,6 @@ def _patiently(ask: Callable[[], list[TopicPartition]], seconds: float = 60) -> 
             if error.args[0].code() not in COORDINATOR_MOVES or time.monotonic() > give_up:
                 raise
             time.sleep(0.2)
-
-
-def own_broker(stack: ExitStack, folder: Path, port: int) -> str:
-    """Starts a broker that ends with `stack`; its host:port."""
-    return stack.enter_context(Broker(folder / "kafka", port, port + 1)).bootstrap
 
 
 @dataclass

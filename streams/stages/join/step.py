@@ -7,7 +7,7 @@ the same state and the same output bytes, so an input that a crash repeats does 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from schemas.identity import decision_key, sha256
+from schemas.identity import sha256
 from schemas.record import Record
 from schemas.records import (
     AgentDecision,
@@ -20,7 +20,7 @@ from schemas.records import (
 )
 from schemas.stages import stages
 from streams.core.contract import Event, Poison, Transition
-from streams.core.dispositions import cause, check_arguments, disposition, rejection, same_input
+from streams.core.dispositions import cause, check_arguments, checked_key, disposition, rejection, same_input
 from streams.gates.reason_codes import ReasonCode
 from streams.stages.join import reviews
 from streams.stages.join.split import SplitRule
@@ -52,10 +52,7 @@ class Join:
         """`agent/decision_id`. Raises Poison where the message key says otherwise."""
         record = event.record
         assert isinstance(record, AgentDecision | ExpertVerdict)
-        key = decision_key(record.agent, record.decision_id)
-        if event.key != key.encode():
-            raise Poison("wrong_key", f"the message key is {event.key!r}, the record's is {key!r}")
-        return key
+        return checked_key(event.key, record.agent, record.decision_id)
 
     def on_event(self, state: JoinState | None, event: Event) -> Transition[JoinState]:
         """Folds a decision or a verdict."""

@@ -7,6 +7,7 @@ from schemas.identity import decision_key
 from schemas.records import AgentDecision, ReplayRequest
 from schemas.stages import retry_of
 from streams.core.contract import Poison
+from streams.core.dispositions import checked_key
 from streams.core.message import Message, contract_topic
 from streams.runtime.model_runs.in_flight import ReplayJob
 from streams.runtime.outputs import RecordCodec
@@ -26,9 +27,7 @@ def read_request(codec: RecordCodec, arrived: Message) -> ReplayJob:
     assert isinstance(request, ReplayRequest)
     if not _ID.fullmatch(request.replay_id):
         raise Poison("contract", f"replay_id is {request.replay_id[:80]!r}; it must match {_ID.pattern}")
-    key = decision_key(request.agent, request.decision_id)
-    if arrived.key != key.encode():
-        raise Poison("wrong_key", f"the message key is {arrived.key!r}, the record's is {key!r}")
+    key = checked_key(arrived.key, request.agent, request.decision_id)
     try:
         decision = codec.decode(DECISIONS, request.decision)
     except Undecodable as error:

@@ -19,7 +19,7 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import cause, disposition, rejection, same_input, source_offset
+from streams.core.dispositions import cause, checked_key, disposition, rejection, same_input, source_offset
 from streams.gates.eligibility import unusable
 from streams.stages.trigger.apply_trace import apply_trace
 from streams.stages.trigger.close_case import close, closed_again
@@ -47,10 +47,7 @@ class Trigger:
         """`agent/decision_id`. Raises Poison where the message key says otherwise."""
         record = event.record
         assert isinstance(record, Review | AgentTrace)
-        key = decision_key(record.agent, record.decision_id)
-        if event.key != key.encode():
-            raise Poison("wrong_key", f"the message key is {event.key!r}, the record's is {key!r}")
-        return key
+        return checked_key(event.key, record.agent, record.decision_id)
 
     def on_event(self, state: CaseState | None, event: Event) -> Transition[CaseState]:
         """Folds a review or a trace."""
