@@ -6,6 +6,7 @@ Sources: the HTTP interface of ClickHouse, https://clickhouse.com/docs/interface
 import base64
 import binascii
 import json
+import mmap
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -223,17 +224,18 @@ def decompress(encoding: str, body: bytes, limit: int) -> bytes:
             "NOT_IMPLEMENTED",
             f"Content-Encoding {encoding!r}; known are {', '.join(CODECS)}",
         )
-    # memory is taken only as it is written, and the codecs write no further than its end
-    room = bytearray(limit)
-    try:
-        size = CODECS[encoding].decompress_into(body, room)
-    except cramjam.DecompressionError as error:
-        if str(error) == _NO_ROOM:
-            raise too_large(f"{len(body)} bytes of {encoding} are more than {limit} bytes", limit) from None
-        raise refused(
-            CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS", f"the body is not {encoding}: {error}"
-        ) from None
-    return bytes(memoryview(room)[:size])
+    # a mapping takes memory only as it is written (a bytearray at once); no codec writes past its end
+    with mmap.mmap(-1, limit) as room:
+        try:
+            size = CODECS[encoding].decompress_into(body, room)
+        except cramjam.DecompressionError as error:
+            if str(error) == _NO_ROOM:
+                what = f"{len(body)} bytes of {encoding} are more than {limit} bytes"
+                raise too_large(what, limit) from None
+            raise refused(
+                CANNOT_DECOMPRESS, "CANNOT_DECOMPRESS", f"the body is not {encoding}: {error}"
+            ) from None
+        return room[:size]
 
 
 def too_large(what: str, limit: int) -> QueryError:
