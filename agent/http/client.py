@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
-from agent.http.bounded_http import Answer, BoundedHttp, NoAddress, TimeUp, Unreachable
+from agent.http.bounded_http import Answer, BoundedHttp, TimeUp, Unreachable
 from agent.http.bounds import CANCEL_SECONDS, MOST_PROBLEM_BYTES, ByteBudget, TooLarge
 from agent.http.contract import RUNS, Problem, RunRequest, RunStatus
+from agent.http.deadline_transport import NoAddress
 from agent.http.exchange import Broken, parsed
 from agent.ports import ModelAway, QuotaExceeded, Target
 

@@ -184,3 +184,12 @@ class Problem(ContractModel):
 
 ToolAnswerPart = Part
 """The answer to a tool call: a `function_response` part, to stand in the next user turn as it is."""
+
+
+class Breach(Exception):
+    """A trace that cannot be taken; `code` names the clause of the contract, `status` is the run's."""
+
+    def __init__(self, code: str, text: str, status: TraceStatus = "failed") -> None:
+        super().__init__(text)
+        self.code = code
+        self.status = status

@@ -11,9 +11,18 @@ import structlog
 
 from agent.http.bounds import AWAY_SECONDS, MOST_PARTS, MOST_REASON, TooLarge, most_polls
 from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
-from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunStatus, RunTrace
+from agent.http.contract import (
+    Breach,
+    DecisionContext,
+    OraclePart,
+    RunBudget,
+    RunRequest,
+    RunStatus,
+    RunTrace,
+)
+from agent.http.observed_calls import intended, misses
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import Breach, Verified, check_usage, intended, misses, verify
+from agent.http.truth import Verified, check_usage, verify
 from agent.ports import ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now

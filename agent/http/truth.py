@@ -4,31 +4,22 @@ The tools endpoint saw every call and gave every answer: those are the truth. Wh
 (its words, its order, its sub-agents) is taken from it where it does not contradict that.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.decision import Decision, InvalidDecision
 from agent.guards import check_decision
 from agent.http.bounds import MOST_ATTEMPTS, MOST_USED
-from agent.http.contract import OraclePart, RunRequest, RunTrace
+from agent.http.contract import Breach, OraclePart, RunRequest, RunTrace
+from agent.http.observed_calls import ObservedCalls
 from agent.http.oracle_search import repeated_oracle
 from agent.http.tools_endpoint import Exchange
 from agent.spec import AgentSpec
-from schemas.identity import canonical, canonical_json, json_object
-from schemas.records import Action, IntendedWrite, Part, SubAgentRun, TraceStatus, Turn
+from schemas.identity import canonical_json, json_object
+from schemas.records import Action, Part, SubAgentRun, Turn
 
 MOST_LOG_PROBABILITY = 0.001
 """Nats; above 0 there is rounding alone."""
-
-
-class Breach(Exception):
-    """A trace that cannot be taken; `code` names the clause of the contract, `status` is the run's."""
-
-    def __init__(self, code: str, text: str, status: TraceStatus = "failed") -> None:
-        super().__init__(text)
-        self.code = code
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +31,6 @@ class Verified:
     decision: Decision | None
 
 
-def intended(exchanges: Sequence[Exchange]) -> tuple[IntendedWrite, ...]:
-    """The writes that were simulated, in order."""
-    return tuple(
-        IntendedWrite(tool=one.call.tool or "", arguments_json=one.call.arguments_json or "{}")
-        for one in exchanges
-        if one.response.answered_by == "simulated"
-    )
-
-
-def misses(exchanges: Sequence[Exchange]) -> int:
-    """The calls that nothing recorded could answer."""
-    return sum(one.response.answered_by == "miss" for one in exchanges)
-
-
 def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -> Verified:
     """The trace with what opoi knows better put right. Raises Breach."""
     if (trace.run_id, trace.decision_id) != (request.run_id, request.decision.decision_id):
@@ -63,10 +40,13 @@ def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], 
             f"of decision {trace.decision_id!r}",
         )
     question = _checked_question(request, trace, exchanges)
-    ledger = _Ledger(list(exchanges), spec, _that_ran(trace.sub_agent_runs))
-    turns = (question, *ledger.answered(trace.turns)[1:])
-    runs = tuple(run.model_copy(update={"turns": ledger.answered(run.turns)}) for run in trace.sub_agent_runs)
-    ledger.check_all_told()
+    observed = ObservedCalls(exchanges, spec, _that_ran(trace.sub_agent_runs))
+    turns = (question, *observed.with_true_answers(trace.turns)[1:])
+    runs = tuple(
+        run.model_copy(update={"turns": observed.with_true_answers(run.turns)})
+        for run in trace.sub_agent_runs
+    )
+    observed.check_none_hidden()
     _check_budget(request, trace)
     decision = _decision(trace, exchanges, spec) if trace.status == "completed" else None
     if decision is not None:
@@ -117,122 +97,6 @@ def _places(marks: Sequence[bool]) -> str:
 
 def _seen(turn: Turn) -> object:
     return turn.role, [(part.kind, part.text, part.is_oracle) for part in turn.parts]
-
-
-class _Ledger:
-    """Pairs the calls that the agent tells of with those that opoi saw."""
-
-    def __init__(self, exchanges: list[Exchange], spec: AgentSpec, sub_agents: set[str]) -> None:
-        self._left: dict[tuple[str | None, str], list[Exchange]] = {}
-        for one in exchanges:
-            self._left.setdefault(_request(one.call), []).append(one)
-        self._spec = spec
-        self._sub_agents = sub_agents
-
-    def answered(self, turns: Sequence[Turn]) -> tuple[Turn, ...]:
-        """The conversation with every tool's answer as opoi gave it. Raises Breach."""
-        made: list[Turn] = []
-        calls: list[Part] = []
-        for turn in turns:
-            parts = []
-            for part in turn.parts:
-                if part.kind != "function_response":
-                    parts.append(part)
-                    continue
-                if not calls or calls[0].tool != part.tool:
-                    raise Breach("unpaired_call", f"an answer of {part.tool!r} follows no call of it")
-                parts.append(self._true(calls.pop(0), part))
-            if calls:
-                raise Breach("unpaired_call", f"the call of {calls[0].tool!r} has no answer in the next turn")
-            calls = [part for part in turn.parts if part.kind == "function_call"]
-            made.append(turn.model_copy(update={"parts": tuple(parts)}))
-        return tuple(made)
-
-    def check_all_told(self) -> None:
-        """Every call that opoi saw stands in the trace. Raises Breach."""
-        left = [one for same in self._left.values() for one in same]
-        if left:
-            named = sorted({one.call.tool or "" for one in left})
-            raise Breach(
-                "tool_call_hidden",
-                f"{len(left)} calls of {', '.join(named)} were made but are not in the trace",
-            )
-
-    def _true(self, call: Part, claimed: Part) -> Part:
-        seen = self._taken(call)
-        if seen is None:
-            own = claimed.model_copy(update=_UNSEEN | {"effect": self._spec.effect(call.tool or "")})
-            # an error that the agent made up itself told its model nothing of the world
-            if _is_own_error(claimed):
-                return own.model_copy(update={"answered_by": "error"})
-            if self._is_of_sub_agent(call.tool or ""):
-                if not _is_json(claimed.response_json):
-                    raise Breach("contract", f"the answer of the sub-agent {call.tool!r} is no JSON")
-                return own
-            raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
-        response = seen.response
-        if _is_own_error(claimed) and claimed.error != response.error:
-            # the call was made, but its model was told the agent's own words: no recording has said them
-            told = {"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
-            if response.effect != "write":  # what was written stays so, whatever its model was told
-                told |= {"answered_by": "error", "fetched_at": None}
-            return response.model_copy(update=told)
-        if not _same_json(claimed.response_json, response.response_json) or (
-            (claimed.error or None) != response.error
-        ):
-            raise Breach(
-                "tool_answer_differs", f"an answer of {call.tool!r} is not the one that it was given"
-            )
-        return response.model_copy(update={"call_id": claimed.call_id})
-
-    def _is_of_sub_agent(self, tool: str) -> bool:
-        """Whether the spec has a sub-agent answer the tool, and that one's run is in the trace."""
-        known = self._spec.tools.get(tool)
-        return known is not None and known.sub_agent in self._sub_agents
-
-    def _taken(self, call: Part) -> Exchange | None:
-        same = self._left.get(_request(call), [])
-        # several calls with one request may have had different answers: then the id tells them apart
-        found = next((one for one in same if one.call.call_id == call.call_id), same[0] if same else None)
-        if found is not None:
-            same.remove(found)
-        return found
-
-
-# what only opoi can say of an answer
-_UNSEEN = {"answered_by": None, "request_hash": None, "fetched_at": None}
-
-
-def _is_own_error(claimed: Part) -> bool:
-    return claimed.response_json is None and claimed.error is not None
-
-
-# of JSON text that an agent made up: no JSON, numbers that it cannot carry, nested beyond reason
-_NO_JSON = (ValueError, RecursionError)
-
-
-def _request(call: Part) -> tuple[str | None, str]:
-    try:
-        return call.tool, canonical(call.arguments_json or "{}")
-    except _NO_JSON as error:
-        raise Breach("contract", f"the arguments of a call of {call.tool!r} are no JSON: {error}") from error
-
-
-def _is_json(text: str | None) -> bool:
-    try:
-        json.loads(text or "")
-    except _NO_JSON:
-        return False
-    return True
-
-
-def _same_json(one: str | None, other: str | None) -> bool:
-    if one == other:
-        return True
-    try:
-        return one is not None and other is not None and bool(json.loads(one) == json.loads(other))
-    except _NO_JSON:
-        return False
 
 
 def check_usage(trace: RunTrace) -> None:

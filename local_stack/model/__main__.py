@@ -7,7 +7,8 @@ from pathlib import Path
 
 import uvicorn
 
-from local_stack.model.server import NOTICE, application
+from local_stack.model.server import application
+from local_stack.model.service import NOTICE
 from local_stack.model.startup import open_registry
 
 

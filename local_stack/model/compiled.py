@@ -17,7 +17,7 @@ from local_stack.model.files import cache_folder
 
 SOURCES = (
     "buckets", "compiled", "corpus", "engine", "features", "grammar", "note", "phrases", "pretraining",
-    "scripts", "speech", "vocabulary", "weights", "world",
+    "sample_turn", "scripts", "speech", "vocabulary", "weights", "world",
 )  # fmt: skip
 Function = TypeVar("Function", bound=Callable[..., object])
 

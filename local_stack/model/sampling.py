@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from local_stack.model.conversation import Conversation
 from local_stack.model.corpus import join
-from local_stack.model.engine import sample
+from local_stack.model.sample_turn import sample_turn
 from local_stack.model.vocabulary import END, FIRST, SIZE
 from local_stack.model.weights import Weights
 
@@ -71,7 +71,7 @@ def generate(
     scores = np.zeros(limit, np.float64)
     others = np.full((limit, sampling.alternatives), -1, np.int16)
     other_scores = np.zeros((limit, sampling.alternatives), np.float64)
-    end = sample(
+    end = sample_turn(
         history,
         len(past),
         len(conversation.turns),

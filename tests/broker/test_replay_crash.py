@@ -29,7 +29,8 @@ from streams.core.dependencies import Dependencies
 from streams.stages.replay.results import TRACES
 from streams.stages.sanitize.step import Sanitize
 from streams.stages.trigger.next_action import TriggerRules
-from streams.stages.trigger.step import REVIEWS, Trigger
+from streams.stages.trigger.step import Trigger
+from streams.stages.trigger.supersede import REVIEWS
 from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, ModelServer, model_server
 from tests.broker.replay_kit import World, wait_for

@@ -9,7 +9,7 @@ from typing import Literal
 from agent.http.check.canary import Canary
 from agent.http.check.probe import Agent, Seen, decision, ended, limits, request_for, run, tools
 from agent.http.contract import RUNS, Problem, RunBudget
-from agent.http.truth import intended, misses
+from agent.http.observed_calls import intended, misses
 from agent.ports import ModelError
 
 Outcome = Literal["kept", "broken", "not shown"]

@@ -9,10 +9,10 @@ from typing import Any
 from agent.as_of import AsOfToolBox, as_of_steps
 from agent.http.check.sample import Sample, decision_of
 from agent.http.client import AgentClient, AgentRefused, RunAway
-from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
+from agent.http.contract import Breach, DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.remote import context_of
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import Breach, verify
+from agent.http.truth import verify
 from agent.oracle import nonce, render
 from agent.ports import ModelError, ToolAnswer, ToolBox
 from agent.run import AgentDefinition, Limits

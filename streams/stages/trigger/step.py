@@ -19,7 +19,7 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import cause, checked_key, disposition, rejection, same_input, source_offset
+from streams.core.dispositions import cause, checked_key, disposition, rejection, same_input
 from streams.gates.eligibility import unusable
 from streams.stages.trigger.apply_trace import apply_trace
 from streams.stages.trigger.close_case import close, closed_again
@@ -27,9 +27,7 @@ from streams.stages.trigger.control_sample import first_runs, in_sample, wrong_v
 from streams.stages.trigger.next_action import TriggerRules, next_action
 from streams.stages.trigger.replay_requests import asked_for, replay_requests
 from streams.stages.trigger.run_plan import PlannedRun
-from streams.stages.trigger.supersede import close_superseded, inherit_from, is_of_earlier_case
-
-REVIEWS = "opoi.reviews"
+from streams.stages.trigger.supersede import close_superseded, inherit_from, is_of_earlier_case, is_older
 
 
 class Trigger:
@@ -77,7 +75,7 @@ class Trigger:
         own = cause(event.coordinates, f"{review.verdict_id}/{review.revision}/{review.status}")
         if state is not None and same_input(state.review_cause, event):
             return self._again(state, event, own)
-        if state is not None and _older(event, review, state, self._ports):
+        if state is not None and is_older(event, review, state, self._ports):
             return self._answer(state, event, own, "superseded", "older_review")
         match review.status:
             case "no_verdict" | "decision_missing":
@@ -210,22 +208,13 @@ class Trigger:
         decision: AgentDecision,
         runs: list[PlannedRun],
     ) -> Transition[CaseState]:
-        outputs = self._requests(state, event, own, review, decision, runs)
+        outputs = replay_requests(
+            state, review, decision, runs, self._rules, self._ports, event.timestamp, own
+        )
         entries = asked_for(outputs, own)
         after = state.model_copy(update={"requests": (*state.requests, *entries)})
         answered = self._answer(after, event, own, "pending", "awaiting_traces")
         return Transition(after, (*outputs, *answered.outputs))
-
-    def _requests(
-        self,
-        state: CaseState,
-        event: Event,
-        own: Cause,
-        review: Review,
-        decision: AgentDecision,
-        runs: list[PlannedRun],
-    ) -> tuple[Output, ...]:
-        return replay_requests(state, review, decision, runs, self._rules, self._ports, event.timestamp, own)
 
     def _close(
         self, state: CaseState, key: str, status: CaseStatus, reason: str, when: datetime, own: Cause | None
@@ -249,7 +238,9 @@ class Trigger:
         requests: tuple[Output, ...] = ()
         if asked and review.decision is not None:
             decision = self._ports.decision(review.decision)
-            requests = self._requests(state, event, own, review, decision, asked)
+            requests = replay_requests(
+                state, review, decision, asked, self._rules, self._ports, event.timestamp, own
+            )
         answered = self._answer(state, event, own, *_standing(state, own, review))
         return Transition(state, (*requests, *answered.outputs, *before))
 
@@ -280,14 +271,6 @@ class Trigger:
         )
         answered = self._answer(state, event, own, "rejected", "unknown_replay")
         return Transition(state, (refused, *answered.outputs))
-
-
-def _older(event: Event, review: Review, state: CaseState, ports: Dependencies) -> bool:
-    """Whether `review` was written before the one that has the case, however late it came."""
-    if state.review_cause.topic == REVIEWS:
-        return source_offset(event) < state.review_cause.offset
-    # that one was sent again itself: its place in the retry topic says nothing
-    return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at
 
 
 def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:

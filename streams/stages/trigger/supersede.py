@@ -8,10 +8,12 @@ from datetime import datetime
 
 from schemas.identity import decision_key
 from schemas.records import AgentTrace, Cancellation, CaseState, Cause, DispositionOutcome, Review
-from streams.core.contract import Output
-from streams.core.dispositions import disposition
+from streams.core.contract import Event, Output
+from streams.core.dependencies import Dependencies
+from streams.core.dispositions import disposition, source_offset
 
 CANCELLATIONS = "opoi.cancellations"
+REVIEWS = "opoi.reviews"
 
 
 def inherit_from(fresh: CaseState, before: CaseState | None) -> CaseState:
@@ -55,3 +57,11 @@ def close_superseded(
 def is_of_earlier_case(trace: AgentTrace, state: CaseState) -> bool:
     """Whether `trace` only says that an earlier case's request was not run; a run counts for any case."""
     return trace.attempts == 0 and trace.case_number < state.case_number
+
+
+def is_older(event: Event, review: Review, state: CaseState, ports: Dependencies) -> bool:
+    """Whether `review` was written before the one that has the case, however late it came."""
+    if state.review_cause.topic == REVIEWS:
+        return source_offset(event) < state.review_cause.offset
+    # that one was sent again itself: its place in the retry topic says nothing
+    return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at

@@ -10,7 +10,7 @@ from functools import cache
 import pytest
 
 from agent.fakes import ScriptedModel
-from agent.http import truth
+from agent.http import observed_calls, truth
 from agent.http.check.canary import canary
 from agent.http.check.clauses import CLAUSES, ORDER, Finding, check
 from agent.http.check.probe import Agent
@@ -80,7 +80,8 @@ def test_nothing_is_said_of_what_an_earlier_breach_hides(
 
 
 def test_every_breach_has_its_place_in_the_order() -> None:
-    raised = re.findall(r'Breach\(\s*"(\w+)"', inspect.getsource(truth))
+    source = inspect.getsource(truth) + inspect.getsource(observed_calls)
+    raised = re.findall(r'Breach\(\s*"(\w+)"', source)
     assert set(raised) == set(ORDER)
     assert len(set(ORDER)) == len(ORDER)
 

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent.http.contract import DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
+from agent.http.contract import Breach, DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.runtime import split_question
 from agent.http.tools_endpoint import Exchange
-from agent.http.truth import Breach, verify, with_oracle_part
+from agent.http.truth import verify, with_oracle_part
 from agent.media_buyer.definition import media_buyer
 from agent.oracle import render
 from schemas.records import Action, ExpertVerdict, Part, SubAgentRun, TokenLogProbability, Turn, Usage
