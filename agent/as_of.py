@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from agent.derive import derive, is_same
+from agent.network_guard import no_network
 from agent.ports import ToolAnswer, ToolError, ToolMiss
-from agent.sealed import sealed
 from agent.spec import AgentSpec
-from agent.superset import derive, is_same
 from agent.tools.arguments import check_declared
 from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json, json_object, json_value
@@ -235,7 +235,7 @@ class AsOfToolBox:
         What production refuses is refused in its words, but for a request that was really made: it has the
         answer that it had. Raises ToolError, and ToolMiss where nothing recorded can answer.
         """
-        with sealed(f"{tool} in a replay"):
+        with no_network(f"{tool} in a replay"):
             return self._answer(tool, arguments)
 
     def _answer(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:

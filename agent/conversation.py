@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from agent.decision import Decision, InvalidDecision, Read, read_decision
-from agent.guards import check_decision
+from agent.decision_checks import check_decision
 from agent.ports import Message, ToolBox
 from agent.run import AgentDefinition
 from agent.spec import SubAgentSpec

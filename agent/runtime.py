@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agent.calls import WriteUnknown, answer_call
 from agent.conversation import (
     Conversation,
     Ended,
@@ -35,6 +34,7 @@ from agent.ports import (
 )
 from agent.run import AgentDefinition, Limits, Price, Run, priced, summed
 from agent.sub_agents import SubAgentTools, definition, question
+from agent.tool_calls import WriteUnknown, answer_call
 from schemas.identity import canonical_json, sha256
 from schemas.records import Effect, Part, SubAgentRun, TraceStatus, Turn, Usage
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from agent.decision import CitedMetric, InvalidDecision
-from agent.guards import check_cited
+from agent.decision_checks import check_cited
 from agent.ports import ToolAnswer, ToolBox, ToolError
 from agent.run import AgentDefinition
 from agent.spec import AgentSpec, SubAgentSpec

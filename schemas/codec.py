@@ -16,9 +16,9 @@ from fastavro.read import SchemaResolutionError
 from pydantic import ValidationError
 
 from schemas import records
-from schemas.bounds import TooManyValues, WriterSchema, writer_schema
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
 from schemas.cleaned_schema import UnsafeSchema
+from schemas.decode_limits import TooManyValues, WriterSchema, writer_schema
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
 from schemas.store import SchemaStore

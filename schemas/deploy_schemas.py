@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from schemas.bounds import writer_schema
 from schemas.catalog import HERE, TopicSpec, plain, plain_schema, topics
 from schemas.cleaned_schema import UnsafeSchema
 from schemas.compat import incompatibilities
+from schemas.decode_limits import writer_schema
 from schemas.deployment import Fault, Report, WireSettings
 from schemas.errors import DeployRefused, NotRegistered, RegistryAway
 from schemas.history import NoHistory, earlier_versions

@@ -22,7 +22,7 @@ from agent.http.contract import (
 )
 from agent.http.observed_calls import intended, misses
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import Verified, check_usage, verify
+from agent.http.verify_trace import Verified, check_usage, verify
 from agent.ports import ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now

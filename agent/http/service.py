@@ -17,7 +17,7 @@ from agent.http.contract import OPENAPI, RUNS, RunRequest, RunStatus, RunTrace
 from agent.http.exchange import Refused, answer, read, refusal
 from agent.http.openapi import document
 from agent.http.remote_tools import RemoteToolBox
-from agent.http.truth import with_oracle_part
+from agent.http.verify_trace import with_oracle_part
 from agent.ports import GenerationConfig, Model, ModelError, ModelReply, ModelRequest
 from agent.run import AgentDefinition, Limits, Run
 from agent.runtime import Runtime

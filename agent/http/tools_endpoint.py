@@ -20,7 +20,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from agent.calls import WriteUnknown, answer_call
 from agent.http.bounds import (
     CALLS_AT_ONCE,
     CALLS_PER_TURN,
@@ -35,6 +34,7 @@ from agent.http.serving import Server
 from agent.ports import ToolAnswer, ToolBox
 from agent.run import Limits
 from agent.spec import AgentSpec
+from agent.tool_calls import WriteUnknown, answer_call
 from schemas.identity import canonical_json
 from schemas.records import Effect, IntendedWrite, Part
 

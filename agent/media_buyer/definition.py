@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from pydantic import BaseModel, ConfigDict
 
-from agent.definition import read_definition
+from agent.load import read_definition
 from agent.run import AgentDefinition
 from schemas.identity import canonical_json, sha256
 from schemas.records import Artifact, ArtifactKind, Part, Turn

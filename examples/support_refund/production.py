@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from agent.definition import read_definition
 from agent.fakes import FunctionTools
 from agent.http.client import AgentClient
 from agent.http.runtime import HttpRuntime
 from agent.http.tools_endpoint import ToolsEndpoint
+from agent.load import read_definition
 from agent.ports import GenerationConfig
 from agent.recorder import Setting, record, take_snapshot
 from agent.run import AgentDefinition, Limits

@@ -28,7 +28,7 @@ def register(
 
     Doing it again changes nothing. Example usage: opoi agent register my_agent/spec.yaml
     """
-    from agent.definition import read_definition
+    from agent.load import read_definition
     from agent.media_buyer.definition import artifacts
     from agent.spec import SpecError
     from streams.agents.register_agent import register_agent
@@ -58,7 +58,7 @@ def export(
 
     Example usage: opoi agent export my_agent/spec.yaml > agent.json
     """
-    from agent.definition import exported, read_definition
+    from agent.load import exported, read_definition
     from agent.spec import SpecError
 
     try:

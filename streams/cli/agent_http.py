@@ -73,7 +73,7 @@ def check(
     Example usage: opoi agent check http://127.0.0.1:18210 --spec my_agent/spec.yaml
     """
     from agent.http.check.canary import canary
-    from agent.http.check.clauses import check as findings_of
+    from agent.http.check.conformance import check as findings_of
     from agent.http.check.probe import Agent
     from agent.http.client import AgentAway, AgentClient, AgentRefused, RunAway
     from agent.http.contract import RUNS, RunBudget
@@ -131,7 +131,7 @@ def _token(settings: Settings, name: str, url: str) -> str | None:
 
 
 def _definition(agent: str) -> "AgentDefinition":
-    from agent.definition import read_definition
+    from agent.load import read_definition
     from agent.media_buyer.definition import media_buyer
     from agent.spec import SpecError
 

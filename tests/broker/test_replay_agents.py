@@ -23,7 +23,7 @@ from streams.agents.artifact_store import publish
 from testkit import builders
 from tests.broker.model_server import ARTIFACTS, IDS, LOOK, SPEC
 from tests.broker.replay_kit import Worker, World, wait_for
-from tests.unit.agent.hostile_agents import AWAY, DRIPPING, RUBBISH, raw_agent
+from tests.unit.agent.http.hostile_agents import AWAY, DRIPPING, RUBBISH, raw_agent
 
 pytestmark = pytest.mark.stack
 NOBODY = "http://127.0.0.1:9"

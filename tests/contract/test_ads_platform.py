@@ -13,6 +13,7 @@ from facebook_business.exceptions import FacebookRequestError
 from facebook_business.session import FacebookSession
 
 from agent.as_of import AsOfToolBox, as_of_steps
+from agent.derive import derive
 from agent.fakes import ScriptedModel, call, decision_text, says, text
 from agent.media_buyer.definition import media_buyer
 from agent.media_buyer.tools import live_tools
@@ -20,12 +21,11 @@ from agent.ports import ToolError, ToolMiss
 from agent.recorder import take_snapshot
 from agent.replay import execute
 from agent.settings import AdsSettings
-from agent.superset import derive
 from local_stack.ads.serving import served
 from local_stack.ads.world import World
 from local_stack.traffic import FIRST_DAY, PlatformAway, Production
 from schemas.records import AgentDecision
-from tests.unit.agent.http_kit import Known, replay_request
+from tests.unit.agent.http.http_kit import Known, replay_request
 
 NOW = datetime(2026, 3, 10, 13, tzinfo=UTC)
 FIELDS = ["spend", "impressions", "clicks", "actions", "purchase_roas", "cost_per_action_type"]

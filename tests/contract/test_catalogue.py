@@ -11,9 +11,9 @@ import pytest
 from pydantic import BaseModel
 
 from schemas import generate, records
-from schemas.bounds import unsafe
 from schemas.catalog import AVSC, EXAMPLES, NAMESPACE, TOPICS, TopicSpec, references, schema, topics
 from schemas.codec import Codec, record_type
+from schemas.decode_limits import unsafe
 from schemas.deploy import check_schemas
 from schemas.examples import examples
 from schemas.identity import canonical, deterministic_id, request_hash, sha256

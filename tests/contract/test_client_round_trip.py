@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from agent.as_of import AsOfToolBox, as_of_steps
-from agent.definition import exported
 from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says, text
 from agent.http.client import AgentClient
 from agent.http.tools_endpoint import ToolsEndpoint
+from agent.load import exported
 from agent.media_buyer.definition import artifacts, media_buyer
 from agent.ports import GenerationConfig, Message, ModelReply
 from agent.recorder import Setting, record, take_snapshot

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from agent.as_of import recorded_calls
-from agent.definition import exported
+from agent.load import exported
 from examples.support_refund.production import support_refund
 from schemas.records import AgentDecision
 from scripts import docs

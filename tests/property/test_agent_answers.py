@@ -20,7 +20,7 @@ from agent.settings import ReplaySettings
 from schemas.records import AgentTrace, Budget, Spending
 from streams.core.budgets import spent_by, total
 from testkit import builders
-from tests.unit.agent.http_kit import Known, NoModel
+from tests.unit.agent.http.http_kit import Known, NoModel
 
 AT = datetime.fromisoformat("2026-11-01T12:00:00Z")
 DEFINITION = media_buyer()

@@ -12,7 +12,7 @@ from agent.http.client import AgentClient, AgentRefused, RunAway
 from agent.http.contract import Breach, DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.remote import context_of
 from agent.http.tools_endpoint import Exchange, Session, SpecTools, ToolsEndpoint
-from agent.http.truth import verify
+from agent.http.verify_trace import verify
 from agent.oracle import nonce, render
 from agent.ports import ModelError, ToolAnswer, ToolBox
 from agent.run import AgentDefinition, Limits

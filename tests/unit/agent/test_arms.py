@@ -14,7 +14,7 @@ from agent.media_buyer.definition import media_buyer
 from agent.replay import execute
 from schemas.records import Action, ExpertVerdict, ReplayArm
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
-from tests.unit.agent.http_kit import Known, replay_request
+from tests.unit.agent.http.http_kit import Known, replay_request
 
 NOW = DECIDED_AT + timedelta(days=1)
 ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"

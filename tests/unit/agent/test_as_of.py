@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.as_of import AsOfToolBox, Recorded, SameRequest, Superset, as_of_steps, recorded_calls
+from agent.derive import derive
 from agent.fakes import FunctionTools, ScriptedModel, call, decision_text, says, text
 from agent.media_buyer.definition import media_buyer
 from agent.media_buyer.tools import live_tools
@@ -19,7 +20,6 @@ from agent.run import AgentDefinition, Limits
 from agent.runtime import Runtime
 from agent.settings import AdsSettings
 from agent.spec import AgentSpec
-from agent.superset import derive
 from agent.tools.live import canonical_request_hash
 from schemas.identity import canonical_json
 from schemas.records import IntendedWrite, Turn

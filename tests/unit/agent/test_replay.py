@@ -19,7 +19,7 @@ from agent.runtime import Runtime, turn_seed
 from schemas.codec import record_type
 from schemas.records import Action, ExpertVerdict, SnapshotEntry
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
-from tests.unit.agent.http_kit import CONTENTS, Known, replay_request
+from tests.unit.agent.http.http_kit import CONTENTS, Known, replay_request
 
 NOW = DECIDED_AT + timedelta(days=1)
 

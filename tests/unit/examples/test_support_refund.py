@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agent.http.check.clauses import CLAUSES, check
+from agent.http.check.conformance import CLAUSES, check
 from agent.http.check.probe import Agent
 from agent.http.check.sample import read_sample
 from agent.http.client import AgentClient

@@ -12,8 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from agent.decision import InvalidDecision, read_decision
+from agent.decision_checks import check_decision
 from agent.fakes import call, decision_text, says, text
-from agent.guards import check_decision
 from agent.limits import LimitsError, filled, read_limits
 from agent.media_buyer import tools as live
 from agent.media_buyer.definition import media_buyer
@@ -30,8 +30,8 @@ from local_stack.ads.world import World
 from local_stack.traffic import Production
 from schemas.records import Part, Turn
 from tests.unit.agent.conftest import ASK_WEEK, CAMPAIGN, reads
-from tests.unit.agent.test_expert import decision as reviewed
-from tests.unit.agent.test_expert import level
+from tests.unit.local_stack.test_expert import decision as reviewed
+from tests.unit.local_stack.test_expert import level
 
 SPEC = media_buyer().spec
 PRESENT = 1_000_000

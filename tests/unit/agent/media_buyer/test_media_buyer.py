@@ -15,7 +15,7 @@ from agent.recorder import NotADecision, record
 from schemas.identity import sha256
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "media_buyer.json"
+GOLDEN = Path(__file__).parents[3] / "golden" / "media_buyer.json"
 AGENT = media_buyer()
 ARGUMENTS = {
     "get_insights": live.GetInsights,

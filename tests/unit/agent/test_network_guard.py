@@ -14,10 +14,10 @@ import pytest
 from agent.as_of import AsOfToolBox, Step, as_of_steps
 from agent.fakes import ScriptedModel, call, decision_text, says
 from agent.media_buyer.definition import media_buyer
+from agent.network_guard import NetworkRefused, no_network
 from agent.ports import GenerationConfig, ToolAnswer, ToolError
 from agent.run import AgentDefinition, Run
 from agent.runtime import Runtime
-from agent.sealed import Sealed, sealed
 from agent.settings import AdsSettings
 from agent.tools.graph import GraphClient
 from schemas.records import AgentDecision
@@ -143,7 +143,7 @@ def test_a_tool_that_opens_its_own_connection_is_refused(
     run = replay(decision, Leaky(leaks(platform)[way]), replies=(asks,))
     [answer] = run.turns[2].parts
     assert answer.response_json is None
-    assert answer.error == "get_campaign failed (Sealed)"
+    assert answer.error == "get_campaign failed (NetworkRefused)"
     assert settled(platform) == 0
 
 
@@ -151,12 +151,12 @@ def test_a_sub_agents_tool_that_does_is_refused_too(decision: AgentDecision, pla
     reads = says(call("get_insights", **ASK_WEEK))
     run = replay(decision, Leaky(platform.connect), replies=(says(ASK), reads, says(finding())))
     [analyst] = run.sub_agent_runs
-    assert [part.error for part in answers(analyst.turns)] == ["get_insights failed (Sealed)"]
+    assert [part.error for part in answers(analyst.turns)] == ["get_insights failed (NetworkRefused)"]
     assert settled(platform) == 0
 
 
-def test_the_seal_ends_with_its_block(platform: Platform) -> None:
-    with sealed("this"), pytest.raises(Sealed, match="this may not leave the process"):
+def test_the_guard_ends_with_its_block(platform: Platform) -> None:
+    with no_network("this"), pytest.raises(NetworkRefused, match="this may use no network"):
         platform.connect()
     platform.connect()
     assert settled(platform) == 1

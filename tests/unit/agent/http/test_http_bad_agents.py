@@ -19,7 +19,8 @@ from agent.ports import QuotaExceeded
 from agent.settings import ModelPrice
 from schemas.records import AgentDecision, AgentTrace, Budget, Part, SubAgentRun, Turn, Usage
 from streams.core.budgets import spent_by
-from tests.unit.agent.broken_agents import (
+from tests.unit.agent.conftest import CAMPAIGN, CAMPAIGN_NODE
+from tests.unit.agent.http.broken_agents import (
     AlteredAnswer,
     AnotherDecision,
     Broken,
@@ -32,8 +33,7 @@ from tests.unit.agent.broken_agents import (
     OwnAnswers,
     raised,
 )
-from tests.unit.agent.conftest import CAMPAIGN, CAMPAIGN_NODE
-from tests.unit.agent.http_kit import at, replay_at, replay_request
+from tests.unit.agent.http.http_kit import at, replay_at, replay_request
 
 SHORT = Budget(max_turns=8, max_output_tokens=10_000, max_seconds=1)
 ORACLE = "[note 0123456789abcdef]\nExpected action: hold.\n[end of note 0123456789abcdef]"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from agent.http.contract import Breach, DecisionContext, OraclePart, RunBudget, RunRequest, RunTrace
 from agent.http.runtime import split_question
 from agent.http.tools_endpoint import Exchange
-from agent.http.truth import verify, with_oracle_part
+from agent.http.verify_trace import verify, with_oracle_part
 from agent.media_buyer.definition import media_buyer
 from agent.oracle import render
 from schemas.records import Action, ExpertVerdict, Part, SubAgentRun, TokenLogProbability, Turn, Usage

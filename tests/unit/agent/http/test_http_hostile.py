@@ -12,8 +12,8 @@ import pytest
 from agent.http.client import AgentAway, AgentClient, AgentRefused
 from agent.ports import Target
 from schemas.records import AgentDecision, Budget
-from tests.unit.agent.hostile_agents import AWAY, BEAT, DRIPPING, RUBBISH, Handler, Talk, raw_agent
-from tests.unit.agent.http_kit import replay_at, replay_request
+from tests.unit.agent.http.hostile_agents import AWAY, BEAT, DRIPPING, RUBBISH, Handler, Talk, raw_agent
+from tests.unit.agent.http.http_kit import replay_at, replay_request
 
 SECONDS = 1.0
 CANCEL_SECONDS = 0.3

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.as_of import AsOfToolBox, as_of_steps
+from agent.derive import derive
 from agent.media_buyer.definition import media_buyer
 from agent.ports import ToolMiss
-from agent.superset import derive
 from schemas.identity import canonical_json
 from schemas.records import AgentDecision, SnapshotEntry
 from tests.unit.agent.conftest import ASK_WEEK

@@ -16,7 +16,7 @@ from agent.media_buyer.definition import media_buyer
 from agent.settings import EndpointSettings, ReplaySettings
 from agent.spec import AgentSpec, SpecError
 from schemas.records import Part, TargetAgent, TokenLogProbability, Turn
-from tests.unit.agent.http_kit import media_buyer_service, scripted
+from tests.unit.agent.http.http_kit import media_buyer_service, scripted
 
 TARGET = TargetAgent(agent_version="1", prompt_id="p", toolset_id="t", spec_id="s", model="m")
 

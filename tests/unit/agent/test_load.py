@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.definition import read_definition
+from agent.load import read_definition
 from agent.media_buyer.definition import media_buyer
 from agent.spec import AgentSpec, SpecError
 

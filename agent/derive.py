@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from agent.superset_sums import (
+from agent.derive_sums import (
     KIND,
     VALUE,
     Incomputable,

@@ -25,12 +25,12 @@ from agent.replay import execute
 from agent.run import Limits
 from agent.settings import ReplaySettings
 from schemas.records import AgentDecision, Budget
-from tests.unit.agent.broken_agents import post
 from tests.unit.agent.conftest import CAMPAIGN
-from tests.unit.agent.hostile_agents import Talk, raw_agent
-from tests.unit.agent.http_kit import Known, NoModel, at, replay_at, replay_request
-from tests.unit.agent.test_http_bad_agents import answering, running
-from tests.unit.agent.test_http_tools import GET_CAMPAIGN, ask
+from tests.unit.agent.http.broken_agents import post
+from tests.unit.agent.http.hostile_agents import Talk, raw_agent
+from tests.unit.agent.http.http_kit import Known, NoModel, at, replay_at, replay_request
+from tests.unit.agent.http.test_http_bad_agents import answering, running
+from tests.unit.agent.http.test_http_tools import GET_CAMPAIGN, ask
 
 NOW = datetime(2026, 3, 10, 13, tzinfo=UTC)
 SMALL = 256 * 1024

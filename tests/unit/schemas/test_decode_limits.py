@@ -11,10 +11,10 @@ from typing import Any
 import fastavro
 import pytest
 
-from schemas.bounds import unsafe, writer_schema
 from schemas.catalog import plain_schema
 from schemas.catalog import schema as reader
 from schemas.codec import Codec
+from schemas.decode_limits import unsafe, writer_schema
 from schemas.errors import Undecodable
 from schemas.examples import examples, framed_examples
 from schemas.memory import MemoryStore

@@ -10,9 +10,9 @@ from functools import cache
 import pytest
 
 from agent.fakes import ScriptedModel
-from agent.http import observed_calls, truth
+from agent.http import observed_calls, verify_trace
 from agent.http.check.canary import canary
-from agent.http.check.clauses import CLAUSES, ORDER, Finding, check
+from agent.http.check.conformance import CLAUSES, ORDER, Finding, check
 from agent.http.check.probe import Agent
 from agent.http.client import AgentClient, RunAway
 from agent.http.contract import RunBudget
@@ -20,8 +20,8 @@ from agent.http.tools_endpoint import ToolsEndpoint
 from agent.media_buyer.definition import media_buyer
 from agent.ports import ModelAway
 from local_stack.sample import media_buyer_sample
-from tests.unit.agent.broken_agents import VARIANTS, AnotherDecision, Broken, OtherQuestion, OtherWrite
-from tests.unit.agent.http_kit import at
+from tests.unit.agent.http.broken_agents import VARIANTS, AnotherDecision, Broken, OtherQuestion, OtherWrite
+from tests.unit.agent.http.http_kit import at
 
 SECONDS = 3.0
 SAMPLE = cache(media_buyer_sample)
@@ -80,7 +80,7 @@ def test_nothing_is_said_of_what_an_earlier_breach_hides(
 
 
 def test_every_breach_has_its_place_in_the_order() -> None:
-    source = inspect.getsource(truth) + inspect.getsource(observed_calls)
+    source = inspect.getsource(verify_trace) + inspect.getsource(observed_calls)
     raised = re.findall(r'Breach\(\s*"(\w+)"', source)
     assert set(raised) == set(ORDER)
     assert len(set(ORDER)) == len(ORDER)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from agent.decision import Decision, InvalidDecision
-from agent.guards import check_decision
+from agent.decision_checks import check_decision
 from agent.http.bounds import MOST_ATTEMPTS, MOST_USED
 from agent.http.contract import Breach, OraclePart, RunRequest, RunTrace
 from agent.http.observed_calls import ObservedCalls

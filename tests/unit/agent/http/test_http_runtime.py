@@ -10,7 +10,7 @@ from agent.ports import ModelAway
 from agent.replay import execute
 from schemas.records import Action, AgentDecision, AgentTrace, ExpertVerdict
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
-from tests.unit.agent.http_kit import Known, media_buyer_service, replay_at, replay_request, scripted
+from tests.unit.agent.http.http_kit import Known, media_buyer_service, replay_at, replay_request, scripted
 
 NOT_COMPARED = {"started_at", "finished_at", "target"}
 
