@@ -94,7 +94,7 @@ def main() -> None:
         "yesterday" in (verdict.rationale or "").lower() and not asked_about(decision, "yesterday")
         for decision, verdict in found
     )
-    steps = Counter(part.answered_by for trace in traces for part in reads(trace))
+    steps: Counter[str | None] = Counter(part.answered_by for trace in traces for part in reads(trace))
     further = [trace for trace in traces if any(part.answered_by in NOT_RECORDED for part in reads(trace))]
     whole = [trace for trace in further if trace.misses == 0]
     share = len(whole) / len(further) if further else 0.0

@@ -10,7 +10,7 @@ import argparse
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -62,9 +62,9 @@ def main() -> None:
     raise SystemExit(3 if missing or p99 > TARGET_P99_SECONDS else 0)
 
 
-def processor_seconds(home: Home) -> Counter[str]:
+def processor_seconds(home: Home) -> dict[str, float]:
     """What each process of the stack has used so far, with what it keeps."""
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for state in Supervisor(home).states():
         if state.pid is not None:
             process = psutil.Process(state.pid)
@@ -75,7 +75,7 @@ def processor_seconds(home: Home) -> Counter[str]:
     return used
 
 
-def measure(stack: RunningStack, seconds: float, rate: float) -> tuple[Any, int, Counter[str]]:
+def measure(stack: RunningStack, seconds: float, rate: float) -> tuple[Any, int, dict[str, float]]:
     """Seconds from each verdict's acknowledgement to its request, how many requests never came, and processor
     seconds by process."""
     settings = stack.settings
@@ -150,7 +150,7 @@ def measure(stack: RunningStack, seconds: float, rate: float) -> tuple[Any, int,
     give_up = time.monotonic() + 30
     while len(seen) < count and time.monotonic() < give_up:
         time.sleep(0.1)
-    spent = processor_seconds(stack.home) - used
+    spent = {name: total - used.get(name, 0.0) for name, total in processor_seconds(stack.home).items()}
     stop.set()
     reader.join()
     consumer.close()

@@ -117,7 +117,7 @@ class Bed:
 
     def pid(self, name: str) -> int:
         """A process of the stack."""
-        command = [OPOI, "status", "--json"]
+        command = [str(OPOI), "status", "--json"]
         said = subprocess.run(command, env=self.stack.env, stdout=subprocess.PIPE, check=True).stdout
         pid: int = next(one["pid"] for one in json.loads(said)["processes"] if one["name"] == name)
         return pid
@@ -198,7 +198,7 @@ def by_naive(bed: Bed) -> Run:
         count += 1
         if len(batch) == NAIVE_BATCH or count == bed.count // NAIVE_SHARE:
             bed.client.insert(bed.table.name, batch, column_names=names, column_type_names=types)
-            consumer.commit(message)
+            consumer.commit(message=message)
             batch = []
     took = time.monotonic() - began
     consumer.close()

@@ -62,7 +62,7 @@ def send_oversize(bootstrap: str, physical: str, record: Oversize) -> Message:
         assert error is None, f"{record.name}: {error}"
         sent.append(message)
 
-    headers = list(record.headers)
+    headers: list[tuple[str, str | bytes | None]] = list(record.headers)
     producer.produce(physical, record.value, record.key, headers=headers, on_delivery=delivered)
     assert producer.flush(120) == 0
     return sent[0]

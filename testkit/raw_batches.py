@@ -120,7 +120,7 @@ class RawBatch:
         return head + rest
 
 
-def batch(records: Iterable[RawRecord], codec: str = "none", **more: int) -> bytes:
+def batch(records: Iterable[RawRecord], codec: str = "none", **more: Any) -> bytes:
     """A batch of `records` in which all is right but what `more` says; see `RawBatch`."""
     listed = list(records)
     content = b"".join(record_bytes(record, place) for place, record in enumerate(listed))

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS, changelog_of, group_of
+from streams.runtime.kafka_clients import header_pairs
 from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Half, kafka, specs, stage_spec
 
 PARTITIONS = 8
@@ -90,7 +91,7 @@ class Bed:
         key: bytes | None,
         value: bytes | None,
         name: str,
-        headers: list[tuple[str, bytes | None]] | None = None,
+        headers: list[tuple[str, str | bytes | None]] | None = None,
     ) -> None:
         """Feeds bytes; `name` is how they are counted."""
 
@@ -181,7 +182,7 @@ class Bed:
             assert message is not None, f"{topic} does not answer"
             fault = message.error()
             if fault is None:
-                yield message.key(), message.value(), dict(message.headers() or [])
+                yield message.key(), message.value(), dict(header_pairs(message.headers()))
             else:
                 assert fault.code() == KafkaError._PARTITION_EOF, fault
                 ended += 1

@@ -96,8 +96,8 @@ class PlainCodec:
 class PairStep:
     """Pairs halves by id. Texts in a record make it misbehave: `segfault`, `raise`, `poison`, `sleep`."""
 
-    sources = (LEFT, RIGHT)
-    state_type = PairState
+    sources: tuple[str, ...] = (LEFT, RIGHT)
+    state_type: type[PairState] = PairState
 
     def __init__(self, stage: str, expire_after: timedelta | None = None) -> None:
         self.stage = stage
@@ -140,7 +140,7 @@ class PairStep:
 class CountStep:
     """The same stage without memory: it only says of each half that it came."""
 
-    sources = (LEFT, RIGHT)
+    sources: tuple[str, ...] = (LEFT, RIGHT)
 
     def __init__(self, stage: str) -> None:
         self.stage = stage

@@ -48,7 +48,7 @@ def run_plain(
     table = app.Table("state", key_type=bytes, value_type=bytes, changelog_topic=changelog)
     topics = {name: app.topic(kafka.physical(name), **RAW) for name in ("pairs", "opoi.dispositions")}
 
-    @app.agent(app.topic(*logical, **RAW))  # type: ignore[untyped-decorator]
+    @app.agent(app.topic(*logical, **RAW))
     async def pair(stream: Any) -> None:
         async for event in stream.events():
             message = event.message

@@ -32,7 +32,6 @@ def main() -> None:
         from testkit.faust.plain import run_plain
 
         run_plain(step, codec, kafka(given.bootstrap, given.stage), given.home / given.name, given.plain)
-        return
     from streams.runtime.supervisor import WorkerFolders, supervise
     from streams.settings import WorkerSettings
 
