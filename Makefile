@@ -65,7 +65,7 @@ bench: setup ## Every benchmark; writes docs/benchmarks.md
 soak: setup ## The long forms of the upgrade, crash, rebalance and property tests
 	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/property --timeout 7200
 	@$(BIN)/python -m pytest -m soak
-	@$(BIN)/python -m tests.upgrade soak v0.2.1
+	@$(BIN)/python -m testkit.upgrade soak v0.2.1
 	@$(BIN)/python -m bench.faust_recovery
 	@$(BIN)/python -m bench.faust_rebalance
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -18,8 +18,6 @@ Row = tuple[Any, ...]
 # what DateTime64(3) can carry; a producer's clock can be anything
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _LAST = datetime(2299, 12, 31, tzinfo=UTC)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +43,6 @@ class Landing:
             self.key,
             self.schema_id,
         )
-
-
-def kafka_time(milliseconds: int) -> datetime:
-    """A Kafka timestamp as UTC, held within what ClickHouse can carry."""
-    held = min(max(milliseconds, _milliseconds(_FIRST)), _milliseconds(_LAST))
-    return _EPOCH + held * _MILLISECOND
 
 
 def row_maker(table: Table) -> Callable[[Record, Landing], Row]:
@@ -143,10 +135,6 @@ def _follow(path: tuple[str, ...]) -> Callable[[Any], Any]:
         return holder
 
     return walk
-
-
-def _milliseconds(time: datetime) -> int:
-    return (time - _EPOCH) // _MILLISECOND
 
 
 def bounded(time: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """A stack of an earlier release with data in flight, upgraded in place: nothing lost, nothing doubled.
 
-The folders are committed, filled by `python -m tests.upgrade archive TAG`; `make soak` fills larger ones.
+The folders are committed, filled by `python -m testkit.upgrade archive TAG`; `make soak` fills larger ones.
 What is done to one that no user would have to do: its ports are others (`--port-base`), its pipeline's
 deadlines are years away, as they were when it was filled, its tables keep rows for ever, and its broker's
 records are of now. And join's table is deleted, as where another machine takes over: so one keyed stage
@@ -14,10 +14,10 @@ import time
 import pytest
 
 from testkit.running_stack import free_base
-from tests.upgrade.__main__ import OWN, RELEASES, UPGRADING
-from tests.upgrade.archive import unpack
-from tests.upgrade.stack import Stack
-from tests.upgrade.upgrade import drain, forgotten, lost, misburied, misjudged, unfinished
+from testkit.upgrade.__main__ import OWN, RELEASES, UPGRADING
+from testkit.upgrade.archive import unpack
+from testkit.upgrade.stack import Stack
+from testkit.upgrade.upgrade import drain, forgotten, lost, misburied, misjudged, unfinished
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(1200)]
 

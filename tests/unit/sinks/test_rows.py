@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sinks.rows import dead_letter_row, kafka_time, row_maker
+from sinks.rows import bounded, dead_letter_row, row_maker
 from sinks.tables import DEAD_LETTERS, tables
+from streams.core.message import from_milliseconds
 from tests.contract.golden_rows import GOLDEN, examples_path, examples_text, sample_path, sample_text
 from tests.samples import NOON, landing, sample
 
@@ -44,13 +45,19 @@ def test_a_record_that_is_null_leaves_its_columns_null() -> None:
     ("milliseconds", "wanted"),
     [
         (1772366400123, NOON + timedelta(milliseconds=123)),
-        (-1, datetime(1969, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC)),
+        (-1, datetime(1970, 1, 1, tzinfo=UTC)),
         (2**62, datetime(2299, 12, 31, tzinfo=UTC)),
-        (-(2**62), datetime(1900, 1, 1, tzinfo=UTC)),
+        (-(2**62), datetime(1970, 1, 1, tzinfo=UTC)),
     ],
 )
 def test_any_kafka_timestamp_can_be_landed(milliseconds: int, wanted: datetime) -> None:
-    assert kafka_time(milliseconds) == wanted
+    assert bounded(from_milliseconds(milliseconds)) == wanted
+
+
+def test_a_time_that_clickhouse_cannot_carry_is_held_at_the_nearest_that_it_can() -> None:
+    assert bounded(datetime(1, 1, 1, tzinfo=UTC)) == datetime(1900, 1, 1, tzinfo=UTC)
+    assert bounded(datetime(9999, 12, 31, tzinfo=UTC)) == datetime(2299, 12, 31, tzinfo=UTC)
+    assert bounded(NOON) == NOON
 
 
 def test_of_a_repeated_header_the_last_value_is_landed_and_a_null_one_as_empty() -> None:

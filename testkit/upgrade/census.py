@@ -4,9 +4,10 @@ import hashlib
 import json
 from typing import Any
 
-from confluent_kafka.admin import ConfigResource, ResourceType
+from confluent_kafka.admin import ConfigResource, ResourceType  # type: ignore[attr-defined]
 
-from tests.upgrade.stack import WORKERS, Stack, as_bytes
+from streams.runtime.kafka_clients import header_pairs
+from testkit.upgrade.stack import WORKERS, Stack, as_bytes
 
 Census = dict[str, Any]
 
@@ -38,7 +39,7 @@ def digests(stack: Stack, topic: str, below: dict[str, int] | None = None) -> di
     for message in stack.read(topic):
         end, so_far = found.get(str(message.partition()), (0, None))
         if so_far is not None and (message.offset() or 0) < end:
-            headers = [(name, as_bytes(value).hex()) for name, value in message.headers() or []]
+            headers = [(name, as_bytes(value).hex()) for name, value in header_pairs(message.headers())]
             of = [message.offset(), as_bytes(message.key()).hex(), as_bytes(message.value()).hex(), headers]
             so_far.update(json.dumps(of).encode())
     return {partition: (end, so_far.hexdigest()) for partition, (end, so_far) in found.items()}

@@ -11,7 +11,7 @@ import fastavro
 from aiokafka.partitioner import murmur2
 from confluent_kafka import Message
 
-from tests.upgrade.stack import Stack, as_bytes
+from testkit.upgrade.stack import Stack, as_bytes
 
 DECISIONS, VERDICTS = "agent.decisions", "expert.verdicts"
 POISON = b'{"this": "is JSON, not Avro"}'

@@ -4,7 +4,8 @@ from typing import NamedTuple
 
 from confluent_kafka import Message
 
-from tests.upgrade.stack import Place, Stack, as_bytes
+from streams.runtime.kafka_clients import header_pairs
+from testkit.upgrade.stack import Place, Stack, as_bytes
 
 DEAD_LETTERS = "opoi.dead-letters"
 
@@ -19,7 +20,9 @@ class Letter(NamedTuple):
     @classmethod
     def of(cls, message: Message) -> "Letter":
         """The letter that a record is."""
-        said = {name: as_bytes(value).decode(errors="replace") for name, value in message.headers() or []}
+        said = {
+            name: as_bytes(value).decode(errors="replace") for name, value in header_pairs(message.headers())
+        }
         at = Place(said["dlq.topic"], int(said["dlq.partition"]), int(said["dlq.offset"]))
         return cls(said["dlq.stage"], at, said["dlq.error_type"])
 

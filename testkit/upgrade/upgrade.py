@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from sinks.tables import tables
-from tests.upgrade.census import Census, digests, ends
-from tests.upgrade.fill import suspected
-from tests.upgrade.letters import Letter, letters
-from tests.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, Wire, is_copy
-from tests.upgrade.stack import PATIENCE_SECONDS, Place, Stack, as_bytes, place
+from testkit.upgrade.census import Census, digests, ends
+from testkit.upgrade.fill import suspected
+from testkit.upgrade.letters import Letter, letters
+from testkit.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, Wire, is_copy
+from testkit.upgrade.stack import PATIENCE_SECONDS, Place, Stack, as_bytes, place
 
 DRAIN_SECONDS = 300
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")

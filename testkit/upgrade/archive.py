@@ -14,7 +14,7 @@ from pathlib import Path
 
 from aiokafka.record.util import calc_crc32c
 
-from tests.upgrade.stack import Stack
+from testkit.upgrade.stack import Stack
 
 LEFT_OUT = (
     *("logs", "run", "model", "kafka/server.properties", "clickhouse/config.xml"),
@@ -40,7 +40,8 @@ def settle(stack: Stack) -> list[Path]:
 def pack(home: Path, archive: Path, merged: Iterable[Path]) -> None:
     """Writes the folder of a stack that is down, without the parts of tables that are `merged`."""
     left_out = {path for pattern in LEFT_OUT for path in home.glob(pattern)}.union(merged)
-    with tarfile.open(archive, "w:xz", preset=9 | lzma.PRESET_EXTREME) as file:
+    # typeshed knows no preset but 0 to 9
+    with tarfile.open(archive, "w:xz", preset=9 | lzma.PRESET_EXTREME) as file:  # type: ignore[call-overload]
         for path in sorted(home.rglob("*")):
             if left_out.isdisjoint((path, *path.parents)):
                 file.add(path, str(path.relative_to(home)), recursive=False, filter=_plain)

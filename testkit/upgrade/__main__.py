@@ -1,7 +1,7 @@
 """An upgrade from a released version, in place.
 
-`python -m tests.upgrade soak v0.2.1`: a stack of that tag's source is filled, stopped with data in flight,
-brought up by this checkout, drained and compared. `python -m tests.upgrade archive v0.2.1`: a small one is
+`python -m testkit.upgrade soak v0.2.1`: a stack of that tag's source is filled, stopped with data in flight,
+brought up by this checkout, drained and compared. `python -m testkit.upgrade archive v0.2.1`: a small one is
 filled and kept for CI, as `tests/upgrade/VERSION/stack.tar.xz` with its manifest `stack.json`.
 """
 
@@ -14,11 +14,11 @@ import time
 from pathlib import Path
 
 from testkit.running_stack import free_base
-from tests.upgrade.archive import pack, settle
-from tests.upgrade.census import Census
-from tests.upgrade.fill import FILLING, LASTING, fill
-from tests.upgrade.stack import Stack
-from tests.upgrade.upgrade import drain, faults, forgotten
+from testkit.upgrade.archive import pack, settle
+from testkit.upgrade.census import Census
+from testkit.upgrade.fill import FILLING, LASTING, fill
+from testkit.upgrade.stack import Stack
+from testkit.upgrade.upgrade import drain, faults, forgotten
 
 ROOT = Path(__file__).parents[2]
 RELEASES = ROOT / "tests" / "upgrade"
@@ -77,7 +77,7 @@ def soak(tag: str, folder: Path, demo: int, each: int) -> list[str]:
 
 def main() -> None:
     """Exit code 1 where something is lost."""
-    parser = argparse.ArgumentParser(prog="python -m tests.upgrade", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m testkit.upgrade", description=__doc__)
     parser.add_argument("what", choices=["archive", "soak"])
     parser.add_argument("tag")
     parser.add_argument("--demo", type=int, help="decisions that go all the way")

@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 from urllib.request import Request, urlopen
 
-from tests.upgrade.census import Census, census
-from tests.upgrade.letters import DEAD_LETTERS, Letter, letters
-from tests.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, partition_of
-from tests.upgrade.stack import Place, Stack, as_bytes
+from testkit.upgrade.census import Census, census
+from testkit.upgrade.letters import DEAD_LETTERS, Letter, letters
+from testkit.upgrade.records import DECISIONS, POISON, VERDICTS, Copies, partition_of
+from testkit.upgrade.stack import Place, Stack, as_bytes
 
 LASTING = {
     "OPOI_PIPELINE__HORIZON_DAYS": "3650",

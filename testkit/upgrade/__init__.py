@@ -1,0 +1,1 @@
+"""Upgrades of released versions in place: a stack is filled, upgraded, drained and compared."""
