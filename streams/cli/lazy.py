@@ -7,6 +7,8 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from streams.errors import UserError
+
 
 @dataclass(frozen=True, slots=True)
 class Lazy:
@@ -21,9 +23,15 @@ class Lazy:
     panel: str
 
     def load(self, name: str) -> Any:
-        """Import the target; a click command called `name`."""
+        """Import the target; a click command called `name`. Raises UserError where an extra is missing."""
         module, _, attribute = self.target.partition(":")
-        found = getattr(import_module(module), attribute)
+        try:
+            found = getattr(import_module(module), attribute)
+        except ModuleNotFoundError as error:
+            if not module.startswith("local_stack."):
+                raise
+            why = f"`opoi {name}` needs {error.name}, which is not installed"
+            raise UserError(f"{why}; `pip install 'opoi[local]'` brings it") from error
         if isinstance(found, typer.Typer):
             found.rich_markup_mode = None  # plain text at every level: rich costs half a second a start
             group = typer.main.get_group(found)

@@ -54,6 +54,17 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+@pytest.mark.parametrize("name", ["up", "demo"])
+def test_a_command_of_the_stack_says_which_extra_it_needs(name: str) -> None:
+    code = (
+        "import sys\nsys.modules['psutil'] = None\n"
+        f"sys.argv = ['opoi', '{name}']\nimport streams.cli.main as main\nmain.run()"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
+    expected = f"`opoi {name}` needs psutil, which is not installed; `pip install 'opoi[local]'` brings it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
 def test_an_error_of_the_user_is_one_line_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
