@@ -1,4 +1,4 @@
-"""HTTP requests that end in time, each with an answer of bounded size or with none."""
+"""HTTP requests with one time limit for the whole answer and a limit on its size."""
 
 import socket
 import threading
@@ -11,11 +11,11 @@ import httpx2
 
 
 class NoAnswer(Exception):
-    """There is no whole answer; the text says of the server what it did: "does not answer: ..."."""
+    """No complete answer. The text says what the server did: "does not answer: ..."."""
 
 
 class TooLarge(NoAnswer):
-    """The answer has more bytes than are read; `status` and `is_json` are of its beginning."""
+    """The answer is larger than allowed; `status` and `is_json` are from its head."""
 
     def __init__(self, text: str, status: int, is_json: bool) -> None:
         super().__init__(text)
@@ -25,19 +25,19 @@ class TooLarge(NoAnswer):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer, read whole."""
+    """A complete answer."""
 
     status: int
     body: bytes
     location: str
-    """Where a redirect leads, which is never followed; empty where it is none."""
+    """Target of a redirect, which is never followed; empty where the answer is none."""
 
 
 class BoundedHttp:
-    """Asks one server. Thread-safe; each request has a connection of its own.
+    """Requests to one server. Thread-safe; each request opens a connection of its own.
 
-    A time limit of an HTTP library holds for each read, so a server that drips bytes keeps a caller for ever;
-    here it holds for the whole answer, headers included.
+    The timeout of an HTTP library applies to each read, so a server that drips bytes blocks a caller for
+    ever. Here it applies to the whole answer, headers included.
     """
 
     def __init__(self, *, seconds: float, most_bytes: int, auth: tuple[str, str] | None = None) -> None:
@@ -45,7 +45,7 @@ class BoundedHttp:
         self._most_bytes = most_bytes
         self._client = httpx2.Client(
             auth=auth,
-            # never packed: few packed bytes can be any number of bytes
+            # never compressed: a few compressed bytes can expand to any number
             headers={"Accept-Encoding": "identity"},
             limits=httpx2.Limits(max_keepalive_connections=0),
             timeout=seconds,
@@ -53,7 +53,7 @@ class BoundedHttp:
         )
 
     def ask(self, method: str, url: str, body: bytes | None = None, **headers: str) -> Answer:
-        """One request. Raises NoAnswer, whatever goes wrong."""
+        """Sends one request. Raises NoAnswer on every failure."""
         cut = _Cut()
         timer = threading.Timer(self._seconds, cut.now)
         timer.daemon = True
@@ -65,7 +65,7 @@ class BoundedHttp:
                 return self._read(response)
         except NoAnswer:
             raise
-        except Exception as error:  # the libraries below have many errors, and none of them is an answer
+        except Exception as error:  # the libraries below raise many kinds of errors
             if cut.done or isinstance(error, httpx2.TimeoutException):
                 raise NoAnswer(f"did not end its answer within {self._seconds:g} s") from error
             raise NoAnswer(f"does not answer: {str(error) or type(error).__name__}") from error
@@ -78,7 +78,7 @@ class BoundedHttp:
 
     def _read(self, response: httpx2.Response) -> Answer:
         if (packed := response.headers.get("content-encoding", "identity")) != "identity":
-            raise NoAnswer(f"answered in {packed!r}, which was not asked for")
+            raise NoAnswer(f"answered with content encoding {packed!r}, which was not requested")
         body = bytearray()
         for chunk in response.iter_raw():
             body += chunk
@@ -92,14 +92,14 @@ class BoundedHttp:
 
 
 class _Cut:
-    """Shuts a request's connection down in the middle of whatever waits for it."""
+    """Shuts down the connection of a request, so that whatever waits for it ends."""
 
     def __init__(self) -> None:
         self.done = False
         self._socket: socket.socket | None = None
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Learns of the connection; an extension of the HTTP library."""
+        """Notes the connection; called by the HTTP library (request extension `trace`)."""
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
             self._socket = info["return_value"].get_extra_info("socket")
             if self.done:
@@ -108,7 +108,7 @@ class _Cut:
     def now(self) -> None:
         self.done = True
         if self._socket is not None:
-            # it ended by itself in the meantime
+            # it is closed already
             with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 

@@ -1,4 +1,4 @@
-"""The catalogue: every schema and every topic, loaded from the folder and checked to be whole."""
+"""The catalog: every schema and topic of this folder, loaded and checked for completeness."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -37,21 +37,21 @@ class TopicSpec(BaseModel):
     record: str | None
     """Name of the Avro record; null: raw bytes."""
     identity: tuple[str, ...] = ()
-    """Fields that make two records the same one; empty for raw topics."""
+    """Fields that identify a record: records with equal values are the same one. Empty for raw topics."""
     version: tuple[str, ...] = ()
-    """Fields of the identity's version: the highest is live."""
+    """Fields that order the versions of one identity; the highest is live."""
     compatibility: Literal["BACKWARD_TRANSITIVE"] = "BACKWARD_TRANSITIVE"
     partitions: int | None = None
     """Fixed partition count; null: the pipeline's common count."""
     cleanup: Literal["delete", "compact"] = "delete"
     retention_ms: int | None = None
-    """Null: without end."""
+    """Null: records are kept for ever."""
     max_message_bytes: int = 4 * MIB
     sink: bool = True
     """Whether the sink writes it to ClickHouse."""
     produced: bool = True
-    """Whether anything writes it yet. Until then its schema may change in any way, and none of its bytes are
-    kept for later versions; what it was before that counts for nothing."""
+    """Whether anything writes the topic yet. Until then its schema may change in any way: its compatibility
+    is not checked and no golden files are kept."""
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     example: str | None = Field(default=None)
@@ -59,7 +59,7 @@ class TopicSpec(BaseModel):
 
     @property
     def registered_compatibility(self) -> str:
-        """What the registry holds new versions of the schema to."""
+        """Compatibility level of the subject at the registry."""
         return self.compatibility if self.produced else "NONE"
 
     def topic_config(self) -> dict[str, str]:
@@ -67,7 +67,7 @@ class TopicSpec(BaseModel):
         config = {
             "cleanup.policy": self.cleanup,
             "max.message.bytes": str(self.max_message_bytes),
-            # stages reckon with the broker's clock, not with that of whoever produced
+            # stages use the broker's clock, not the producer's
             "message.timestamp.type": "LogAppendTime",
         }
         if self.cleanup == "delete":
@@ -134,7 +134,7 @@ def plain(part: Any) -> Any:
 
 
 def references(part: Any) -> Iterator[str]:
-    """Full names of the schemas of ours that a raw schema holds, itself left out."""
+    """Full names of our schemas that a raw schema refers to, without its own."""
     if isinstance(part, str):
         if part.startswith(f"{NAMESPACE}."):
             yield part

@@ -1,10 +1,10 @@
-"""What a child process finds in its environment: what it is listed to need, everything else is left out.
+"""Reduces the environment of a child process to the variables that it is listed to need.
 
-A child needs no key that it never uses: what it prints, dumps or lets be read holds none then. `kept` is for
-children that are started directly; under the supervisor, which hands its own environment on, this file is
-the program that goes before the child's own (`python -I -S child_environment.py NAMES COMMAND...`), so it
-imports nothing but the standard library. `NAMES` are names of variables in upper case between commas, `*` for
-anything; any case of a name counts.
+A child must not have a key that it never uses: it could print or dump it. `kept` is for children that are
+started directly. The supervisor passes its own environment on, so under it this file is a program in front of
+the child's command (`python -I -S child_environment.py NAMES COMMAND...`) and imports the standard library
+alone. `NAMES` are names of variables in upper case, separated by commas, `*` for any characters; the case of
+a variable's name does not matter.
 """
 
 import os
@@ -18,12 +18,12 @@ RUFF = (*SYSTEM, "RUFF_*", "XDG_CACHE_HOME")
 
 
 def settings_of(*groups: str) -> tuple[str, ...]:
-    """Variables of whole groups of settings."""
+    """Names of all variables of these groups of settings."""
     return tuple(name for group in groups for name in (f"OPOI_{group}", f"OPOI_{group}__*"))
 
 
 def kept(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The part of `environment` that a child with these names gets."""
+    """The variables of `environment` whose names match `names`."""
     patterns = tuple(names)
     return {
         name: value
@@ -33,7 +33,7 @@ def kept(names: Iterable[str], environment: Mapping[str, str] = os.environ) -> d
 
 
 def command(names: Iterable[str]) -> tuple[str, ...]:
-    """What goes before the command of a child, in place of which that then runs, with what it gets."""
+    """The words in front of a child's command that make it run with these variables alone."""
     return (sys.executable, "-I", "-S", os.path.abspath(__file__), ",".join(names))
 
 

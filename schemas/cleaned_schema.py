@@ -1,7 +1,7 @@
-"""What decoding needs of a foreign schema, and nothing else of it.
+"""Reduces a foreign schema to the parts that decoding needs.
 
-Whoever may register a schema may register any JSON. Defaults, aliases and texts say nothing about bytes; keys
-of fastavro's own (`__fastavro_parsed`) would switch its checks off; decimals would take hours to read.
+Anyone who may register a schema may register any JSON. Defaults, aliases and docs do not affect the bytes;
+fastavro's own keys (`__fastavro_parsed`) would switch its checks off; decimals would take hours to read.
 """
 
 import json
@@ -12,14 +12,14 @@ MOST_TEXT = 256 * 1024
 MOST_PARTS = 10_000
 """Types, fields and symbols of a schema."""
 MOST_DEPTH = 64
-"""Types within types, through names too."""
+"""Nesting of types, by reference too."""
 _MOST_FIXED = 2**31 - 1
 
 PRIMITIVES = frozenset({"null", "boolean", "int", "long", "float", "double", "bytes", "string"})
 
 
 class UnsafeSchema(ValueError):
-    """A schema that nothing is decoded with; the text says why in one line, as in "it is no JSON"."""
+    """A schema that must not be used for decoding; the text says why in one line: "it is no JSON"."""
 
 
 def schema_of_text(text: str) -> Any:
@@ -35,7 +35,7 @@ def schema_of_text(text: str) -> Any:
 
 
 def cleaned(schema: Any) -> Any:
-    """The JSON value of a schema with names, types, sizes, symbols and times alone. Raises UnsafeSchema."""
+    """The JSON value of a schema, reduced to names, types, sizes, symbols and times. Raises UnsafeSchema."""
     return _Cleaner().type_of(schema, 1)
 
 
@@ -120,6 +120,6 @@ def _size(size: Any) -> int:
 
 
 def _time(logical: Any) -> dict[str, str]:
-    """Times stay; all others are read as what they are made of, which Avro allows."""
+    """Keeps timestamps; other logical types are read as their underlying type, as Avro allows."""
     is_time = isinstance(logical, str) and logical.removeprefix("local-").startswith("timestamp-")
     return {"logicalType": logical} if is_time else {}

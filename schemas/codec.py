@@ -25,14 +25,14 @@ from schemas.store import SchemaStore
 
 MAGIC = 0
 MOST_ID = 2**31 - 1
-"""Ids are Java's ints: no registry has a larger one."""
+"""The largest schema id: registries use Java's int."""
 REFUSED_SECONDS = 60.0
-"""How long a schema stays refused without the registry being asked again."""
+"""How long a refused schema is not looked up again."""
 _MOST_KEPT = 500
-"""Writers' schemas that are kept, and refusals; beyond, all are looked up anew."""
+"""Most cached writers' schemas, and most cached refusals; a full cache is emptied."""
 _HEADER = struct.Struct(">bI")
 
-# what fastavro raises on bytes that are not what their schema says
+# what fastavro raises on bytes that do not match their schema
 _DECODE_FAULTS = (
     ArithmeticError,
     AssertionError,
@@ -74,11 +74,11 @@ def unframe(value: bytes | None) -> tuple[int, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """How a topic's records of one schema id are read."""
+    """How to read the records of a topic that have one schema id."""
 
     schema: WriterSchema
     reader: Any
-    """This version's schema; None where it is the writer's, since resolving takes twice the time."""
+    """This version's schema; None where it equals the writer's: resolving takes twice the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +144,7 @@ class Codec:
             ) from error
 
     def decode_as(self, topic_name: str, value: bytes | None, wanted: type[AnyRecord]) -> AnyRecord:
-        """`decode`, with the type that the caller expects of the topic."""
+        """`decode`, typed as the record that the caller expects."""
         record = self.decode(topic_name, value)
         assert isinstance(record, wanted), f"{topic_name} carries {record.schema_name}"
         return record
@@ -176,7 +176,8 @@ class Codec:
         try:
             written = writer_schema(self._store.schema_of(schema_id), ours)
         except UnsafeSchema as fault:
-            raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}") from fault
+            why = f"schema {schema_id} cannot be used for decoding: {fault}"
+            raise Undecodable("unresolvable", why) from fault
         found = written.schema if isinstance(written.schema, dict) else {}
         if found.get("name") != f"{NAMESPACE}.{expected}" or found["type"] != "record":
             raise Undecodable(
@@ -189,10 +190,10 @@ class Codec:
         return _Writer(written, ours)
 
     def _check_subject(self, topic_name: str, schema_id: int) -> None:
-        """That the registry held the schema to what the topic's readers can read."""
+        """Checks that the schema is registered for the topic: then the registry checked its compatibility."""
         subject = self._subject_of(topic_name)
         found = self._store.subjects_of(schema_id)
-        # a subject of another context than the default one is ":.context:subject"
+        # outside of the default context a subject is ":.context:subject"
         if found is None or any(subject in (name, name.rpartition(":")[2]) for name in found):
             return
         raise Undecodable(
@@ -204,7 +205,7 @@ class Codec:
 
 @cache
 def _cleaned_ours(record: str) -> Any:
-    """This version's schema in the form that writers' schemas have here."""
+    """This version's schema, cleaned as writers' schemas are, so that the two can be compared."""
     return writer_schema(plain_schema(record)).schema
 
 
@@ -215,7 +216,7 @@ def _keep(kept: dict[tuple[str, int], Any], place: tuple[str, int], what: Any) -
 
 
 def _in_words(error: ValidationError | OverflowError) -> str:
-    """Which fields are at fault and how; never the values, they may be anybody's data."""
+    """Which fields are invalid and how, without their values: those may be private."""
     if isinstance(error, OverflowError):
         return str(error)
     faults = error.errors(include_url=False, include_input=False, include_context=False)
@@ -224,7 +225,7 @@ def _in_words(error: ValidationError | OverflowError) -> str:
 
 
 def _why_unencodable(record: Record, error: Exception) -> str:
-    """A record that was made without validation (`model_construct`, `model_copy`) is validated now."""
+    """Validates a record that was made without validation (`model_construct`, `model_copy`)."""
     try:
         type(record).model_validate(record.to_avro())
     except ValidationError as invalid:

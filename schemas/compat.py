@@ -1,4 +1,4 @@
-"""Whether a schema reads what earlier ones wrote: the verdict is Apache Avro's, the words are ours."""
+"""Whether a schema can read what earlier versions wrote. Apache Avro decides; the error texts are ours."""
 
 import json
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from schemas.errors import one_line
 def incompatibilities(reader: dict[str, Any], writer: dict[str, Any]) -> list[str]:
     """Why data of the schema `writer` cannot be read through `reader`, one line a field; empty where it can.
 
-    Both are self-contained Avro schemas; `writer` may be anybody's.
+    Both are self-contained Avro schemas; `writer` may be untrusted.
     """
     new = _parsed(json.dumps(reader))
     try:
         old = _parsed(json.dumps(writer))
     except AvroException as error:
-        # it is stricter with names than fastavro
+        # Apache Avro is stricter with names than fastavro
         return [f"the earlier schema is not valid Avro: {one_line(str(error))}"]
     found = _verdict(new, old)
     if found.compatibility is SchemaCompatibilityType.compatible:
@@ -44,7 +44,7 @@ def _verdict(reader: Any, writer: Any) -> Any:
 
 
 def _narrow(reader: Any, writer: Any, field: str) -> Iterator[str]:
-    """The places where an incompatible pair differs; Avro's own locations are lost below unions."""
+    """Where an incompatible pair differs. Avro's own locations do not reach below unions."""
     verdict = _verdict(reader, writer)
     if verdict.compatibility is SchemaCompatibilityType.compatible:
         return

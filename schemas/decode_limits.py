@@ -1,9 +1,9 @@
-"""Which writers' schemas are safe to decode with, and how much one body may hold.
+"""Checks that a writer's schema is safe to decode with, and limits the values in one body.
 
-Fastavro takes a schema at its word: recursive types overrun the C stack, a few bytes announce billions of
-items of no bytes, types that hold one another twice double with each, and a record of a thousand fields of no
-bytes makes a thousand values of each byte. So it is measured what a read of the body can become, each named
-type once, and a body's reads are counted.
+Fastavro trusts a schema: recursive types overflow the C stack, a few bytes can announce billions of items of
+no bytes, types that contain each other twice double with each level, and a record of a thousand fields of no
+bytes makes a thousand values of each byte. So this module computes how many values one read of the body can
+become, each named type once, and counts the reads of a body.
 """
 
 import io
@@ -18,11 +18,11 @@ import fastavro.schema
 from schemas.cleaned_schema import MOST_DEPTH, PRIMITIVES, UnsafeSchema, cleaned, not_avro
 
 MOST_VALUES = 2_000_000
-"""Values of one body; at the worst they take a gigabyte of Python's memory."""
+"""Values of one body; in the worst case they take a gigabyte of memory."""
 _RATES = (2, 4, 8, 16)
-"""How many values a read of the body may become; with our own schemas it is at most the first."""
+"""Classes of schemas: values that one read of the body can become. Our own schemas are in the first."""
 _MOST_OF_NOTHING = 10_000
-"""Values that take no bytes at all, in one body."""
+"""Values of no bytes in one body."""
 
 # what fastavro raises on schemas that break Avro's rules
 _PARSE_FAULTS = (
@@ -36,7 +36,7 @@ _PARSE_FAULTS = (
 
 
 class TooManyValues(Exception):
-    """A body holds more values than one may."""
+    """A body holds more values than allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +46,11 @@ class WriterSchema:
     schema: Any
     """Parsed by fastavro."""
     most_reads: int
-    """How often fastavro may read from a body of it."""
+    """Reads that fastavro may make of one body."""
 
     def source(self, body: bytes) -> BinaryIO:
-        """The body for fastavro; its `read` raises TooManyValues."""
-        # an empty string is the most for a byte: its length is read, and its text
+        """The body as the stream that fastavro reads; its `read` raises TooManyValues."""
+        # at most two reads a byte: of an empty string, its length and its text
         return io.BytesIO(body) if 2 * len(body) <= self.most_reads else _Counted(body, self.most_reads)
 
 
@@ -67,9 +67,9 @@ class _Counted(io.BytesIO):
 
 
 def writer_schema(schema: Any, reader: Any = None) -> WriterSchema:
-    """The JSON value of a foreign schema, ready to decode with. Raises UnsafeSchema.
+    """Prepares the JSON value of a foreign schema for decoding. Raises UnsafeSchema.
 
-    `reader`: the parsed schema through which it is read; its defaults are values, too.
+    `reader`: the parsed schema that it is resolved to; its defaults count as values.
     """
     try:
         parsed = fastavro.parse_schema(cleaned(schema), named_schemas={})
@@ -81,7 +81,7 @@ def writer_schema(schema: Any, reader: Any = None) -> WriterSchema:
 
 
 def unsafe(schema: Any) -> str | None:
-    """Why a schema parsed by fastavro must not be decoded with, in one line; None where it may."""
+    """Why a schema parsed by fastavro must not be used for decoding, in one line; None where it may."""
     try:
         _rate(schema, None)
     except UnsafeSchema as fault:
@@ -90,7 +90,7 @@ def unsafe(schema: Any) -> str | None:
 
 
 def _rate(schema: Any, reader: Any) -> int:
-    """How many values a read can become, rounded up to one of the rates. Raises UnsafeSchema."""
+    """Values that one read can become, rounded up to one of the rates. Raises UnsafeSchema."""
     cost = _Costs(dict(_records(reader))).of(schema)
     for rate, surplus in zip(_RATES, cost.surplus, strict=True):
         if surplus <= _MOST_OF_NOTHING:
@@ -100,13 +100,13 @@ def _rate(schema: Any, reader: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """What a value of a type can cost."""
+    """The most that one value of a type can cost."""
 
     depth: int
     is_empty: bool
-    """It takes no bytes."""
+    """Whether it can take no bytes."""
     surplus: tuple[float, ...]
-    """For each rate: how many values there can be in it beyond those that its reads may become."""
+    """For each rate: values in it beyond those that its own reads pay for."""
 
 
 _NULL = _Cost(1, True, tuple(1.0 for _ in _RATES))
@@ -114,7 +114,7 @@ _ATOM = _Cost(1, False, tuple(1.0 - rate for rate in _RATES))
 
 
 class _Costs:
-    """The costs of types. `ours`: the number of fields of each record of the reader."""
+    """The costs of types. `ours`: the number of fields of each record in the reader's schema."""
 
     def __init__(self, ours: dict[str, int]) -> None:
         self._ours = ours
@@ -132,14 +132,14 @@ class _Costs:
         if isinstance(schema, str):
             if schema in self._within:
                 raise UnsafeSchema(f"{schema} holds itself")
-            # fastavro takes a primitive's name for the primitive, whatever else is called so
+            # fastavro reads a primitive's name as the primitive, even where a named type has it
             if schema in PRIMITIVES:
                 return _NULL if schema == "null" else _ATOM
             return self._known.get(schema, _ATOM)
         if isinstance(schema, list):
             branches = [self.of(branch) for branch in schema]
             largest = (max(each, default=0.0) for each in _by_rate(branches))
-            # which branch it is takes a read
+            # the index of the branch takes a read
             return _Cost(1 + _deepest(branches), False, _less_a_read(largest))
         if schema["type"] in ("array", "map"):
             return self._of_items(schema)
@@ -157,7 +157,7 @@ class _Costs:
         if schema["type"] == "fixed":
             return _NULL if schema["size"] == 0 else _ATOM
         fields = [self.of(field["type"]) for field in schema["fields"]]
-        # what the writer lacks comes from the reader's defaults
+        # fields that the writer lacks come from the reader's defaults
         by_default = max(0, self._ours.get(_unqualified(schema), 0) - len(fields))
         surplus = tuple(1.0 + by_default + sum(each) for each in _by_rate(fields))
         return _Cost(1 + _deepest(fields), all(field.is_empty for field in fields), surplus)
@@ -172,7 +172,7 @@ class _Costs:
         each = _less_a_read(surplus + 1.0 for surplus in item.surplus) if is_map else item.surplus
         if each[-1] > 0:
             raise UnsafeSchema(f"{where} has items of more than {_RATES[-1]} values a byte")
-        # there is no end of items, so that each must pay for itself
+        # the number of items has no limit, so each item's own reads must pay for it
         surplus = (math.inf if one > 0 else 1.0 for one in each)
         return _Cost(1 + item.depth, False, _less_a_read(surplus))
 
@@ -191,7 +191,7 @@ def _deepest(costs: list[_Cost]) -> int:
 
 
 def _unqualified(schema: dict[str, Any]) -> str:
-    """By this name fastavro matches a writer's record and a reader's."""
+    """The name by which fastavro matches a writer's record with a reader's."""
     return str(schema["name"]).rpartition(".")[2]
 
 

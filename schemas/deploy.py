@@ -1,4 +1,4 @@
-"""Bringing schemas to the registry and topics to the broker: the one way in."""
+"""Deploys schemas to the registry and topics to the broker: the public functions."""
 
 from schemas.deploy_schemas import (
     SchemaResult,

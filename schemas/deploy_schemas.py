@@ -24,14 +24,14 @@ Outcome = Literal[
 
 @dataclass(frozen=True, slots=True)
 class SchemaResult:
-    """What became of, or was found about, the schema of one topic."""
+    """The result of registering or checking the schema of one topic."""
 
     topic: str
     record: str
     subject: str
     outcome: Outcome
-    """`registered` now, `unchanged`: it was there before; the others are what a check found. `not produced`:
-    nothing writes the topic yet, so there is nothing to compare with."""
+    """`registered`: by this call; `unchanged`: it was registered before; the others are results of a check.
+    `not produced`: nothing writes the topic yet, so there is nothing to compare with."""
     schema_id: int | None = None
     versions: int | None = None
     """How many earlier versions it was compared with."""
@@ -40,7 +40,7 @@ class SchemaResult:
 
     @property
     def is_fault(self) -> bool:
-        """Whether a check must fail for it."""
+        """Whether it makes a check fail."""
         return self.outcome != "not run" and (self.outcome == "not registered" or bool(self.problems))
 
 
@@ -52,7 +52,7 @@ def with_records() -> Iterator[tuple[TopicSpec, str]]:
 
 
 def apply_schemas(settings: WireSettings, report: Report) -> list[SchemaResult]:
-    """Register every topic's schema under its subject and state the subject's compatibility; idempotent.
+    """Registers every topic's schema under its subject and sets the subject's compatibility; idempotent.
 
     Raises DeployRefused (one line for each schema that the registry refused, naming the field; the
     others are registered) and RegistryAway.
@@ -75,7 +75,7 @@ def _apply(
     try:
         return SchemaResult(spec.name, record, subject, "unchanged", registry.id_of(subject, schema))
     except NotRegistered:
-        pass  # the one case with something to do
+        pass  # it is registered below
     try:
         schema_id = registry.register(subject, schema)
     except DeployRefused as error:
@@ -155,7 +155,7 @@ def _check(
 
 
 def schema_faults(settings: WireSettings) -> list[Fault]:
-    """What is wrong at the registry, for `opoi doctor`; a registry that is away is a fault, too."""
+    """What is wrong at the registry, for `opoi doctor`; a registry that does not answer is a fault, too."""
     try:
         results = check_registered(settings)
     except RegistryAway as error:
@@ -169,9 +169,9 @@ def schema_faults(settings: WireSettings) -> list[Fault]:
 
 
 def _against(schema: dict[str, Any], earlier: Iterable[tuple[str, Any]]) -> list[str]:
-    """One line for each field that keeps `schema` from reading an earlier one, with the first such.
+    """One line for each field that prevents `schema` from reading an earlier version, naming the first such.
 
-    An earlier one that nothing can be decoded with has a line of its own.
+    An earlier version that cannot be used for decoding has a line of its own.
     """
     found: dict[str, str] = {}
     for name, writer in earlier:
@@ -180,14 +180,14 @@ def _against(schema: dict[str, Any], earlier: Iterable[tuple[str, Any]]) -> list
                 raise writer
             lines = incompatibilities(schema, plain(writer_schema(writer, schema).schema))
         except UnsafeSchema as fault:
-            lines = [f"nothing is decoded with this version, {fault}; delete it at the registry"]
+            lines = [f"this version cannot be used for decoding, {fault}; delete it at the registry"]
         for line in lines:
             found.setdefault(line, name)
     return [f"{line} (against {name})" for line, name in found.items()]
 
 
 def _registry(settings: WireSettings) -> "ConfluentRegistry":
-    # half a second of imports that the offline check need not pay
+    # imported late: it takes half a second, and the offline check does not need it
     from schemas.registry import ConfluentRegistry
 
     return ConfluentRegistry(settings.registry)

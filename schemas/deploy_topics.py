@@ -1,4 +1,4 @@
-"""Creates the topics of the catalogue at the broker, and says where a topic differs from it."""
+"""Creates the topics of the catalog at the broker, and finds where topics differ from it."""
 
 import time
 from collections import defaultdict
@@ -29,20 +29,20 @@ Outcome = Literal["created", "altered", "unchanged", "missing", "differs", "refu
 
 @dataclass(frozen=True, slots=True)
 class TopicResult:
-    """What became of, or was found about, one topic."""
+    """The result of creating or checking one topic."""
 
     topic: str
     physical: str
     outcome: Outcome
     partitions: int
-    """As the catalogue wants it."""
+    """The count that the catalog wants."""
     problems: tuple[str, ...] = ()
     """One line each: what, actual, wanted."""
     remedy: str = ""
 
     @property
     def is_fault(self) -> bool:
-        """Whether a check must fail for it."""
+        """Whether it makes a check fail."""
         return self.outcome in ("missing", "differs", "refused")
 
     @property
@@ -63,16 +63,16 @@ def partitions_of(spec: TopicSpec, settings: KafkaSettings) -> int:
 
 
 def check_topics(settings: WireSettings) -> list[TopicResult]:
-    """Every topic of the catalogue beside what the broker has. Raises BrokerAway."""
+    """Compares every topic of the catalog with the broker's. Raises BrokerAway."""
     actual = _Broker(settings.kafka).actual()
     return [_compare(spec, settings.kafka, actual) for spec in topics().values()]
 
 
 def apply_topics(settings: WireSettings, report: Report) -> list[TopicResult]:
-    """Create what is missing, and make configurations as the catalogue wants them; idempotent.
+    """Creates missing topics and sets configurations as the catalog wants them; idempotent.
 
-    Raises DeployRefused before anything is changed where a partition count cannot be mended (one line
-    for each topic: actual, wanted, what to do), and BrokerAway.
+    Raises DeployRefused before any change where a partition count is wrong, which no command can change (one
+    line for each topic: actual, wanted, what to do), and BrokerAway.
     """
     broker = _Broker(settings.kafka)
     found = {result.topic: result for result in check_topics(settings)}
@@ -96,17 +96,17 @@ def apply_topics(settings: WireSettings, report: Report) -> list[TopicResult]:
 
 
 def _until_visible(settings: WireSettings) -> None:
-    """Waits until the broker that is asked knows what was just changed. Raises BrokerAway."""
+    """Waits until the broker reports the changes that were just made. Raises BrokerAway."""
     give_up = time.monotonic() + 4 * _SECONDS
     while left := [fault for result in check_topics(settings) for fault in result.faults]:
         if time.monotonic() > give_up:
             servers = settings.kafka.bootstrap_servers
-            raise BrokerAway(f"broker {servers} took the changes but does not show them: {left[0]}")
+            raise BrokerAway(f"broker {servers} accepted the changes but does not report them: {left[0]}")
         time.sleep(0.05)
 
 
 def topic_faults(settings: WireSettings) -> list[Fault]:
-    """What is wrong with the topics, for `opoi doctor`; a broker that is away is a fault, too."""
+    """What is wrong with the topics, for `opoi doctor`; a broker that does not answer is a fault, too."""
     try:
         return [fault for result in check_topics(settings) for fault in result.faults]
     except BrokerAway as error:
@@ -160,16 +160,16 @@ def _alike(refused: list[TopicResult]) -> str:
 
 
 class _Broker:
-    """The admin client, with errors in our words."""
+    """The admin client, with errors of this package."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        # connection errors are told once, by the exception
+        # connection errors are reported once, by the exception
         config: dict[str, Any] = {**settings.client_config(), "log_level": 0}
         self._admin = AdminClient(config)
 
     def actual(self) -> dict[str, _Actual]:
-        """What there is of the catalogue's topics, by physical name."""
+        """The catalog's topics as the broker has them, by physical name."""
         try:
             listed = self._admin.list_topics(timeout=_SECONDS).topics
         except KafkaException as error:
@@ -189,7 +189,7 @@ class _Broker:
         }
 
     def create(self, specs: list[TopicSpec]) -> None:
-        """New topics; copies are the broker's default."""
+        """Creates topics; the replication factor is the broker's default."""
         new = [
             NewTopic(
                 self._settings.physical(spec.name),
@@ -203,7 +203,7 @@ class _Broker:
             self._each(self._admin.create_topics(new, operation_timeout=_SECONDS))
 
     def alter(self, specs: list[TopicSpec]) -> None:
-        """Configurations as the catalogue states them."""
+        """Sets the configurations of the catalog."""
         resources = [
             ConfigResource(
                 ResourceType.TOPIC,
@@ -219,7 +219,7 @@ class _Broker:
             self._each(self._admin.incremental_alter_configs(resources))
 
     def _each(self, futures: dict[Any, Any]) -> dict[Any, Any]:
-        """The answers. Raises DeployRefused with the broker's words, or BrokerAway."""
+        """Waits for the answers. Raises DeployRefused with the broker's text, or BrokerAway."""
         answers, refused = {}, []
         for subject, future in futures.items():
             try:

@@ -1,4 +1,4 @@
-"""What deploying schemas and topics needs and answers; `schemas.deploy` is the way in."""
+"""Types of deploying schemas and topics; `schemas.deploy` has the functions."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is not as the catalogue wants it: what is wrong with which, and what to do."""
+    """One difference from the catalog: what differs, how, and what to do."""
 
     subject: str
     problem: str

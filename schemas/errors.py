@@ -4,13 +4,13 @@ _MOST_TEXT = 500
 
 
 def one_line(text: str) -> str:
-    """What somebody else wrote, for logs and errors: short, in one line, with nothing a terminal obeys."""
+    """Untrusted text for logs and errors: shortened, on one line, without terminal control characters."""
     shown = text if len(text) <= _MOST_TEXT else f"{text[:_MOST_TEXT]}..."
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in shown)
 
 
 REASON_BYTES = 512
-"""How much of an error's text is kept: it may quote what a record holds, and that may be megabytes."""
+"""Bytes of an error's text that are kept: it may quote megabytes of a record."""
 
 
 def shortened(text: str, limit: int = REASON_BYTES) -> str:
@@ -23,7 +23,7 @@ class SchemaError(Exception):
 
 
 class CatalogError(SchemaError):
-    """The folder of schemas and topics contradicts itself; the text names the file."""
+    """The files of schemas and topics contradict each other; the text names the file."""
 
 
 class Undecodable(SchemaError):
@@ -34,7 +34,7 @@ class Undecodable(SchemaError):
     """
 
     def __init__(self, kind: str, reason: str) -> None:
-        # schemas and bytes of others are quoted in it
+        # it may quote untrusted schemas and bytes
         self.kind, self.reason = kind, shortened(one_line(reason))
         super().__init__(self.reason)
 
@@ -44,7 +44,7 @@ class Unencodable(SchemaError):
 
 
 class RegistryAway(SchemaError):
-    """The registry does not answer, or with what is no answer of one; wait and try again."""
+    """The registry does not answer, or not as a registry does; wait and try again."""
 
 
 class NotRegistered(SchemaError):

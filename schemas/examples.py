@@ -1,6 +1,6 @@
-"""Believable records of every topic, from `schemas/examples`: for docs, tests and trying things out.
+"""Realistic records of every topic, from `schemas/examples`: for docs, tests and experiments.
 
-A file is a JSON list of {"about", "record"}. Times are ISO 8601. Bytes stand as one of
+A file is a JSON list of {"about", "record"}. Times are ISO 8601. Bytes are written as one of
 {"$text": "..."}, {"$framed": "TOPIC/INDEX"} (another example as it is on the wire), and a hash may be
 {"$sha256": "TOPIC/INDEX"} (of that example's bytes), so that the examples fit together.
 """
@@ -44,7 +44,7 @@ def _codec() -> Codec:
 
 
 def _made(part: Any) -> Any:
-    """A part of the JSON with what stands for bytes and hashes put in."""
+    """A part of the JSON with bytes and hashes put in for their placeholders."""
     if isinstance(part, list):
         return [_made(item) for item in part]
     if not isinstance(part, dict):

@@ -1,7 +1,7 @@
-"""Writes what is made from other files of this folder: `python -m schemas.generate [--check]`.
+"""Generates files from other files of this folder: `python -m schemas.generate [--check]`.
 
-Avro is the one place where a record is described, and `records.py` holds its Python types. `stages.yaml` is
-the one list of stages, and `topics/` holds the topics that follow from it. Tests hold them together.
+The Avro schemas alone describe the records, and `records.py` holds their Python types. `stages.yaml` is the
+one list of stages, and `topics/` holds the topics derived from it. Tests check that they agree.
 """
 
 import json
@@ -32,7 +32,7 @@ def _load() -> dict[str, dict[str, Any]]:
 
 
 def _ordered(schemas: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each schema after those that it holds."""
+    """The schemas, each after those that it refers to."""
     done: dict[str, dict[str, Any]] = {}
 
     def visit(name: str) -> None:

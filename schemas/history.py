@@ -1,4 +1,4 @@
-"""Earlier versions of the folder of schemas, from git: what may lie in topics that are still read."""
+"""Earlier versions of the schemas, from git: topics may still hold records of them."""
 
 import subprocess
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ NEVER_DEPLOYED = "never-deployed.yaml"
 
 
 class NoHistory(SchemaError):
-    """There is no whole git history to compare with; the text says why and what to do."""
+    """There is no complete git history to compare with; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ def earlier_versions(folder: Path = HERE) -> list[Version]:
     """Every different version of every topic's schema in the history of HEAD and of all tags.
 
     `folder` holds `avsc/` and `topics/`. Commits named in `never-deployed.yaml` there (commit: reason)
-    are left out, and so is what a topic had up to the last commit in which nothing wrote it. Raises
+    are left out, and so are a topic's schemas up to the last commit that has it as not produced. Raises
     NoHistory outside a git work tree and in a shallow clone.
     """
     prefix = _git(folder, "rev-parse", "--show-prefix").strip()
@@ -71,7 +71,7 @@ def _versions_at(
 ) -> Iterator[tuple[tuple[str, ...], Version]]:
     """The topics' schemas in one commit, each with a key that is equal where the schema is.
 
-    Topics that nothing wrote are added to `unproduced`, and those in it are left out.
+    Topics that are not produced are added to `unproduced`; those in it are left out.
     """
     avsc = objects.tree(f"{commit}:{prefix}avsc")
     schemas = {file.removesuffix(".avsc"): sha for file, sha in avsc.items() if file.endswith(".avsc")}
@@ -93,7 +93,7 @@ def _versions_at(
 
 
 def _closure(root: str, schemas: dict[str, str], objects: "_Objects") -> set[str]:
-    """`root` and every schema that it holds."""
+    """`root` and every schema that it refers to."""
     found: set[str] = set()
     todo = [root]
     while todo:
@@ -118,7 +118,7 @@ class _Blobs(AbstractSchemaRepository):
 
 
 class _Objects:
-    """Git objects, read through one process; every answer is kept."""
+    """Reads git objects through one process, and caches them."""
 
     def __init__(self, folder: Path, id_bytes: int) -> None:
         self._id_bytes = id_bytes

@@ -7,7 +7,7 @@ from typing import Any
 
 import rfc8785
 
-# fixed for ever: every id of ours is a uuid5 below it
+# never changes: every id of ours is a uuid5 in this namespace
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "opoi")
 
 
@@ -22,7 +22,7 @@ def canonical(text: str) -> str:
 
 
 def json_value(text: str) -> Any:
-    """What JSON text holds. Raises ValueError where it is none, nested too deep, or has no RFC 8785 form."""
+    """The value of JSON text. Raises ValueError on no JSON, nesting too deep, or no RFC 8785 form."""
     try:
         value = json.loads(text)
         canonical_json(value)
@@ -32,7 +32,7 @@ def json_value(text: str) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """The same for text that must be an object; raises ValueError where it is not."""
+    """The object in JSON text. Raises ValueError as `json_value`, and on any other value."""
     value = json_value(text)
     if not isinstance(value, dict):
         raise ValueError(f"it must be an object, not {text[:64]}")
@@ -55,7 +55,7 @@ def deterministic_id(*identity: str | int) -> str:
 
 
 def decision_key(agent: str, decision_id: str) -> str:
-    """Message key of everything about one decision."""
+    """Message key of all records about one decision."""
     return f"{agent}/{decision_id}"
 
 

@@ -1,4 +1,4 @@
-"""A schema registry in memory, for tests, benchmarks and trying things out."""
+"""A schema registry in memory, for tests, benchmarks and experiments."""
 
 from collections import defaultdict
 from typing import Any, Self
@@ -22,7 +22,7 @@ class MemoryStore:
 
     @classmethod
     def whole(cls) -> Self:
-        """A store in which the schema of every topic of the catalogue is registered."""
+        """A store in which the schema of every topic of the catalog is registered."""
         store = cls()
         subject_of = SubjectNames({})
         for spec in topics().values():

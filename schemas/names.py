@@ -1,11 +1,11 @@
-"""What may be a name: it can stand in a file's path or an address, and leads nowhere else."""
+"""Which texts are safe as names in file paths and URLs: none can lead to another place."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 MOST_BYTES = 200
-"""Of the 255 that a file's name may have: endings are put to it."""
+"""Of the 255 bytes of a file's name; the others are for suffixes."""
 NAME_RULE = f"must be 1 to {MOST_BYTES} bytes of printable characters, without / and \\, the first no dot"
 ADDRESS_RULE = "must be names separated by /, without `..` and ? # % &"
 SHOWN = 80
@@ -13,7 +13,7 @@ SHOWN = 80
 
 
 class UnsafeName(ValueError):
-    """A text that is no name; the message says which, where it stood and what is allowed."""
+    """A text that is not safe as a name; the message has the text, what it names and the rule."""
 
 
 def is_name(value: str) -> bool:
@@ -32,7 +32,7 @@ def is_address(value: str) -> bool:
 
 
 def safe_name(value: str, what: str) -> str:
-    """`value`, which is the name of `what`. Raises UnsafeName."""
+    """`value`, checked as the name of `what`. Raises UnsafeName."""
     if not is_name(value):
         cut = f"{value[:SHOWN]}…" if len(value) > SHOWN else value
         raise UnsafeName(f"{what} {cut!r} {NAME_RULE}")
@@ -60,4 +60,4 @@ Address = Annotated[str, AfterValidator(_address)]
 Identity = Annotated[
     str, Field(min_length=1, max_length=MOST_BYTES, pattern=r"^[A-Za-z0-9_:-][A-Za-z0-9._:-]*$")
 ]
-"""An id that stands in a URL's path as it is: a name of few characters."""
+"""An id that is safe in a URL's path without escaping."""

@@ -1,4 +1,4 @@
-"""The base of every record: immutable, closed, checked when made."""
+"""The base of every record: immutable, validated, without unknown fields."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, ClassVar
@@ -16,7 +16,7 @@ def _utc_milliseconds(value: datetime) -> datetime:
     return value - timedelta(microseconds=value.microsecond % 1000)
 
 
-# what Avro's timestamp-millis can carry, so that a record equals what comes back from the wire
+# cut to Avro's timestamp-millis, so that a record equals its decoded copy
 Timestamp = Annotated[datetime, AfterValidator(_utc_milliseconds)]
 
 Int = Annotated[int, Field(ge=-(2**31), lt=2**31)]
@@ -40,6 +40,6 @@ class Record(BaseModel):
     schema_name: ClassVar[str]
 
     def to_avro(self) -> dict[str, Any]:
-        """The record as fastavro writes it."""
-        # pydantic's warnings would quote values; the writer and the codec judge the fields
+        """The record as the value that fastavro encodes."""
+        # pydantic's warnings would quote values; fastavro and the codec check the fields
         return self.model_dump(warnings=False)

@@ -1,4 +1,4 @@
-"""The schema registry over its Confluent API: what the codec and deploying need of it."""
+"""Client of a schema registry's Confluent API, for the codec and for deploying."""
 
 import json
 import time
@@ -19,25 +19,25 @@ from schemas.settings import RegistrySettings
 from schemas.store import SchemaStore as SchemaStore
 
 ANSWER_SECONDS = 5.0
-"""For one whole answer; Apicurio 3.3.3 leaves one request of thousands open."""
+"""For one complete answer; Apicurio 3.3.3 never answers one request in some thousands."""
 MOST_BYTES = 1024 * 1024
 """Of one answer; a schema may have a quarter of that."""
 _RETRY_SECONDS = 0.2
 
 # Confluent's codes for "there is no such subject, version or schema"; a bare 404 is a wrong address
 _UNKNOWN = frozenset({40401, 40402, 40403})
-# and for "this subject has no compatibility of its own"
+# its code for "this subject has no compatibility of its own"
 _NO_COMPATIBILITY = 40408
-# what the registry answers to a schema that it does not take
+# statuses of a schema that the registry refuses
 _REFUSING = frozenset({409, 422})
-# said of the moment, and not of the question
+# statuses that another try may not have
 _PASSING = frozenset({429, 500, 502, 503, 504})
 
 log = structlog.get_logger(__name__)
 
 
 class _Failed(Exception):
-    """An answer that is not what was asked for; `code` is one of a registry's own, where there is one."""
+    """An answer that is an error; `code` is the registry's own, where it has one."""
 
     def __init__(self, status: int, said: str, code: int | None = None) -> None:
         super().__init__(f"answered {status}: {said}")
@@ -49,8 +49,8 @@ class _Failed(Exception):
 class ConfluentRegistry:
     """A registry with the Confluent API. Thread-safe; caches nothing (the codec does).
 
-    Its connections close with it. Confluent's own client would keep whatever it was answered once, and read
-    an answer of any length.
+    Closes its connections when it is garbage-collected. Confluent's own client is not used: it caches every
+    answer and reads answers of any size.
     """
 
     def __init__(self, settings: RegistrySettings, answer_seconds: float = ANSWER_SECONDS) -> None:
@@ -76,14 +76,15 @@ class ConfluentRegistry:
                 if error.status != 200 or not error.is_json:
                     raise
                 raise Undecodable(
-                    "unresolvable", f"schema {schema_id} is not decoded with: the registry {error}"
+                    "unresolvable", f"schema {schema_id} cannot be used for decoding: the registry {error}"
                 ) from error
         if (kind := found.get("schemaType", "AVRO")) != "AVRO":
             raise Undecodable("wrong_record", f"schema {schema_id} is {kind}, not an Avro record")
         try:
             return _avro(found)
         except UnsafeSchema as fault:
-            raise Undecodable("unresolvable", f"schema {schema_id} is not decoded with: {fault}") from fault
+            why = f"schema {schema_id} cannot be used for decoding: {fault}"
+            raise Undecodable("unresolvable", why) from fault
 
     def subjects_of(self, schema_id: int) -> list[str] | None:
         """See `SchemaStore.subjects_of`."""
@@ -135,7 +136,7 @@ class ConfluentRegistry:
     def schemas_of(self, subject: str) -> list[tuple[str, Any]]:
         """Every version of a subject, oldest first: "version N" and its schema, any JSON value.
 
-        In place of a schema that cannot be read stands the UnsafeSchema that says why. Raises RegistryAway.
+        A schema that cannot be read is replaced by the UnsafeSchema that says why. Raises RegistryAway.
         """
         path = f"subjects/{quote(subject, safe='')}/versions"
         with self._answering():
@@ -152,7 +153,7 @@ class ConfluentRegistry:
         ]
 
     def compatibility(self, subject: str) -> str | None:
-        """The compatibility stated for the subject itself; None: none. Raises RegistryAway."""
+        """The subject's own compatibility; None where it has none. Raises RegistryAway."""
         with self._answering():
             try:
                 found = _object(self._ask("GET", f"config/{quote(subject, safe='')}"))
@@ -163,13 +164,13 @@ class ConfluentRegistry:
                 raise
 
     def set_compatibility(self, subject: str, level: str) -> None:
-        """States the subject's compatibility, before or after its first version. Raises RegistryAway."""
+        """Sets the subject's compatibility, before or after its first version. Raises RegistryAway."""
         with self._answering():
             self._ask("PUT", f"config/{quote(subject, safe='')}", {"compatibility": level})
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
-        """RegistryAway for what the network did and for answers that say nothing about the question."""
+        """Turns network errors and unusable answers into RegistryAway."""
         try:
             yield
         except _Failed as error:
@@ -258,14 +259,14 @@ def _with_schema(found: Any) -> dict[str, Any]:
 
 
 def _registered(schema: dict[str, Any]) -> dict[str, Any]:
-    # Apicurio 3.3 refuses a schema in which the four characters "{}" stand; escaped, it is the same JSON
+    # Apicurio 3.3 refuses a schema with the four characters "{}" in it; escaped, it is the same JSON
     return {"schema": json.dumps(schema).replace('"{}"', r'"\u007b\u007d"'), "schemaType": "AVRO"}
 
 
 def _avro(found: dict[str, Any]) -> Any:
     """The Avro schema in an answer. Raises UnsafeSchema."""
     if found.get("references"):
-        raise UnsafeSchema("it refers to other schemas; register it with everything that it holds")
+        raise UnsafeSchema("it refers to other schemas; register it with them inline")
     return schema_of_text(found["schema"])
 
 

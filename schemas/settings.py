@@ -1,4 +1,4 @@
-"""Settings of what is on the wire: the broker, the schema registry, topic names.
+"""Settings of the broker, the schema registry and topic names.
 
 Also the base and the value types that the settings of every package share. They are read in one place,
 `streams.settings`; the variable of a field is `OPOI_<GROUP>__<FIELD>`.
@@ -38,7 +38,7 @@ def _bootstrap(value: str) -> str:
 
 
 def _topic(value: str) -> str:
-    # the broker's own rule; the registry's subjects, which stand in a URL, are made of it
+    # the broker's own rule; the names become parts of the registry's URLs too
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value) or value in (".", ".."):
         raise ValueError("must be 1 to 249 letters, digits, `.`, `_` and `-`, and not `.` or `..`")
     return value
@@ -60,7 +60,7 @@ class KafkaSettings(SettingsModel):
     bootstrap_servers: Annotated[str, AfterValidator(_bootstrap)] = "127.0.0.1:19092"
     """host:port of one or more brokers, separated by commas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """How the broker is spoken to."""
+    """Protocol of the connection to the broker."""
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Absent] = None
     """Needed with SASL_PLAINTEXT and SASL_SSL."""
     sasl_username: Annotated[str | None, Absent] = None
@@ -80,7 +80,7 @@ class KafkaSettings(SettingsModel):
     topic_names: dict[str, Annotated[str, AfterValidator(_topic)]] = {}
     """Logical topic name to physical one, as JSON; a topic that is not named keeps its logical name."""
     partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Partitions of each topic instead of the catalogue's 32; the local stack sets 8."""
+    """Partitions of each topic instead of the catalog's 32; the local stack sets 8."""
 
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> Self:

@@ -1,7 +1,7 @@
-"""The files of `schemas/topics` as `stages.yaml` wants them; `python -m schemas.generate` writes them.
+"""Derives files of `schemas/topics` from `stages.yaml`; `python -m schemas.generate` writes them.
 
-The retry, tick and changelog topics of a stage are made whole. In every other file the producers and
-consumers are kept: first those that are no stages, as they stand there, then the stages.
+The retry, tick and changelog topics of a stage are generated whole. In every other file only the producers
+and consumers are replaced: first those that are not stages, unchanged, then the stages.
 """
 
 import re
@@ -23,9 +23,9 @@ _TICKS_KEPT = DAY // 24
 def topic_files(
     stages: Mapping[str, StageSpec], topics: Mapping[str, TopicSpec], folder: Path
 ) -> dict[Path, str]:
-    """What each file of `folder` must hold. Raises CatalogError where a list in one cannot be replaced."""
+    """The text that each file of `folder` must have. Raises CatalogError where a list cannot be replaced."""
     texts = {folder / f"{name}.yaml": _HEADER + _dumped(made) for name, made in _made(stages, topics)}
-    # a stage that is no more has left its retry topic
+    # a removed stage has left its retry topic
     gone = {path.stem.removeprefix(RETRY) for path in folder.glob(f"{RETRY}*.yaml")}
     for path in sorted(folder.glob("*.yaml")):
         if path not in texts and not _is_made(path):
@@ -34,7 +34,7 @@ def topic_files(
 
 
 def left_over(wanted: Iterable[Path], folder: Path) -> list[Path]:
-    """Files in `folder` of stages that are no more."""
+    """Files in `folder` of removed stages."""
     return sorted(path for path in folder.iterdir() if _is_made(path) and path not in set(wanted))
 
 
@@ -45,10 +45,10 @@ def _is_made(path: Path) -> bool:
 def _made(
     stages: Mapping[str, StageSpec], topics: Mapping[str, TopicSpec]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The topics that a stage has because it is one."""
+    """The topics that every stage has: retry, and for a keyed one ticks and changelog."""
     for spec in stages.values():
         counts = [topics[source].partitions for source in spec.sources]
-        # as many as the largest source, and the common count is taken for the largest
+        # as many partitions as the largest source; the common count counts as the largest
         partitions = {} if None in counts else {"partitions": max(filter(None, counts), default=1)}
         if spec.sources:
             yield retry_of(spec.name), _retry(spec, partitions)
@@ -112,7 +112,7 @@ def _changelog(spec: StageSpec, partitions: dict[str, int]) -> dict[str, Any]:
 
 
 def _kept(path: Path, stages: Mapping[str, StageSpec], gone: set[str]) -> str:
-    """The text of a file with its producers and consumers as the stages want them."""
+    """The text of a file with its producers and consumers replaced."""
     text = path.read_text()
     stated = yaml.safe_load(text)
     writers = [name for name, spec in stages.items() if path.stem in spec.writes]

@@ -13,15 +13,15 @@ from schemas.errors import CatalogError
 
 STAGES = Path(__file__).with_name("stages.yaml")
 METRICS_SLOTS = 20
-"""Metrics ports that a one-machine stack keeps for its stages."""
+"""Metrics ports that a one-machine stack reserves for its stages."""
 
 DISPOSITIONS = "opoi.dispositions"
 REJECTIONS = "opoi.rejections"
 DEAD_LETTERS = "opoi.dead-letters"
 RETRY = "opoi.retry."
-"""What the names of retry topics begin with; the stage follows."""
+"""Prefix of the names of retry topics; the stage follows."""
 TICKS = "opoi.ticks."
-"""What the names of tick topics begin with; the stage follows."""
+"""Prefix of the names of tick topics; the stage follows."""
 
 _LANDED = "every landed topic"
 _EVERY_TICK = "every tick topic"
@@ -53,7 +53,7 @@ class KeyedSpec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     key: str
-    """What its keys hold, as the topics say it of theirs."""
+    """What its keys hold, as in the `key` of its topics."""
     state: str
     """Name of the Avro record of a state."""
 
@@ -66,30 +66,30 @@ class StageSpec(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")]
     description: Annotated[str, Field(pattern=r"\.$")]
     sources: tuple[str, ...] = ()
-    """What it works through; `every landed topic`: those whose files do not say `sink: false`."""
+    """Topics that it processes; `every landed topic`: those whose files do not say `sink: false`."""
     looks_up: tuple[str, ...] = ()
-    """What it reads beside its sources, without working through it."""
+    """Topics that it reads besides its sources, without processing each record."""
     outputs: tuple[str, ...] = ()
-    """What it alone decides to write; `every tick topic`: one of each keyed stage. What all stages of its
-    kind write goes without saying (`writes`)."""
+    """Topics that it writes by rules of its own; `every tick topic`: that of each keyed stage. What every
+    stage of its kind writes is added in `writes`."""
     keyed: KeyedSpec | None = None
     """Its table; null: a stage without memory."""
     co_partitioned: tuple[str, ...] = ()
-    """Sources and outputs that must have one partition count. A keyed stage needs that of its sources, retry,
-    tick and changelog topics anyway: a key's state is on one partition number."""
+    """Sources and outputs that must have the same partition count. The sources, retry, tick and changelog
+    topics of a keyed stage must anyway: a key's state is on one partition number."""
     accounted: bool = True
     """Whether each of its inputs gets a disposition."""
     settings: tuple[str, ...] = ()
-    """Groups of settings that its process needs beside those of every worker; the first ones in a variable's
-    name, in upper case."""
+    """Groups of settings that its process needs besides those of every worker, in upper case, as variables
+    begin with them."""
     environment: tuple[str, ...] = ()
     """Other variables that its process needs, `*` for anything."""
     metrics_slot: Annotated[int, Field(ge=0, lt=METRICS_SLOTS)]
-    """Where its metrics are in a one-machine stack, from `OPOI_LOCAL__METRICS_PORT` on; fixed for ever."""
+    """Its metrics port in a one-machine stack, counted from `OPOI_LOCAL__METRICS_PORT`; never changed."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What its consumer is subscribed to."""
+        """Topics that its consumer subscribes to."""
         retry = (retry_of(self.name),) if self.sources else ()
         ticks = (ticks_of(self.name),) if self.keyed else ()
         return (*self.sources, *retry, *ticks)
@@ -110,7 +110,7 @@ class StageSpec(BaseModel):
 
     @property
     def together(self) -> tuple[str, ...]:
-        """Topics that must have one partition count, its changelog among them."""
+        """Topics that must have the same partition count, its changelog among them."""
         keyed = (*self.inputs, changelog_of(self.name)) if self.keyed else ()
         return tuple(dict.fromkeys((*keyed, *self.co_partitioned)))
 
@@ -164,7 +164,7 @@ def _check_unique(field: str, found: Iterable[StageSpec]) -> None:
 
 
 def _faults(spec: StageSpec, known: Mapping[str, TopicSpec], named: set[str]) -> list[str]:
-    """What the topics say against a stage."""
+    """How a stage contradicts the topics."""
     faults = [
         f"there is no topic {name}"
         for name in (*spec.sources, *spec.looks_up, *spec.outputs)
@@ -179,7 +179,7 @@ def _faults(spec: StageSpec, known: Mapping[str, TopicSpec], named: set[str]) ->
         faults.append(f"its state {spec.keyed.state!r} has no schema in {AVSC}")
     if not spec.sources and (spec.keyed or spec.accounted):
         faults.append("it has no sources, so it can be neither keyed nor accounted")
-    # its retry, tick and changelog topics are made to fit
+    # its retry, tick and changelog topics are generated to fit
     together = (*(spec.sources if spec.keyed else ()), *spec.co_partitioned)
     counts = {name: known[name].partitions or "the common count" for name in together if name in known}
     if len(set(counts.values())) > 1:

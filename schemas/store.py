@@ -11,7 +11,7 @@ class SchemaStore(Protocol):
         """The writer's schema, any JSON value. Raises Undecodable (`unknown_schema_id`) or RegistryAway."""
 
     def subjects_of(self, schema_id: int) -> Collection[str] | None:
-        """Every subject under which the id is or was registered; None: that cannot be told.
+        """Every subject under which the id is or was registered; None: the registry cannot say.
 
         Raises RegistryAway.
         """

@@ -1,4 +1,4 @@
-"""ClickHouse over HTTP, one server or the embedded engine's front alike."""
+"""ClickHouse over HTTP: a server, or the front of the embedded engine."""
 
 import re
 import struct
@@ -21,7 +21,7 @@ from sinks.tables import Table
 Row = tuple[Any, ...]
 Connect = Callable[[ClickHouseSettings, str | None], Client]
 
-# answers that say nothing against the rows: the same insert can succeed later
+# errors that are not about the rows: the same insert can succeed later
 _AWAY = {
     "ABORTED",
     "ALL_CONNECTION_TRIES_FAILED",
@@ -51,7 +51,7 @@ _AWAY = {
     "UNKNOWN_STATUS_OF_INSERT",
     "UNSATISFIED_QUORUM_FOR_PREVIOUS_WRITE",
 }
-# of an insert: neither the rows' fault nor gone by itself, but mended by an operator
+# of an insert: not the rows' fault, and an operator must act
 _TO_MEND = {
     "ACCESS_DENIED",
     "NO_SUCH_COLUMN_IN_TABLE",
@@ -62,17 +62,17 @@ _TO_MEND = {
     "UNKNOWN_IDENTIFIER",
     "UNKNOWN_TABLE",
 }
-# of what only reads: it asks for more than it may have, and would again
+# of a query: it exceeds its limits, so another try would too
 _TOO_MUCH = {"MEMORY_LIMIT_EXCEEDED", "TIMEOUT_EXCEEDED", "TOO_MANY_ROWS_OR_BYTES"}
 _NO_LOGIN = {"AUTHENTICATION_FAILED", "REQUIRED_PASSWORD", "UNKNOWN_USER", "WRONG_PASSWORD"}
 
 
 class ClickHouseAway(Exception):
-    """ClickHouse does not answer, or not now; the same statement can succeed later."""
+    """ClickHouse does not answer, or cannot at the moment; the same statement can succeed later."""
 
 
 class BatchRefused(Exception):
-    """ClickHouse, or the client before it, refused the rows; at least one of them is at fault."""
+    """ClickHouse or its client refused the rows; at least one of them is invalid."""
 
 
 class StatementRefused(Exception):
@@ -80,7 +80,7 @@ class StatementRefused(Exception):
 
 
 def http_client(settings: ClickHouseSettings, database: str | None) -> Client:
-    """A client of the HTTP interface; `database` None before it is made."""
+    """A client of the HTTP interface; `database` is None where it does not exist yet."""
     url = urlsplit(settings.url)
     return get_client(
         interface=url.scheme,
@@ -99,7 +99,7 @@ def http_client(settings: ClickHouseSettings, database: str | None) -> Client:
 
 
 class ClickHouse:
-    """One connection, made when it is first needed, and every error typed."""
+    """One connection, opened on first use. Every error is typed."""
 
     def __init__(
         self,
@@ -116,9 +116,9 @@ class ClickHouse:
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Lands rows in the table's column order. Raises ClickHouseAway, BatchRefused.
 
-        Without a deduplication token: batches are cut by time, a retry has other bounds, and ClickHouse
-        drops other rows under a known token in silence. The rows' own Kafka coordinates make a second
-        landing harmless instead, in the table's sort key and in the views.
+        Sends no deduplication token: batches are cut by time, so a retried batch can hold other rows, and
+        ClickHouse silently drops rows under a token that it knows. Instead, rows landed twice are harmless:
+        their Kafka coordinates are in the table's sort key, and the views show each one once.
         """
         with self._errors(BatchRefused):
             self._connected().insert(
@@ -133,7 +133,7 @@ class ClickHouse:
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None, **settings: Any) -> QueryResult:
         """Rows of a query with its `{name:Type}` parameters. Raises ClickHouseAway, StatementRefused.
 
-        A user who may only read cannot change settings either: they hold where they can be changed.
+        Settings that the server does not let this user change are left out.
         """
         with self._errors(StatementRefused):
             client = self._connected()
@@ -145,16 +145,16 @@ class ClickHouse:
             return client.query(sql, parameters=dict(parameters or {}), settings=changed)
 
     def read(self, statement: str, parameters: Mapping[str, str] | None = None) -> QueryResult:
-        """Rows of a statement of a stranger, which may only read tables, within limits.
+        """Rows of an untrusted statement, which may only read tables, within limits.
 
         Raises ClickHouseAway, StatementRefused.
         """
         given = dict(parameters or {})
         for name in given:
-            # where the client finds none it would write the values into the text, which was checked before
+            # without such a parameter the client would put the value into the text, past the check
             if not re.search(rf"\{{{re.escape(name)}:[^}}]+\}}", statement):
                 raise StatementRefused(f"the statement has no parameter {{{name}:Type}}")
-        # the client itself gives up five seconds later; how much memory there is the server knows
+        # the client itself gives up five seconds later; the limit of memory is the server's own
         limits = Limits(seconds=max(1, self.settings.timeout_seconds - 5), memory_bytes=sys.maxsize)
         try:
             read_only.check(statement, given, limits, self._parse)
@@ -172,7 +172,7 @@ class ClickHouse:
             raise
 
     def _parse(self, statement: str) -> tuple[str, bool]:
-        """What `sinks.read_only.Parse` promises."""
+        """Implements `sinks.read_only.Parse`."""
         with self._errors(StatementRefused):
             try:
                 [row] = self._connected().query(read_only.PARSE, {"statement": statement}).result_rows
@@ -195,7 +195,7 @@ class ClickHouse:
             self._connected().command(sql)
 
     def close(self) -> None:
-        """Ends the connection; a later call makes a new one."""
+        """Closes the connection; a later call opens a new one."""
         if self._client is not None:
             self._client.close()
             self._client = None
@@ -237,13 +237,13 @@ class ClickHouse:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What the network said, below what the client and its HTTP library wrap around it."""
+    """The network's error, inside of those of the client and its HTTP library."""
     while (inner := error.__cause__ or error.__context__) is not None:
         error = inner
     return error
 
 
 def _first_line(error: BaseException) -> str:
-    """What ClickHouse said, without what the client wraps around it."""
+    """ClickHouse's own message, without the client's text around it."""
     text = str(error).strip().rpartition("DB::Exception: ")[2].partition(" (for url ")[0]
     return text.splitlines()[0][:500] if text else type(error).__name__

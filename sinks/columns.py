@@ -70,7 +70,7 @@ BODY = "ZSTD(1)"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column, and where its value stands in the record.
+    """One column, and where its value is in the record.
 
     `path` leads from the record (from the array's item, for a column inside a tuple) to the value;
     `elements` are the columns of the tuples where `shape` is `tuples`.

@@ -1,4 +1,4 @@
-"""The landing tables and their views as SQL, one column a line, as it stands in `sinks/migrations`."""
+"""The landing tables and their views as SQL, one column a line, as `sinks/migrations` has it."""
 
 from collections.abc import Iterator
 
@@ -6,13 +6,13 @@ from schemas.stages import stages
 from sinks.columns import Column
 from sinks.tables import INSERTED_AT, Table
 
-# where identities are Kafka coordinates, those of a broker made anew are other ones
+# whose identity is a Kafka coordinate: on a recreated broker the same coordinate is another record
 _COORDINATE_IDENTITIES = ("opoi.dispositions", "opoi.dead-letters")
-# what makes one row of an identity better than another, before the lower offset
+# which row of an identity the view prefers, before the lower offset
 _PREFERENCES = {"opoi.dispositions": "outcome = 'pending'"}
-# names that are the record's own and mean another thing elsewhere
+# columns of the record that a view renames, since the word means another thing elsewhere
 _RENAMED = {"opoi.dead-letters": {"replays": "redrives"}}
-# what the plain view of a versioned table leaves out
+# the rows that the plain view of a versioned table shows
 _LIVE = {"opoi.training-examples": "state = 'live'"}
 
 
@@ -47,7 +47,7 @@ def create_table(table: Table) -> str:
 
 
 def ttl(table: Table) -> list[str]:
-    """The TTL clause, none where rows stay. By landing time: a producer's wrong clock deletes nothing."""
+    """The TTL clause; none where rows are kept for ever. By landing time: a wrong clock deletes nothing."""
     if table.kept_days is None:
         return []
     return [f"TTL toDateTime(_inserted_at) + toIntervalDay({table.kept_days})"]
@@ -90,7 +90,7 @@ def stage_inputs(by_topic: dict[str, Table]) -> str:
         f"    FROM {table.name}"
         for stage, table in pairs
     ]
-    # what the sink could not read came into its stages all the same
+    # a record that the sink could not read is an input of its stages too
     unread = [
         f"    SELECT '{spec.name}', topic, toUUIDOrZero(headers['dlq.topic_id']), partition, offset, _key, "
         "timestamp, _inserted_at\n"

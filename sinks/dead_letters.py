@@ -1,9 +1,9 @@
 """The headers of a dead letter: made where a record is given up, read where it is landed or sent again.
 
-A dead letter's key and value are the original bytes; everything else stands in headers. The names
-below `dlq.` are ours; of a repeated one the last counts. The original record's own headers are kept beside
-them below `orig.`, repeated names and null values too. Of a record that does not fit into a dead letter the
-key and the value are their heads, and headers are dropped; then ours say what the whole was.
+A dead letter's key and value are the original bytes; everything else is in headers. Names that begin with
+`dlq.` are ours; of a repeated one the last counts. The record's own headers are kept with the prefix `orig.`,
+repeated names and null values too. If a record does not fit into a dead letter, key and value are cut and
+headers are dropped; our headers then describe the whole record.
 """
 
 import hashlib
@@ -28,25 +28,25 @@ Headers = Iterable[tuple[str, bytes | None]]
 
 
 class NotADeadLetter(Exception):
-    """Headers that do not say where a record came from and why it was given up."""
+    """Headers that do not say where a record came from and why it failed; the text names the header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """What a key or a value was before it was cut: its bytes, its sha256 in hex."""
+    """A key or a value before it was cut: number of bytes, sha256 in hex."""
 
     size: int
     sha256: str
 
     @classmethod
     def of(cls, content: bytes) -> "Whole":
-        """What `content` is."""
+        """Size and sha256 of `content`."""
         return cls(len(content), hashlib.sha256(content).hexdigest())
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """Headers of the record that its letter does not hold: how many, bytes of their names and values, sha256.
+    """Headers of the record that were dropped: how many, bytes of their names and values, sha256.
 
     The sha256 is over each header's two lengths (4 bytes each, big-endian, -1 for null), name and value.
     """
@@ -57,7 +57,7 @@ class Dropped:
 
     @classmethod
     def of(cls, headers: Headers, earlier: "Dropped | None" = None) -> "Dropped":
-        """What is said of `headers`; those dropped `earlier` are added, their sha256 begins the new one."""
+        """Describes `headers` and those dropped `earlier`, whose sha256 begins the new one."""
         digest = hashlib.sha256(earlier.sha256.encode() if earlier else b"")
         count, size = (earlier.count, earlier.size) if earlier else (0, 0)
         for name, value in headers:
@@ -69,11 +69,11 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What the headers of a dead letter say.
+    """The headers of a dead letter.
 
-    `topic` is logical; times are UTC; `replays` counts how often it was sent again; `topic_id` is
+    `topic` is logical; times are UTC; `replays` counts how often it was redriven; `topic_id` is
     Kafka's own id of the topic, known to the sink alone, empty elsewhere. `whole_key` and `whole_value` are
-    set where key or value are cut. `headers_unreadable`: nothing could read the record's own headers.
+    set where key or value are cut. `headers_unreadable`: the record's own headers could not be read.
     """
 
     topic: str
@@ -147,9 +147,8 @@ def dead_letter(
 ) -> DeadLetter:
     """The dead letter of the record at these coordinates; `topic` is logical, `headers` None: unreadable.
 
-    A record that came through a retry topic keeps its first coordinates, its first failure, its own
-    headers and its count of replays, so that it can be followed however often it fails, and what is said
-    of its cut.
+    A record from a retry topic keeps its first coordinates, its first failure, its own headers, its
+    count of redrives and the description of its cut, so that it can be followed however often it fails.
     """
     pairs = tuple(headers or ())
     before = _before(topic, pairs)
@@ -174,7 +173,7 @@ def dead_letter(
 
 
 def parse_dead_letter(headers: Headers) -> DeadLetter:
-    """What the headers say. Raises NotADeadLetter, naming the header that is missing or wrong."""
+    """Parses the headers. Raises NotADeadLetter, naming the header that is missing or wrong."""
     pairs = tuple(headers)
     found = {name.removeprefix(PREFIX): value for name, value in pairs if name.startswith(PREFIX)}
 
@@ -197,7 +196,7 @@ def parse_dead_letter(headers: Headers) -> DeadLetter:
     def time(name: str) -> datetime:
         said = text(name)
         try:
-            # milliseconds since 1970 too: Kafka's own form
+            # or milliseconds since 1970, Kafka's own form
             return _EPOCH + int(said) * _MILLISECOND if said.isdigit() else _utc(said)
         except (ValueError, OverflowError):
             raise NotADeadLetter(f"header {PREFIX}{name} is {said!r}, not an ISO 8601 time") from None

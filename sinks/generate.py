@@ -1,6 +1,6 @@
-"""Writes what `sinks/migrations` lacks against the Avro schemas: `python -m sinks.generate [--check]`.
+"""Generates the migration from `sinks/migrations` to the Avro schemas: `python -m sinks.generate [--check]`.
 
-The migrations are the history, the schemas the aim. With no migration at all, the tables go to
+The migrations are the history, the schemas the goal. Without any migration, the tables go to
 `0001_landing.sql` and the views to `0002_views.sql`; later the difference goes to the next number:
 new tables, new or changed columns, changed views. What no generator should decide (another sort key,
 a dropped column) is written by hand, in the same form: one column a line.
@@ -33,7 +33,7 @@ class State:
     views: dict[str, str] = field(default_factory=dict)
 
     def apply(self, statement: str) -> None:
-        """Fold one statement in; one of no known form changes nothing here."""
+        """Applies one statement; one of an unknown form changes nothing."""
         if found := _TABLE.fullmatch(statement):
             name, lines, tail = found.groups()
             self.columns[name] = {_name(line): line for line in _column_lines(lines)}
@@ -55,7 +55,7 @@ class State:
 
 
 def committed() -> State:
-    """What the migrations of the folder add up to."""
+    """The state after all migrations of the folder."""
     state = State()
     for migration in migrations():
         for statement in migration.statements:
@@ -71,7 +71,7 @@ def difference(state: State, wanted: dict[str, Table]) -> tuple[list[str], list[
         statement
         for table in wanted.values()
         for name, statement in ddl.views(table)
-        # a view's columns are fixed when it is made
+        # a view's columns are fixed when it is created
         if table.name in touched or state.views.get(name) != statement.removesuffix(";")
     ]
     inputs = ddl.stage_inputs(wanted)

@@ -18,6 +18,6 @@ UNKNOWN_FIELDS = Gauge(
     "Fields of a writer's schema that this version has no column for: what they hold is not landed.",
     ["topic", "schema_id"],
 )
-AWAY = Gauge("opoi_sink_away", "1 while something that the sink needs is away.", ["what"])
+AWAY = Gauge("opoi_sink_away", "1 while a service that the sink needs does not answer.", ["what"])
 BEHIND_SECONDS = Gauge("opoi_sink_behind_seconds", "Age of the oldest record in hand that is not landed yet.")
 COMMITTED = Gauge("opoi_sink_committed_timestamp_seconds", "When offsets were last committed, Unix seconds.")

@@ -1,7 +1,7 @@
-"""Brings a database up to `sinks/migrations`; safe to run again, and by several at once.
+"""Applies `sinks/migrations` to a database; safe to run again, and in several processes at once.
 
-ClickHouse has no transactions over DDL, so every statement is idempotent and the ledger is written
-after the last statement of a file: a run that died in between is simply run again.
+ClickHouse has no transactions over DDL, so every statement is idempotent, and a migration is recorded after
+its last statement: after a crash, run it again.
 """
 
 import re
@@ -73,7 +73,7 @@ def status(settings: ClickHouseSettings, *, connect: Connect = http_client) -> l
 def up(
     settings: ClickHouseSettings, *, dry_run: bool = False, connect: Connect = http_client
 ) -> list[Migration]:
-    """Applies what is missing and returns it; with `dry_run` only returns it.
+    """Applies the missing migrations and returns them; with `dry_run` only returns them.
 
     Raises MigrationRefused, ClickHouseAway, StatementRefused.
     """
@@ -99,7 +99,7 @@ def up(
 
 
 def statements(settings: ClickHouseSettings, missing: list[Migration]) -> Iterator[str]:
-    """What `up` runs for these migrations."""
+    """The statements that `up` runs for these migrations."""
     yield create_database(settings)
     yield on(settings.cluster, LEDGER)
     for migration in missing:
@@ -108,13 +108,13 @@ def statements(settings: ClickHouseSettings, missing: list[Migration]) -> Iterat
 
 
 def create_database(settings: ClickHouseSettings) -> str:
-    """The statement that makes the database."""
+    """The statement that creates the database."""
     cluster = f" ON CLUSTER '{settings.cluster}'" if settings.cluster else ""
     return f"CREATE DATABASE IF NOT EXISTS `{settings.database}`{cluster} ENGINE = Atomic;"
 
 
 def on(cluster: str | None, statement: str) -> str:
-    """The statement as it is for a cluster: on every server, with replicated engines."""
+    """The statement for a cluster: on every server, with replicated engines."""
     if cluster is None:
         return statement
     replicated = _ENGINE.sub(r"ENGINE = Replicated\1", statement)
@@ -122,7 +122,7 @@ def on(cluster: str | None, statement: str) -> str:
 
 
 def _ledger(server: ClickHouse) -> dict[int, tuple[str, str, datetime]]:
-    """Number to name, checksum and time; empty where nothing was ever applied."""
+    """Name, checksum and time by number; empty where nothing was applied yet."""
     database = server.settings.database
     there = server.query(
         "SELECT count() FROM system.tables WHERE database = {database:String} AND name = 'schema_migrations'",

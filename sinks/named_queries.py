@@ -2,7 +2,7 @@
 
 A file begins with comments: a sentence on its first line and more below it, then `Parameters:` with one
 `name Type = default: meaning` a line (without a default it must be given), then `Columns:` with one
-`name: meaning` a line. Parameters stand in the SQL as `{name:Type}` and are bound by ClickHouse.
+`name: meaning` a line. The SQL has a parameter as `{name:Type}`, and ClickHouse binds it.
 """
 
 import ast
@@ -19,7 +19,7 @@ _COLUMN = re.compile(r"(\w+): (.+)")
 
 
 class QueryFault(Exception):
-    """A query that does not exist, or parameters that it does not have; the text is for the user."""
+    """A query that does not exist, or a parameter that is unknown or missing; the text is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ class NamedQuery:
 
 @cache
 def named_queries() -> dict[str, NamedQuery]:
-    """Every query by name. Raises QueryFault naming the file that is not as it should be."""
+    """Every query by name. Raises QueryFault naming a file whose comments are not in the form above."""
     return {path.stem: _read(path) for path in sorted(QUERIES.glob("*.sql"))}
 
 

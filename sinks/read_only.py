@@ -1,10 +1,10 @@
-"""What a read-only statement may be, decided on the tree that ClickHouse itself parses.
+"""Decides whether a statement is read-only, on the tree that ClickHouse itself parses.
 
 ClickHouse's own `readonly = 2` lets a reader write and read files: `INTO OUTFILE`, `file()`, `url()` and
-some eighty table functions more. So a statement of a stranger passes here before it runs. Everything is a
-list of what is allowed: kinds of statements, nodes of the tree, table functions, settings. Scalar functions
-are the exception: there are 1,500, all but a few compute only, and `tests/engine/test_read_only.py` says
-which of a new engine nobody has looked at.
+some eighty table functions more. So an untrusted statement is checked here before it runs. There are lists of
+what is allowed: kinds of statements, nodes of the tree, table functions, settings. Scalar functions are the
+exception: nearly all of the 1,500 only compute, so those that do more are listed as refused, and
+`tests/engine/test_read_only.py` fails for functions of a new engine that nobody has reviewed.
 """
 
 import json
@@ -17,11 +17,11 @@ from sinks.read_only_lists import NODES, REFUSED_FUNCTIONS, SETTINGS, TABLE_FUNC
 
 PARSE = (
     "WITH parseQueryToJSON({statement:String}) AS tree, "
-    # the tree forgets brackets around one value
+    # the tree does not keep brackets around one value
     "text -> replaceRegexpAll(formatQuery(text), '[()\\\\s]', '') AS words "
     "SELECT tree, words(formatQueryFromJSON(tree)) = words({statement:String}) AS is_whole"
 )
-"""The query that `Parse` asks: the tree of a statement, and whether the tree tells all of it."""
+"""The query that `Parse` runs: the tree of a statement, and whether the tree is complete."""
 
 Parse = Callable[[str], tuple[str, bool]]
 """Answers `PARSE` for one statement. Raises NotReadOnly where ClickHouse has no tree for it."""
@@ -55,7 +55,7 @@ class NotReadOnly(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one read-only query may take; a query may ask for less, not for more."""
+    """Limits of one read-only query; a query may lower them."""
 
     seconds: int = 60
     memory_bytes: int = 1_000_000_000
@@ -64,7 +64,7 @@ class Limits:
     threads: int = 64
 
     def settings(self) -> dict[str, int]:
-        """As settings of ClickHouse. Threads are left to its default: that many is only the most."""
+        """The limits as ClickHouse settings, without threads: their number keeps its default."""
         return {name: value for name, value in self.highest().items() if name != "max_threads"}
 
     def highest(self) -> dict[str, int]:
@@ -124,7 +124,7 @@ def check(statement: str, parameters: Mapping[str, str], limits: Limits, parse: 
     except RecursionError:
         raise NotReadOnly("the statement is nested too deeply: split it with WITH") from None
     if not is_whole:
-        raise NotReadOnly("ClickHouse does not show all of how it parses the statement: write it otherwise")
+        raise NotReadOnly("ClickHouse's tree of the statement is incomplete: write it in another way")
     _Walk(parameters, limits).all_of(tree)
 
 
@@ -157,7 +157,7 @@ class _Walk:
             self._settings(node)
             return []
         if kind in ("Function", "ColumnsApplyTransformer", "Identifier"):
-            # an identifier too: arrayMap(file, ...) names a function
+            # an identifier can name a function too: arrayMap(file, ...)
             self._function(str(node.get("func_name") or node.get("name") or ""))
         elif kind == "TableExpression" and "table_function" in node:
             self._table_function(node["table_function"])

@@ -1,4 +1,4 @@
-"""A decoded record and where it stood in Kafka, as a row of its landing table."""
+"""Makes the row of a landing table from a decoded record and its Kafka coordinates."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,14 +15,14 @@ from sinks.tables import Table
 
 Row = tuple[Any, ...]
 
-# what DateTime64(3) can carry; a producer's clock can be anything
+# the range of DateTime64(3); a producer's clock can be anything
 _FIRST = datetime(1900, 1, 1, tzinfo=UTC)
 _LAST = datetime(2299, 12, 31, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
 class Landing:
-    """Where a message stood: Kafka's topic id, logical topic, partition, offset, timestamp, key."""
+    """Coordinates of a message: Kafka's topic id, logical topic, partition, offset, timestamp, key."""
 
     topic_id: UUID
     topic: str
@@ -46,7 +46,7 @@ class Landing:
 
 
 def row_maker(table: Table) -> Callable[[Record, Landing], Row]:
-    """What makes the rows of a table's records, in the order of `table.landed`."""
+    """A function that makes the row of a record, in the order of `table.landed`."""
     values = _values_of(table.columns)
     return lambda record, landing: (*values(record), *landing.values())
 
@@ -89,7 +89,7 @@ def dead_letter_row(value: bytes | None, headers: Headers, landing: Landing) -> 
 
 
 def _cut(letter: DeadLetter) -> Row:
-    """What a letter says of the parts that it lacks."""
+    """The columns that describe the parts that a letter lacks."""
     value, key, dropped = letter.whole_value, letter.whole_key, letter.dropped_headers
     return (
         *((value.size, value.sha256) if value else (None, None)),
@@ -101,7 +101,7 @@ def _cut(letter: DeadLetter) -> Row:
 
 
 def _values_of(columns: tuple[Column, ...]) -> Callable[[Any], Row]:
-    """What reads the values of several columns from a record, or from an item of an array."""
+    """A function that reads the values of several columns from a record, or from an item of an array."""
     if len(columns) > 1 and all(column.shape == "scalar" and len(column.path) == 1 for column in columns):
         return attrgetter(*(column.path[0] for column in columns))
     readers = [_value_of(column) for column in columns]
@@ -123,7 +123,7 @@ def _value_of(column: Column) -> Callable[[Any], Any]:
 
 
 def _follow(path: tuple[str, ...]) -> Callable[[Any], Any]:
-    """What walks a path of fields; null where a record on the way is."""
+    """A function that follows a path of fields; None where a record on the way is None."""
     if len(path) == 1:
         return attrgetter(path[0])
 
@@ -138,5 +138,5 @@ def _follow(path: tuple[str, ...]) -> Callable[[Any], Any]:
 
 
 def bounded(time: datetime) -> datetime:
-    """The time, held within what ClickHouse can carry."""
+    """The time, limited to the range of ClickHouse."""
     return min(max(time, _FIRST), _LAST)

@@ -17,7 +17,7 @@ class ClickHouseSettings(SettingsModel):
     password: SecretStr = SecretStr("")
     """Password of that user."""
     database: str = "opoi"
-    """Database of all tables and views; made by the migrations."""
+    """Database of all tables and views; the migrations create it."""
     cluster: Annotated[str | None, Absent] = None
     """Name of a cluster: tables are replicated on it; absent: one server."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 60

@@ -1,8 +1,8 @@
-"""The landing tables: one per topic, one row per Kafka coordinate, never changed.
+"""The landing tables: one per topic, one row per Kafka coordinate; rows never change.
 
-A coordinate is (Kafka's own topic id, partition, offset): the id, so that a broker made anew never
-collides with old rows. Rows landed twice have one sort key and become one when ClickHouse merges;
-readers use the views (`sinks.ddl`), which are right before that too.
+A coordinate is (Kafka's topic id, partition, offset): with the id, coordinates of a recreated broker never
+collide with old rows. Rows landed twice have the same sort key, and ClickHouse merges them into one. Readers
+use the views (`sinks.ddl`), which are correct before the merge too.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from schemas.catalog import DAY, TopicSpec, topics
 from schemas.stages import DEAD_LETTERS
 from sinks.columns import BODY, TIME, Column, columns_of
 
-# past its retention Kafka has nothing left and these tables are the truth, so they keep more
+# past its retention Kafka has no records, so these tables keep them for longer
 RETENTIONS_KEPT = 4
 
 # in every landing table, after the record's own columns; `_inserted_at` is ClickHouse's to fill
@@ -68,9 +68,9 @@ class Table:
     topic: TopicSpec
     columns: tuple[Column, ...]
     identity: tuple[str, ...]
-    """Columns that make two rows the same thing."""
+    """Columns that identify the record of a row."""
     version: tuple[str, ...]
-    """Columns of the identity's version; the highest is live."""
+    """Columns that order the versions of one identity; the highest is live."""
 
     @property
     def view(self) -> str:
@@ -79,7 +79,7 @@ class Table:
 
     @property
     def landed(self) -> tuple[Column, ...]:
-        """The columns that a row holds, in its order."""
+        """The columns of a row, in its order."""
         return (*self.columns, *KAFKA_COLUMNS)
 
     @property
@@ -97,7 +97,7 @@ class Table:
 
     @property
     def kept_days(self) -> int | None:
-        """Days that a row is kept; None: without end."""
+        """Days that a row is kept; None: for ever."""
         if self.topic.cleanup == "compact" or self.topic.retention_ms is None:
             return None
         return RETENTIONS_KEPT * self.topic.retention_ms // DAY

@@ -138,7 +138,11 @@ def test_an_odd_answer_says_nothing_and_is_waited_out(
     [
         (unknown(), "unknown_schema_id", "has no schema 7"),
         (unknown(40401), "unknown_schema_id", "has no schema 7"),
-        (answer({"schema": "no JSON"}), "unresolvable", "schema 7 is not decoded with: it is no JSON"),
+        (
+            answer({"schema": "no JSON"}),
+            "unresolvable",
+            "schema 7 cannot be used for decoding: it is no JSON",
+        ),
         (answer({"schema": DEEP}), "unresolvable", "its JSON is nested too deep"),
         (answer({"schema": ""}), "unresolvable", "it is no JSON"),
         (
@@ -503,7 +507,9 @@ def test_a_version_that_nothing_can_be_made_of_is_a_fault_of_its_subject(
     assert written
     for result in written:
         [problem] = result.problems
-        assert problem.startswith(("nothing is decoded with this version", "the earlier schema is not valid"))
+        assert problem.startswith(
+            ("this version cannot be used for decoding", "the earlier schema is not valid")
+        )
         assert said in problem
         assert problem.endswith("(against version 1)")
 

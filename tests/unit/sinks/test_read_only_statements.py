@@ -36,7 +36,7 @@ def test_a_file_to_write_is_refused_whatever_it_is_called(name: str) -> None:
 
 
 def test_a_tree_that_does_not_tell_all_is_refused() -> None:
-    with pytest.raises(NotReadOnly, match="does not show all"):
+    with pytest.raises(NotReadOnly, match="tree of the statement is incomplete"):
         parsed({"type": "SelectQuery"}, is_whole=False)
 
 
