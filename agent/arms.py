@@ -1,7 +1,7 @@
-"""The arms of a replay: what each puts before which model, and what its answer is.
+"""The arms of a replay: what each asks of which model, and how the answer is read.
 
-An arm is a pure function from a request and the decision that it is about to a `Conversation`; the runtime
-holds it, and one trace record comes out whatever the arm.
+An arm is a pure function from a request and its decision to a `Conversation`. The runtime conducts it, and
+every arm ends in one trace record.
 """
 
 import json
@@ -21,18 +21,18 @@ JUDGEMENTS = ("pass", "fail")
 
 
 class CannotAsk(ValueError):
-    """A request that its arm cannot be run from; the text begins with a short stable code."""
+    """A request that lacks what its arm needs; the text begins with a short stable code."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """What a model is asked, as turns of which the last is the user's."""
+    """What a model is asked, as turns. The last one is the user's."""
 
     turns: tuple[Turn, ...]
     bare: bool = False
     """Without the agent's system prompt and tools."""
     kept: tuple[Turn, ...] | None = None
-    """Turns that stand in the trace instead of `turns`; None: those themselves."""
+    """Turns that the trace gets instead of `turns`; None: `turns`."""
     read: Read = read_decision
     """How the answer is read."""
 
@@ -56,7 +56,7 @@ def hinted(request: ReplayRequest, decision: AgentDecision) -> Conversation:
 
 
 def corrector_sft(request: ReplayRequest, decision: AgentDecision) -> Conversation:
-    """The rival: a bare model rewrites the decision from the verdict.
+    """The method to compare with: a bare model rewrites the decision from the verdict.
 
     It sees the decision as the agent wrote it and the expert's verdict, and nothing else: no system prompt,
     no tools, no data. The trace is the decision's own turns up to the one that decided, which is rewritten;
@@ -77,8 +77,8 @@ def corrector_sft(request: ReplayRequest, decision: AgentDecision) -> Conversati
 
 
 def redecision(request: ReplayRequest, decision: AgentDecision) -> Conversation:
-    """The agent decides anew from what a hinted run had read: its tool calls and their answers, without
-    oracle, reasoning and decision. Where it comes to the same action, the evidence carries it."""
+    """The agent decides again from the tool calls and answers of a hinted run, without its oracle, reasoning
+    and decision. If it reaches the same action, the evidence alone supports that action."""
     turns = evidence(request.turns)
     if len(turns) < 2:
         raise CannotAsk("turns_missing: a re-decision was asked for without what a run had read")
@@ -95,8 +95,8 @@ def redecision(request: ReplayRequest, decision: AgentDecision) -> Conversation:
 
 
 def judge(request: ReplayRequest, decision: AgentDecision) -> Conversation:
-    """A bare model says whether a conversation could have been written without outside advice; it is not told
-    whether there was any. The trace's action is its judgement: `pass` or `fail`."""
+    """A bare model says whether a conversation could have been written without outside advice; it does not
+    know whether there was any. The trace's action is its judgement: `pass` or `fail`."""
     if not request.turns:
         raise CannotAsk("turns_missing: a judgement was asked for without a conversation")
     asked = (
@@ -121,7 +121,7 @@ ARMS: Mapping[ReplayArm, Arm] = {
 
 
 BARE: frozenset[ReplayArm] = frozenset({"corrector_sft", "judge"})
-"""Arms that ask a bare model, whoever serves the agent."""
+"""Arms that ask a bare model, wherever the agent is served."""
 
 
 def question_of(decision: AgentDecision) -> Turn:
@@ -132,8 +132,8 @@ def question_of(decision: AgentDecision) -> Turn:
 
 
 def evidence(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
-    """The turns before the one that decides: the first of the model's with a decision or a write, else its
-    last."""
+    """The turns before the deciding one: the first model turn with a decision or a write, else the last model
+    turn."""
     deciding = [number for number, turn in enumerate(turns) if turn.role == "model" and _decides(turn)]
     spoken = [number for number, turn in enumerate(turns) if turn.role == "model"]
     return turns[: (deciding or spoken[-1:] or [0])[0]]

@@ -1,7 +1,7 @@
-"""Tools that see the world as it was at the decision: recorded answers, and what follows from them.
+"""Tools that answer as of the decision: with recorded answers, and with what can be computed from them.
 
-A replay's tool box. It has no client and opens no connection, so a replay can neither read today's restated
-figures nor change anything; writes are answered in the platform's shape and kept as intended.
+This is a replay's tool box. It opens no connection, so a replay can neither read today's restated figures nor
+change anything; writes are answered in the platform's shape and kept as intended writes.
 """
 
 import json
@@ -59,8 +59,8 @@ class SameRequest:
         return any(one.request_hash == request_hash for one in self.recorded)
 
     def answer(self, tool: str, arguments: Mapping[str, Any], request_hash: str) -> ToolAnswer | None:
-        """The first recorded answer with this hash, or to the same days by another name; a failure counts
-        only where the tool never answered."""
+        """The first recorded answer with this hash, or for the same days under another name; a recorded
+        failure counts only if no call was answered."""
         same = [one for one in self.recorded if one.request_hash == request_hash]
         known = self.spec.tools[tool]
         wanted = known.normalise(arguments)
@@ -95,7 +95,7 @@ class Superset:
             try:
                 body = json.loads(one.body)
             except (ValueError, RecursionError):
-                continue  # another one may hold it
+                continue  # another recording may contain it
             found = derive(known, wanted, known.normalise(one.arguments), body, one.day)
             if found is not None:
                 return ToolAnswer(json.dumps(found, ensure_ascii=False), self.answered_by)
@@ -105,13 +105,13 @@ class Superset:
 def recorded_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
     """Every read before the decision's first write, in order, then its sub-agents'.
 
-    What was read after the write shows it, and is not of the decision's time. Raises BrokenRecord.
+    Reads after the write show its effect, so they are left out. Raises BrokenRecord.
     """
     pairs = _pairs(decision.turns)
-    # a write that was refused has reached no tool, and has no hash
+    # a refused write reached no tool, so it has no hash
     written = [index for index, (_, answer) in enumerate(pairs) if _reached(answer, "write")]
     before = written[0] if written else len(pairs)
-    # the answer to a call of a sub-agent has no hash either; one that is an error may have asked nobody
+    # a sub-agent's answer has no hash either; one that is an error may have started no run
     asked_later = sum(answer.effect != "write" and not answer.request_hash for _, answer in pairs[before:])
     runs = [_pairs(run.turns) for run in _without_last(decision.sub_agent_runs, asked_later)]
     return tuple(
@@ -147,7 +147,7 @@ def _reached(answer: Part, effect: Effect) -> bool:
 
 
 def _without_last(runs: Sequence[SubAgentRun], count: int) -> list[SubAgentRun]:
-    """The runs but for the last `count` that the main run asked for, and those below them."""
+    """The runs without the last `count` that the main run asked for and the runs below those."""
     asked = [run.run_id for run in runs if run.parent_id is None]
     left_out = set(asked[max(0, len(asked) - count) :])
     while below := {run.run_id for run in runs if run.parent_id in left_out} - left_out:
@@ -170,7 +170,7 @@ def snapshot_calls(decision: AgentDecision) -> tuple[Recorded, ...]:
 
 
 def json_of(text: str, name: str) -> Any:
-    """What `text`, which is `name` of a record, holds. Raises BrokenRecord where JSON cannot carry it."""
+    """The JSON value of `text`, the field `name` of a record. Raises BrokenRecord."""
     try:
         return json_value(text)
     except ValueError as error:
@@ -178,7 +178,7 @@ def json_of(text: str, name: str) -> Any:
 
 
 def object_of(text: str, name: str) -> dict[str, Any]:
-    """The same for what must be an object."""
+    """The JSON object of `text`, the field `name` of a record. Raises BrokenRecord."""
     try:
         return json_object(text)
     except ValueError as error:
@@ -230,10 +230,10 @@ class AsOfToolBox:
         return canonical_request_hash(self.spec, tool, arguments)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
-        """Answer as of the decision; nothing on the way may open a connection.
+        """Answers as of the decision, without any network access.
 
-        What production refuses is refused in its words, but for a request that was really made: it has the
-        answer that it had. Raises ToolError, and ToolMiss where nothing recorded can answer.
+        Arguments are refused as in production, with the same texts; a request that was recorded gets its
+        recorded answer. Raises ToolError, and ToolMiss where nothing recorded can answer.
         """
         with no_network(f"{tool} in a replay"):
             return self._answer(tool, arguments)

@@ -1,4 +1,4 @@
-"""Conversations under way: the main agent's, which ends in a decision, and a sub-agent's, in a finding."""
+"""Conversations in progress: the main agent's ends in a decision, a sub-agent's in a finding."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _FAILED = {"FINISH_REASON_UNSPECIFIED", "NO_CANDIDATE", "BLOCKED_REASON_UNSPECIF
 
 
 class Ended(Exception):
-    """The conversation is over; the words are its reason."""
+    """The conversation is over; the text is its reason."""
 
     def __init__(self, status: TraceStatus, reason: str) -> None:
         super().__init__(reason)
@@ -32,14 +32,14 @@ class Ended(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with what a model wrote: a code for the record, words for the model."""
+    """What is wrong with a model's answer: a code for the record, a text for the model."""
 
     code: str
     words: str
 
 
 class Conversation(Protocol):
-    """What the loop needs of either kind."""
+    """What the loop needs of both kinds."""
 
     agent: AgentDefinition
     tools: ToolBox
@@ -50,13 +50,13 @@ class Conversation(Protocol):
     corrections: int
 
     def read(self, turn: Turn) -> Fault | None:
-        """Take the answer out of a model turn; what is wrong with it, or None."""
+        """Reads the answer in a model turn. Returns what is wrong with it, or None."""
 
     def lacking(self) -> Fault | None:
-        """What is still missing where the model asks for nothing more; None where nothing is."""
+        """What is missing when the model makes no further call; None where nothing is."""
 
     def admit(self, call: Part) -> None:
-        """Let a write pass, or raise Ended."""
+        """Allows a write, or raises Ended."""
 
 
 def model_turns(talk: Conversation) -> int:
@@ -84,20 +84,20 @@ class MainConversation:
     usage: Usage = field(default_factory=Usage)
     corrections: int = 0
     decision: Decision | None = None
-    """The last valid one before a write: what is carried out is what was decided."""
+    """The last valid decision before a write: the one that the write must carry out."""
     later: Decision | None = None
-    """The last valid one after it."""
+    """The last valid decision after the write."""
     written: list[tuple[str, str]] = field(default_factory=list)
     sub_agent_runs: list[SubAgentRun] = field(default_factory=list)
 
     def read(self, turn: Turn) -> Fault | None:
-        """Keep the last valid decision of the turn; with none, what is wrong with the last one."""
+        """Keeps the last valid decision of the turn. Without one, returns what is wrong with the last."""
         fault = None
         valid = False
         for text in _objects(turn):
             try:
                 decision = self.how(self.agent.spec, text)
-                # a bare model has read nothing that it could be held against
+                # a bare model has read nothing to check its decision against
                 if self.agent.declarations:
                     turns = [message.turn for message in self.messages]
                     check_decision(self.agent.spec, decision, self.values, turns)
@@ -126,7 +126,7 @@ class MainConversation:
         return _write_of(self.decision)
 
     def admit(self, call: Part) -> None:
-        """Let no write pass that the decision before it does not name, and none twice."""
+        """Allows a write once, and only if the decision before it names it. Raises Ended."""
         wanted, decided = (call.tool or "", call.arguments_json or "{}"), self.decided_write()
         if wanted != decided:
             named = "nothing" if decided is None else " ".join(decided)
@@ -138,7 +138,7 @@ class MainConversation:
         self.written.append(wanted)
 
     def check_writes(self) -> None:
-        """The run's writes are its last decision's. Raises Ended."""
+        """Checks that the run's writes are those of its last decision. Raises Ended."""
         decided = _write_of(self.later or self.decision)
         others = [" ".join(call) for call in self.written if call != decided]
         if others:
@@ -172,7 +172,7 @@ class SubConversation:
     finding: Mapping[str, Any] | None = None
 
     def read(self, turn: Turn) -> Fault | None:
-        """Keep the turn's finding, or what is wrong with it."""
+        """Keeps the turn's finding, or returns what is wrong with it."""
         fault = None
         for text in _objects(turn):
             try:
@@ -188,7 +188,7 @@ class SubConversation:
         return None if self.finding is not None else Fault("no_finding", "the model wrote no finding")
 
     def admit(self, call: Part) -> None:
-        """A sub-agent has no tool that writes, so nothing comes here."""
+        """Refuses every write: a sub-agent has no tool that writes. Raises Ended."""
         raise Ended("invalid", f"write_differs: a sub-agent called {call.tool}")
 
 

@@ -17,7 +17,7 @@ class InvalidDecision(ValueError):
 
 
 class CitedMetric(BaseModel):
-    """A figure that the rationale leans on, and the tool that it was read from."""
+    """A figure that the rationale is based on, and the tool that it was read from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

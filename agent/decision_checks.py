@@ -1,6 +1,6 @@
-"""What a decision must keep beside its form, judged by the AgentSpec and by what the conversation holds.
+"""Checks a decision beyond its form: against the AgentSpec and the answers in the conversation.
 
-A decision that breaks one of these is told so and may be written again; it is never carried out.
+A decision that fails is not carried out; the model gets the error and may write the decision again.
 """
 
 import json
@@ -15,9 +15,9 @@ from schemas.records import Turn
 def check_decision(
     spec: AgentSpec, decision: Decision, values: Mapping[str, Any], turns: Sequence[Turn]
 ) -> None:
-    """Hold `decision` against the spec, the decision's input and the answers so far.
+    """Checks `decision` against the spec, the decision's input and the answers so far.
 
-    Raises InvalidDecision, in words that the model is shown.
+    Raises InvalidDecision with a text for the model.
     """
     bounds = spec.decision
     if len(decision.rationale) > bounds.rationale_characters:

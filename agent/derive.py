@@ -25,7 +25,7 @@ from agent.tool_spec import Presets, Rows, ToolSpec
 def derive(
     tool: ToolSpec, wanted: Mapping[str, Any], recorded: Mapping[str, Any], body: object, today: date
 ) -> dict[str, Any] | None:
-    """The answer to `wanted`, out of `body`, which answered `recorded`; None where it does not follow.
+    """The answer to `wanted`, computed from `body`, the answer to `recorded`; None where that is impossible.
 
     `today` is the day, in the account's time zone, on which the recorded answer was given.
     """
@@ -39,8 +39,8 @@ def derive(
 
 
 def is_same(tool: ToolSpec, wanted: Mapping[str, Any], recorded: Mapping[str, Any], today: date) -> bool:
-    """Whether both name the same days, differently, and ask the same else; False for a tool with rows, whose
-    answers are derived. `today` as for `derive`."""
+    """Whether both ask for the same days under different names, and are equal otherwise. False for a tool
+    with rows, whose answers are derived. `today` as for `derive`."""
     if tool.rows is not None or tool.dates is None:
         return False
     try:
@@ -141,14 +141,14 @@ def _of_entity(
     holding = [rows.levels[str(level)]] if asked is None else list(rows.levels.values())
     found = [row for row in table if any(row.get(name) == entity for name in holding)]
     if not found:
-        raise Incomputable  # not below what was recorded, or without delivery: the recording does not say
+        raise Incomputable  # not below the recorded entity, or without delivery: the recording cannot tell
     if _may_be_a_share(rows, str(level), recorded.get(str(tool.entity)), table):
         raise Incomputable
     return found
 
 
 def _may_be_a_share(rows: Rows, level: str, entity: object, table: Sequence[Row]) -> bool:
-    """Whether the recorded entity may lie below the level of its rows, of which it then has a share alone."""
+    """Whether the recorded entity may be below the level of its rows: then its rows are a share only."""
     levels = list(rows.levels)
     if level == levels[-1] or len({row.get(rows.levels[level]) for row in table}) > 1:
         return False
@@ -194,7 +194,7 @@ def _table(rows: Rows, body: object) -> Sequence[Row]:
 
 
 def _key(row: Row, rows: Rows) -> tuple[str, ...]:
-    """What tells the row apart from others of its day."""
+    """What distinguishes the row from others of its day."""
     return tuple(str(row.get(name)) for name in (*rows.keys, *rows.levels.values()))
 
 

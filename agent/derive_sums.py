@@ -13,7 +13,7 @@ KIND, VALUE = "action_type", "value"
 
 
 class Incomputable(Exception):
-    """The recorded answer does not hold what is asked."""
+    """The answer cannot be computed from the recorded one."""
 
 
 Total = Decimal | dict[tuple[str, str], Decimal]

@@ -1,6 +1,6 @@
-"""A model and tools without a network, for tests and for trying an agent out.
+"""A model and tools without a network, for tests and experiments.
 
-The scripted model is no model: it says what it was given, in order, whatever it is asked.
+The scripted model gives its replies in order, whatever it is asked.
 """
 
 import json
@@ -43,14 +43,14 @@ def decision_text(
 
 @dataclass
 class ScriptedModel:
-    """Says `replies` one after the other and keeps the requests; an exception among them is raised."""
+    """Gives `replies` one after the other and keeps the requests; raises a reply that is an exception."""
 
     replies: Sequence[ModelReply | Exception]
     requests: list[ModelRequest] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def generate(self, request: ModelRequest) -> ModelReply:
-        """The next reply. Raises AssertionError where the script is at its end."""
+        """The next reply. Raises AssertionError after the last one."""
         with self._lock:
             assert len(self.requests) < len(self.replies), "the script has no further reply"
             reply = self.replies[len(self.requests)]
@@ -72,7 +72,7 @@ class FunctionTools:
 
     @property
     def intended_writes(self) -> Sequence[IntendedWrite]:
-        """None: what these tools do is done."""
+        """None: these tools really write."""
         return ()
 
     def effect(self, tool: str) -> Effect | None:

@@ -1,10 +1,10 @@
-"""Limits of an agent: each number stands once, in `limits.yaml`, and everything else refers to it by name.
+"""Limits of an agent: each number is written once, in `limits.yaml`, and is used by its name.
 
 `{{name}}` in the prompt or the AgentSpec is replaced by the number, so that what the agent is told and what
-its AgentSpec enforces cannot differ. What the runtime enforces is handed to it as `agent.run.Limits`: in
-production by whoever runs the agent, in a replay by the request's budget and, for corrections, seconds of a
-tool and bytes of an answer, by the defaults there. A file that says otherwise of those changes what the
-agent is told, not how it is replayed.
+its AgentSpec enforces cannot differ. The runtime enforces `agent.run.Limits`: in production those of the
+caller, in a replay those of the request's budget and, for corrections, seconds of a tool and bytes of an
+answer, the defaults. Other numbers for these in the file change what the agent is told, not how it is
+replayed.
 """
 
 import re

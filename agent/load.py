@@ -24,10 +24,10 @@ Declarations = Sequence[Mapping[str, Any]]
 def read_definition(folder: Traversable, spec_file: str = "spec.yaml") -> AgentDefinition:
     """The agent whose AgentSpec is `spec_file` in `folder`.
 
-    Beside it stand `prompt.md`, or a folder `prompt` whose .md files are joined in the order of their
+    Beside it are `prompt.md`, or a folder `prompt` whose .md files are joined in the order of their
     names; `toolset.json`, a list of function declarations; for each sub-agent a folder `sub_agents/NAME` with
-    the same two (a string in its toolset names a tool of the main agent's); and, where numbers are to stand
-    in one place, `limits.yaml`. Raises SpecError naming what is missing or wrong.
+    the same two (a string in its toolset names a tool of the main agent's); and, for numbers that are used
+    in several places, `limits.yaml`. Raises SpecError naming what is missing or wrong.
     """
     try:
         limits = read_limits(folder)

@@ -58,16 +58,16 @@ class GeminiModel:
             )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Closes the connections."""
         self._client.close()
 
     def generate(self, request: ModelRequest) -> ModelReply:
         """The model's next turn. Raises ModelAway, QuotaExceeded, ModelRefused.
 
-        A model that refuses log-probabilities is asked again without them, and from then on at once.
+        A model that refuses log-probabilities is asked again without them; later calls leave them out.
         """
         if not is_address(request.model):
-            # the name is part of the URL, and a decision may bring any
+            # the name is part of the URL, and a decision may name any
             named = repr(request.model[:SHOWN])
             raise ModelRefused(f"the model's name {named} {ADDRESS_RULE}", code=400, attempts=0)
         kind = (request.model, bool(request.declarations), _thinks(request.config))

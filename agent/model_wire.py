@@ -1,4 +1,4 @@
-"""Requests and answers as google-genai has them, to and from the records' turns."""
+"""Translates the records' turns to google-genai's types, and its answers back."""
 
 import json
 import math
@@ -14,7 +14,7 @@ from schemas.records import Part, TokenLogProbability, Turn, Usage
 def generation_config(
     request: ModelRequest, log_probabilities: bool, seconds: float
 ) -> types.GenerateContentConfig:
-    """How the model is to answer, within `seconds`."""
+    """The configuration of one call, which may take `seconds`."""
     config = request.config
     thinking = None
     if config.thinking_budget is not None or config.thinking_level is not None:
@@ -127,10 +127,10 @@ def _record_part(part: types.Part, attempts: int) -> Part:
 
 
 def _log_probabilities(candidate: types.Candidate) -> tuple[TokenLogProbability, ...]:
-    """One entry a generated token, or none at all: a token without its figure makes a sum meaningless.
+    """One entry for each generated token, or none at all: with one missing, a sum is meaningless.
 
-    Taken from the tokens, since the candidate's own average is that of its last part alone where the
-    answer was put together from several.
+    Taken from the tokens: where the answer was put together from several parts, the candidate's average is
+    that of the last part alone.
     """
     result = candidate.logprobs_result
     chosen = (result.chosen_candidates if result else None) or []

@@ -1,9 +1,9 @@
-"""The oracle: an expert's verdict as one small part of the first user turn, and nothing more of it.
+"""The oracle: the part of the first user turn that names the action of an expert's verdict.
 
-It names the action with its numbers and, in the second strength, where to look. Every name is one of the
-AgentSpec, and the only values are the numbers of the action's own arguments, such as a budget: no other
-figure, no reason and no wording of the expert reaches the agent, so what it could not have known is left
-behind. The target is not repeated: the request names it.
+It has the action with its numbers and, at strength 2, where to look. Every name is from the AgentSpec, and
+the only values are the numbers of the action's arguments, such as a budget. No other figure, no reason and no
+wording of the expert reaches the agent, so the oracle adds nothing that the agent could not have found. The
+target is not repeated: the request names it.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from schemas.records import Action, ExpertVerdict, Part, Turn
 
 Strength = Literal["action_only", "action_and_where"]
 STRENGTHS: Mapping[int, Strength] = {1: "action_only", 2: "action_and_where"}
-"""Names of the strengths of records; 0 is a run without an oracle."""
+"""The strengths in records, with their names; 0 is a run without an oracle."""
 
 
 class NoOracle(ValueError):
@@ -26,7 +26,7 @@ class NoOracle(ValueError):
 
 
 def nonce(secret: bytes, replay_id: str) -> str:
-    """32 hexadecimal digits that delimit the oracle of one replay, and that nobody else can foresee."""
+    """32 hexadecimal digits that delimit the oracle of one replay; unpredictable without `secret`."""
     return hmac.new(secret, replay_id.encode(), hashlib.sha256).hexdigest()[:32]
 
 
@@ -61,7 +61,7 @@ def nonce_of(oracle: str) -> str | None:
 
 
 def lines_of(oracle: str) -> tuple[str, ...]:
-    """What an oracle says, line by line, without what delimits it."""
+    """The lines of an oracle without its delimiters."""
     lines = oracle.splitlines()
     return tuple(lines[1:-1] if nonce_of(oracle) else lines)
 

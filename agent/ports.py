@@ -1,4 +1,4 @@
-"""What the runtime asks of a model and of tools, and how each of them can fail.
+"""The interfaces of a model and of tools as the runtime uses them, and how each can fail.
 
 The types of a conversation are those of the records, so a run needs no translation to be stored.
 """
@@ -71,8 +71,8 @@ class Model(Protocol):
 
 
 class Target(NamedTuple):
-    """What a run speaks to: the model, or an agent's own service. `name` is one of few, `url` tells two
-    services of one name apart."""
+    """What a run calls: the model, or an agent's own service. `name` has few values; `url` distinguishes two
+    services of one name."""
 
     name: str
     url: str = ""
@@ -95,7 +95,7 @@ class ModelError(Exception):
 
 
 class ModelAway(ModelError):
-    """The model cannot be reached, answers 5xx or rejects our key: wait and ask again."""
+    """The model cannot be reached, answers 5xx or rejects our key; wait and try again."""
 
 
 class QuotaExceeded(ModelError):

@@ -1,4 +1,4 @@
-"""A production run as the record that everything else starts from: each turn, each answer, the snapshot."""
+"""Records a production run as an AgentDecision: every turn, every answer, the as-of snapshot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,8 +22,7 @@ class NotADecision(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What surrounds a run: which decision it is, whose account, on which model. `input` is what the agent
-    was asked."""
+    """The circumstances of a run: its decision, account and model. `input` is what the agent was asked."""
 
     decision_id: str
     account_id: str
@@ -45,7 +44,7 @@ def record(
 ) -> AgentDecision:
     """The decision's record. Raises NotADecision where the run came to none.
 
-    A run that went wrong after it had really changed something is recorded too: that it decided is a fact.
+    A run that failed after a real write is recorded too: its decision took effect.
     """
     wrote = any(
         part.effect == "write" and part.answered_by == "live" for turn in run.turns for part in turn.parts
@@ -83,7 +82,7 @@ def take_snapshot(
 ) -> tuple[SnapshotEntry, ...]:
     """The answers to the spec's snapshot calls; one that fails is left out, since it would answer nothing.
 
-    Taken before the run: a write of the run must not show in it.
+    Taken before the run, so that it shows none of its writes.
     """
     entries = []
     for call in spec.snapshot:

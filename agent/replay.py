@@ -1,6 +1,6 @@
-"""One replay: a request, the decision it is about, the agent's contents; out comes a trace.
+"""One replay: from a request, its decision and the agent's artifacts to a trace.
 
-Pure but for the model's answers: tools answer from the decision's own recording, and nothing is written.
+Pure except for the model's answers: tools answer from the decision's recording, and nothing is written.
 """
 
 import json
@@ -38,7 +38,7 @@ class Artifacts(Protocol):
 
 
 class Remote(Protocol):
-    """The agents that are served elsewhere."""
+    """The agents that are served over HTTP."""
 
     def endpoint(self, target: TargetAgent, spec: AgentSpec) -> str | None:
         """Where the agent is served; None: the runtime of this process runs it."""
@@ -51,11 +51,11 @@ class Remote(Protocol):
         limits: Limits,
         now: Callable[[], datetime],
     ) -> AgentRuntime:
-        """What runs the decision's agent there."""
+        """The runtime that runs the decision's agent at `endpoint`."""
 
 
 class _NotRun(Exception):
-    """A replay that cannot be run as asked; a code and words, which end up in the trace."""
+    """A replay that cannot be run as asked; the trace gets its code and text."""
 
     def __init__(self, status: TraceStatus, reason: str) -> None:
         super().__init__(reason)
@@ -82,14 +82,14 @@ def execute(
     now: Callable[[], datetime] = utc_now,
     remote: Remote | None = None,
 ) -> AgentTrace:
-    """Run `request`. `decision` is the decoded record that the request embeds.
+    """Runs `request`. `decision` is the decoded record that the request embeds.
 
-    Raises ModelAway and QuotaExceeded: nothing was found out, so the same request is to be run again. A
-    request that cannot be run is a trace with status `failed` and a reason that begins with one of
-    `unsupported_endpoint`, `oracle_missing`, `oracle_unexpected`, `verdict_missing`, `turns_missing`,
-    `artifact_broken`, `config_broken`, `decision_broken`, `action_broken`. Where prompt, toolset or AgentSpec
-    is unknown (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past
-    its deadline it is `exhausted`. The target of the trace names the endpoint where the agent ran.
+    Raises ModelAway and QuotaExceeded; run the same request again later. A request that cannot be run ends in
+    a trace with status `failed` and a reason that begins with one of `unsupported_endpoint`,
+    `oracle_missing`, `oracle_unexpected`, `verdict_missing`, `turns_missing`, `artifact_broken`,
+    `config_broken`, `decision_broken`, `action_broken`. Where prompt, toolset or AgentSpec is unknown
+    (`artifact_missing`) or the model is gone (`model_gone`), its status is `version_skew`; past its
+    deadline it is `exhausted`. The target of the trace names the endpoint where the agent ran.
     """
     started_at = now()
     try:
@@ -143,7 +143,7 @@ def _conversation(request: ReplayRequest, decision: AgentDecision) -> Conversati
 
 
 def _as_of(spec: AgentSpec, decision: AgentDecision) -> tuple[tuple[Step, ...], Mapping[str, Any]]:
-    """What answers reads, and the decision's input by name: nothing where it is no object."""
+    """The steps that answer reads, and the decision's input by name; empty where it is no object."""
     try:
         steps, asked = as_of_steps(spec, decision), json_of(decision.input_json, "input_json")
     except BrokenRecord as error:
@@ -206,7 +206,7 @@ def _run(
 def _endpoint(
     request: ReplayRequest, conversation: Conversation, agent: AgentDefinition, remote: Remote | None
 ) -> str | None:
-    """Where the conversation is held; None: here."""
+    """The endpoint of the agent that runs the conversation; None: this process runs it."""
     if conversation.bare:
         return None  # a bare model is asked from here, whoever serves the agent
     endpoint = remote.endpoint(request.target, agent.spec) if remote else request.target.endpoint

@@ -1,4 +1,4 @@
-"""What a run is made of: the agent, its bounds and price, and what came out."""
+"""The types of a run: the agent, its limits and price, its outcome."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from schemas.records import IntendedWrite, SubAgentRun, TraceStatus, Turn, Usage
 
 @dataclass(frozen=True, slots=True)
 class AgentDefinition:
-    """What an agent is to the runtime; its three contents are artifacts."""
+    """An agent as the runtime needs it; its three contents are artifacts."""
 
     spec: AgentSpec
     system_prompt: str
@@ -57,7 +57,7 @@ def priced(usage: Usage, price: Price | None) -> Usage:
 
 
 def summed(one: Usage, other: Usage) -> Usage:
-    """Two usages as one; a figure that neither has stays absent."""
+    """The sum of two usages; a figure that neither has stays absent."""
 
     def add(left: int | None, right: int | None) -> int | None:
         return None if left is None and right is None else (left or 0) + (right or 0)
@@ -73,7 +73,7 @@ def summed(one: Usage, other: Usage) -> Usage:
 
 
 def price_of(settings: ReplaySettings, model: str) -> Price | None:
-    """The price of a model in US dollars; None where the settings name none, so that money is not bounded."""
+    """The price of a model in US dollars; None where the settings have none: then money is not limited."""
     found = settings.prices.get(model)
     if found is None:
         return None
@@ -83,7 +83,7 @@ def price_of(settings: ReplaySettings, model: str) -> Price | None:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of one run. Money is in millionths of a unit of the price's currency; it is bounded only where
+    """Limits of one run. Money is in millionths of a unit of the price's currency, and is limited only where
     the model's price is known."""
 
     max_turns: int = 24
@@ -93,14 +93,14 @@ class Limits:
     tool_seconds: float = 30.0
     max_response_bytes: int = 256 * 1024
     max_run_bytes: int = RUN_BYTES
-    """What opoi and an agent over HTTP may exchange, both ways."""
+    """Bytes that opoi and an agent over HTTP may exchange, both ways."""
     max_corrections: int = 2
-    """How often a model is told what is wrong with its decision, and may write it again."""
+    """How often a model may correct an invalid decision; it is told what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run, whole. `decision` is the last valid one, also where the run went wrong after it; `reason`
+    """The outcome of one run. `decision` is the last valid one, even if the run failed after it; `reason`
     is set where status is not `completed`. The usage counts the sub-agents' too."""
 
     status: TraceStatus
@@ -122,7 +122,7 @@ class AgentRuntime(Protocol):
     def run(
         self, agent: AgentDefinition, question: Turn, tools: ToolBox, *, model_name: str, run_id: str
     ) -> Run:
-        """Let the agent answer `question`; seeds follow from `run_id`.
+        """Lets the agent answer `question`; seeds follow from `run_id`.
 
-        Raises ModelAway and QuotaExceeded, where nothing was found out about the agent.
+        Raises ModelAway and QuotaExceeded where the run says nothing about the agent.
         """

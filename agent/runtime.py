@@ -1,7 +1,7 @@
-"""The loop of an agent: the model speaks, its tools answer, until it has decided or may not go on.
+"""The loop of an agent: the model answers and its tools run until it has decided or reaches a limit.
 
-Synchronous and without state of its own: many runs go side by side in threads. It knows no platform and no
-broker; what a run gave is made of the same types as the records that carry it.
+Synchronous and stateless: many runs go in parallel in threads. It knows no platform and no broker; the result
+of a run has the types of the records that carry it.
 """
 
 import json
@@ -41,7 +41,7 @@ from schemas.records import Effect, Part, SubAgentRun, TraceStatus, Turn, Usage
 
 @dataclass(slots=True)
 class _Frame:
-    """What a run's conversations share: the model, and what all of them have used together."""
+    """What the conversations of a run share: the model, and the sum of what they have used."""
 
     model_name: str
     config: GenerationConfig
@@ -83,11 +83,11 @@ class Runtime:
         history: Sequence[Turn] = (),
         read: Read = read_decision,
     ) -> Run:
-        """Let the agent answer `question`, or go on from `history`, the turns after it; see `AgentRuntime`.
+        """Lets the agent answer `question`, or continue `history`, the turns after it; see `AgentRuntime`.
 
         `values` is the decision's input; `read` reads the decision.
 
-        Raises ModelAway and QuotaExceeded, where nothing was found out about the agent: run it again later
+        Raises ModelAway and QuotaExceeded where the run says nothing about the agent: run it again later
         under the same id. Everything else is a status of the run.
         """
         started_at = self.now()
@@ -117,7 +117,7 @@ class Runtime:
         )
 
     def _turn(self, talk: Conversation, frame: _Frame) -> bool:
-        """One turn of the model and the answers to its calls; False where nothing more is to be said."""
+        """One turn of the model and the answers to its calls; False where the conversation is complete."""
         turn = self._asked(talk, frame)
         if turn is None:
             return False
@@ -139,7 +139,7 @@ class Runtime:
         return True
 
     def _asked(self, talk: Conversation, frame: _Frame) -> Turn | None:
-        """The model's next turn; None where it is away after something was really changed."""
+        """The model's next turn; None where the model does not answer after a real write."""
         seconds = self._check_bounds(talk, frame)
         request = ModelRequest(
             model=frame.model_name,
@@ -161,9 +161,9 @@ class Runtime:
             raise Ended(status, f"model_refused: {error}") from error
         except ModelError as error:
             if isinstance(talk, MainConversation) and talk.changed_something:
-                return None  # what was really changed is not forgotten for want of a closing word
+                return None  # a real write must be recorded, even without a closing turn
             if frame.usage.model_calls:
-                # a model that has answered is not away for being slow: to run again would only pay again
+                # a model that has answered before is slow, not unavailable: another run would only cost again
                 frame.attempts += error.attempts
                 self._seconds_left(frame)
             raise
@@ -180,7 +180,7 @@ class Runtime:
     def _answers(
         self, talk: Conversation, frame: _Frame, calls: Sequence[Part], fault: Fault | None
     ) -> tuple[list[Part], Ended | None]:
-        """One answer to each call, and what ended the run among them: what was done before it is kept."""
+        """One answer to each call, and what ended the run, if anything; answers before it are kept."""
         answers: list[Part] = []
         ended: Ended | None = None
         for call in calls:
@@ -217,7 +217,7 @@ class Runtime:
         return answer
 
     def _ask_sub_agent(self, talk: MainConversation, frame: _Frame, call: Part, name: str) -> Part:
-        """Run the sub-agent and give its finding; what went wrong with it is an error that the model sees."""
+        """Runs the sub-agent and returns its finding; the model sees what went wrong as an error."""
         spec = talk.agent.spec
         own = spec.sub_agents[name]
         if len(talk.sub_agent_runs) >= spec.sub_agent_calls:

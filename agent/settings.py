@@ -50,7 +50,7 @@ class EndpointSettings(SettingsModel):
     url: HttpUrl
     """Its address; runs are started at /v1/runs below it."""
     token: Annotated[SecretStr | None, Absent] = None
-    """Bearer token that the agent asks for, where it does."""
+    """Bearer token for the agent, where it requires one."""
 
 
 MICROS_PER_CENT = 10_000
@@ -105,9 +105,9 @@ class ReplaySettings(SettingsModel):
     oracle_secret: SecretStr = SecretStr("opoi-local")
     """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
-    """Agents over HTTP by name, as JSON; goes before the endpoint of an AgentSpec."""
+    """Agents over HTTP by name, as JSON; overrides the endpoint of an AgentSpec."""
     answer_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """What an agent over HTTP may take for one whole answer; its runs go on behind it."""
+    """Time for one whole answer of an agent over HTTP; a run itself takes longer."""
     max_run_bytes: Annotated[int, Field(ge=64 * 1024)] = RUN_BYTES
     """Bytes that opoi and an agent over HTTP exchange in one run, both ways: start, polls, trace, tools."""
     tools_host: str = "127.0.0.1"
@@ -115,4 +115,4 @@ class ReplaySettings(SettingsModel):
     tools_port: Annotated[Port | None, Absent] = None
     """Its port; absent: a free one."""
     tools_url: Annotated[HttpUrl | None, Absent] = None
-    """How agents reach that address, where it is another one: a service's name, a proxy."""
+    """That address as agents reach it, where it differs: the name of a service, a proxy."""

@@ -1,7 +1,7 @@
 """The AgentSpec: what opoi must know of an agent to compare its actions and to replay its tools.
 
 It is written once for each agent (for the media buyer: `agent/media_buyer/spec.yaml`) and kept as an
-artifact, so that everything that reads it knows no media buying.
+artifact, so that what reads it need know nothing of the agent's domain.
 """
 
 import json
@@ -25,7 +25,7 @@ class SpecError(ValueError):
 
 class Write(SpecModel):
     """The tool call that carries an action out. An argument's value is `$target`, `$` and the name of an
-    argument of the action, or stands as it is."""
+    argument of the action, or a literal."""
 
     tool: str
     arguments: Mapping[str, str | int] = {}
@@ -98,7 +98,7 @@ class SubAgentSpec(SpecModel):
     question: str
     arguments: Mapping[str, Argument] = {}
     answers: Mapping[str, Argument] = {}
-    """Members of its answer beside `finding` and `cited_metrics`."""
+    """Members of its answer besides `finding` and `cited_metrics`."""
     finding_characters: int = Field(default=2000, ge=1)
     """Longest finding."""
     max_turns: int = Field(default=8, ge=1)
@@ -144,7 +144,7 @@ class AgentSpec(SpecModel):
     terms: Terms = Terms()
     endpoint: HttpUrl | None = Field(default=None, exclude_if=lambda url: url is None)
     """Where the agent serves opoi's HTTP contract; absent: the runtime of opoi runs it. A worker's setting
-    `replay.endpoints` goes before it."""
+    `replay.endpoints` overrides it."""
 
     @model_validator(mode="after")
     def _tools_exist(self) -> "AgentSpec":
@@ -227,7 +227,7 @@ class AgentSpec(SpecModel):
     def expected_write(
         self, action: Action, arguments: Mapping[str, Any]
     ) -> tuple[str, dict[str, Any]] | None:
-        """The tool call that carries `action` out, and its arguments; None for one that changes nothing."""
+        """The tool call that carries out `action`, and its arguments; None for one that changes nothing."""
         write = self.actions[action.name].write
         if write is None:
             return None

@@ -30,7 +30,7 @@ def definition(agent: AgentDefinition, name: str) -> AgentDefinition:
 
 
 def question(own: SubAgentSpec, arguments: object, values: Mapping[str, Any]) -> Turn:
-    """The sub-agent's first turn: made of the decision's input and of listed values, of nothing else.
+    """The sub-agent's first turn, made from the decision's input and listed values alone.
 
     Raises ToolError for arguments that it does not take.
     """
@@ -39,7 +39,7 @@ def question(own: SubAgentSpec, arguments: object, values: Mapping[str, Any]) ->
     unknown = sorted(set(arguments) - set(own.arguments))
     missing = sorted(set(own.arguments) - set(arguments))
     if unknown or missing:
-        raise ToolError(f"the arguments are {sorted(own.arguments)}, not {sorted(arguments)}")
+        raise ToolError(f"the arguments must be {sorted(own.arguments)}, not {sorted(arguments)}")
     for name, rule in own.arguments.items():
         fault = rule.fault(arguments[name])
         if fault:
@@ -48,7 +48,7 @@ def question(own: SubAgentSpec, arguments: object, values: Mapping[str, Any]) ->
     try:
         asked = own.question.format_map(filling)
     except KeyError as error:
-        raise ToolError(f"the question needs {error} of the decision's input, which has it not") from error
+        raise ToolError(f"the question needs {error} of the decision's input, which lacks it") from error
     return Turn(role="user", parts=(Part(kind="text", text=asked),))
 
 
@@ -65,7 +65,8 @@ def read_finding(spec: AgentSpec, own: SubAgentSpec, text: str, turns: Sequence[
     further = body.model_extra or {}
     if further.keys() != own.answers.keys():
         raise InvalidDecision(
-            f"beside finding and cited_metrics the answer has {sorted(own.answers)}, not {sorted(further)}"
+            f"besides finding and cited_metrics the answer must have {sorted(own.answers)}, "
+            f"not {sorted(further)}"
         )
     for name, rule in own.answers.items():
         fault = rule.fault(further[name])
@@ -82,7 +83,7 @@ def read_finding(spec: AgentSpec, own: SubAgentSpec, text: str, turns: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class SubAgentTools:
-    """The tools of a sub-agent: the run's own tool box, narrowed to what it may read."""
+    """The tools of a sub-agent: the run's tool box, limited to what the sub-agent may read."""
 
     tools: ToolBox
     spec: AgentSpec
@@ -94,7 +95,7 @@ class SubAgentTools:
         return ()
 
     def effect(self, tool: str) -> Effect | None:
-        """`read` for a tool of the sub-agent's; None for every other."""
+        """`read` for a tool of the sub-agent; None for every other."""
         declared = any(declaration.get("name") == tool for declaration in self.declarations)
         return "read" if declared and self.spec.effect(tool) == "read" else None
 

@@ -1,4 +1,4 @@
-"""What an AgentSpec says of a tool: its effect, how its requests are compared, how its rows combine."""
+"""The tools of an AgentSpec: effect, how requests are compared, how rows combine."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -53,7 +53,7 @@ class Presets(SpecModel):
     """Argument that names the days instead: an object of two ISO dates, `since` and `until`."""
     increment: str | None = None
     """Argument whose value 1 asks for one row a day; without it, or with `all_days`, a row covers the whole
-    range. Other values are answered by the very same request alone."""
+    range. A request with another value is answered only by an identical recorded one."""
 
 
 class Ratio(SpecModel):
@@ -62,8 +62,8 @@ class Ratio(SpecModel):
     denominator: str
     numerator: str | None = None
     weighted: bool = False
-    """Where the numerator is not known, the mean of the daily values weighted by the denominator will do. It
-    is the same where every day with a denominator has a value or a value of 0."""
+    """Where the numerator is not known, use the mean of the daily values weighted by the denominator. It is
+    the same where every day with a denominator has a value, which may be 0."""
     scale: int = 1
     """What the quotient is multiplied by, such as 1000 for a price of a thousand; needs a numerator."""
     kinds: Mapping[str, str] = {}
@@ -78,11 +78,11 @@ class Rows(SpecModel):
     date: str
     date_end: str
     keys: tuple[str, ...] = ()
-    """Fields that tell rows of the same day apart, where rows have them: an ad set's id, an age group."""
+    """Fields that distinguish rows of the same day, where rows have them: an ad set's id, an age group."""
     level: str | None = None
     """Argument that asks for one row for each entity below the one asked about."""
     levels: Mapping[str, str] = {}
-    """The field that holds the entity's id, by value of `level`; it tells rows of a day apart like `keys`."""
+    """The field that holds the entity's id, by value of `level`; distinguishes rows of a day like `keys`."""
     windows: str | None = None
     """Argument that lists further counts of each list entry, such as attribution windows."""
     fields: str
@@ -101,7 +101,7 @@ class ToolSpec(SpecModel):
     entity: str | None = None
     """Argument that names what is asked about."""
     sets: tuple[str, ...] = ()
-    """Arguments whose order and repetition mean nothing."""
+    """Arguments whose order and repetition have no meaning."""
     dates: Presets | None = None
     rows: Rows | None = None
     simulated: Mapping[str, Any] | None = None

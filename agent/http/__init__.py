@@ -1,1 +1,1 @@
-"""Agents of one's own: the HTTP contract, opoi's side of it, a reference implementation, the check."""
+"""Agents over HTTP: the contract, opoi's side of it, a reference implementation, the check."""

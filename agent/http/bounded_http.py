@@ -32,12 +32,12 @@ class Unreachable(Exception):
 
 
 class TimeUp(Exception):
-    """The time was over; the text says what the peer had not done by then."""
+    """The time limit was reached; the text says what the peer had not done by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer, read whole; names of headers in lower case."""
+    """A complete HTTP answer; names of headers in lower case."""
 
     status: int
     body: bytes
@@ -54,7 +54,7 @@ class BoundedHttp:
             raise NoAddress(str(error)) from error
         port = self._base.port
         if self._base.scheme not in ("http", "https") or not self._base.host:
-            raise NoAddress("it looks like http://127.0.0.1:18210")
+            raise NoAddress("it must look like http://127.0.0.1:18210")
         if port is not None and not 0 < port < 65536:
             raise NoAddress(f"port {port} is none of 1 to 65535")
         self._pool = httpcore2.ConnectionPool(
@@ -97,7 +97,7 @@ class BoundedHttp:
             current_request.reset(held)
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Closes the connections."""
         self._pool.close()
 
     def _target(self, path: str) -> httpcore2.URL:

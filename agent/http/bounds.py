@@ -1,7 +1,7 @@
-"""What an agent over HTTP may take, each bound once. In bytes and seconds.
+"""Limits for agents over HTTP, in bytes and seconds.
 
-What a run may exchange in all is a setting (`replay.max_run_bytes`), as is the time of one answer
-(`replay.answer_seconds`).
+The bytes of a whole run (`replay.max_run_bytes`) and the time of one answer (`replay.answer_seconds`) are
+settings.
 """
 
 import threading
@@ -19,20 +19,20 @@ MOST_VALUES = 700_000
 MOST_PARTS = 20_000
 """Parts of all turns of one trace."""
 MOST_USED = 10**9
-"""Tokens and calls of each kind that a run may say it used: sums over runs must stay numbers of records."""
+"""Tokens and calls of each kind that a trace may report: sums over runs must fit into records."""
 MOST_ATTEMPTS = 10**5
 MOST_PROBLEM_BYTES = 64 * 1024
-"""Of an error's body that is read for its words."""
+"""Of an error's body that is read for its message."""
 MOST_REASON = 1000
 """Characters of a reason."""
 REQUEST_BYTES = 512
-"""What a request or an answer counts for beside its body."""
+"""Bytes that a request or an answer counts besides its body."""
 
 CONNECT_SECONDS = 5.0
 """For the look-up of a name and the connection; the TLS handshake has the same again."""
 CANCEL_SECONDS = 2.0
 AWAY_SECONDS = 20.0
-"""An agent that does not answer about a run for so long is away."""
+"""An agent that does not answer about a run for so long counts as unavailable."""
 BODY_SECONDS = 30.0
 """For the body of a request to opoi."""
 HEAD_SECONDS = 10.0
@@ -47,16 +47,16 @@ MOST_ACCEPTED = 512
 CALLS_PER_TURN = 32
 """Tool calls of a run for each model turn that its budget allows."""
 CALLS_AT_ONCE = 8
-"""Tool calls of a run that are worked on at once; further ones wait."""
+"""Tool calls of a run that are answered at once; further ones wait."""
 
 
 def most_polls(seconds: float) -> int:
-    """Requests for the status of a run that may take so long; opoi asks every two seconds at most."""
+    """Status requests for a run that may take `seconds`; opoi asks every two seconds at most."""
     return 100 + int(2 * seconds)
 
 
 class TooLarge(Exception):
-    """More bytes or values than one may have; the text says what, and the bound."""
+    """More bytes or values than allowed; the text says of what, and the limit."""
 
 
 class ByteBudget:
@@ -73,10 +73,10 @@ class ByteBudget:
         return self._used > self.most
 
     def take(self, count: int) -> None:
-        """So many were exchanged. Raises TooLarge, from then on always."""
+        """Counts exchanged bytes. Raises TooLarge above the limit, and on every later call."""
         with self._lock:
             self._used += count
         if self.exceeded:
             raise TooLarge(
-                f"the run has exchanged more than {self.most} bytes, its most (OPOI_REPLAY__MAX_RUN_BYTES)"
+                f"the run has exchanged more than {self.most} bytes, its limit (OPOI_REPLAY__MAX_RUN_BYTES)"
             )

@@ -1,4 +1,4 @@
-"""opoi's requests to an agent over HTTP: each bounded in time and size, no redirect followed."""
+"""opoi's requests to an agent over HTTP: limited in time and size, without redirects."""
 
 from base64 import b64encode
 from collections.abc import Mapping
@@ -19,11 +19,11 @@ class AgentAway(ModelAway):
 
 
 class RunAway(AgentAway):
-    """The agent says that what a run needs is away, and that it is over."""
+    """The agent reports that something that the run needs does not answer; the run is over."""
 
 
 class AgentRefused(Exception):
-    """The agent does not take this run, or what it answers breaks the contract; `code` names which."""
+    """The agent refuses this run, or its answer breaks the contract; `code` names which."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -33,8 +33,7 @@ class AgentRefused(Exception):
 class AgentClient:
     """Speaks to the agent at `url`. Thread-safe.
 
-    `name` is the agent's, `answer_seconds` what it may take for one whole answer; the run itself goes on
-    behind it.
+    `name` is the agent's, `answer_seconds` the time for one whole answer; a run itself takes longer.
     """
 
     def __init__(
@@ -48,20 +47,20 @@ class AgentClient:
         self._http: BoundedHttp | None = None
 
     def start(self, request: RunRequest, seconds: float, run: ByteBudget | None = None) -> RunStatus:
-        """Start a run. Raises AgentAway, QuotaExceeded, AgentRefused."""
+        """Starts a run. Raises AgentAway, QuotaExceeded, AgentRefused."""
         body = request.model_dump_json().encode()
         found = self._asked("POST", RUNS, seconds, body, run)
         return self._status(found, request.run_id, (200, 202))
 
     def status(self, run_id: str, seconds: float, run: ByteBudget | None = None) -> RunStatus:
-        """How a run stands. Raises AgentAway, AgentRefused (`run_lost`: not known)."""
+        """The status of a run. Raises AgentAway, AgentRefused (`run_lost`: the agent does not know it)."""
         found = self._asked("GET", f"{RUNS}/{run_id}", seconds, run=run)
         if found.status == 404:
             raise AgentRefused("run_lost", f"the agent no longer knows run {run_id}")
         return self._status(found, run_id, (200,))
 
     def cancel(self, run_id: str) -> None:
-        """Say that a run's result is not wanted any more; whether the agent heard it does not matter."""
+        """Tells the agent that a run's result is no longer wanted; a failure does not matter."""
         try:
             self._asked("DELETE", f"{RUNS}/{run_id}", CANCEL_SECONDS)
         except (AgentAway, AgentRefused):
@@ -91,12 +90,12 @@ class AgentClient:
             raise AgentAway(f"the agent at {self._shown} {error}", target=self._target) from error
 
     def close(self) -> None:
-        """Ends its connections."""
+        """Closes the connections."""
         if self._http is not None:
             self._http.close()
 
     def _headers(self, body: bytes | None) -> Mapping[bytes, bytes]:
-        # never packed: it would have to be unpacked to be bounded
+        # never compressed: its size would be known only after decompression
         headers = {b"Accept": b"application/json", b"Accept-Encoding": b"identity", b"User-Agent": b"opoi"}
         if body is not None:
             headers[b"Content-Type"] = b"application/json"
@@ -126,9 +125,10 @@ class AgentClient:
         problem = _problem(found)
         if found.status == 503 and problem is not None and problem.code == "away":
             raise RunAway(
-                f"what the agent at {self._shown} needs is away: {_said(found)}", target=self._target
+                f"the agent at {self._shown} lacks a service that it needs: {_said(found)}",
+                target=self._target,
             )
-        # room is what a start needs; of a run under way 429 says no more than 503
+        # only at the start of a run 429 means "no room"; later it means no more than 503
         if found.status >= 500 or found.status in (401, 403, 429):
             raise AgentAway(
                 f"the agent at {self._shown} answers {found.status}: {_said(found)}",
@@ -145,7 +145,7 @@ class AgentClient:
         packed = found.headers.get("content-encoding", "identity")
         if packed != "identity":
             raise AgentRefused(
-                "contract", f"the agent's answer is packed ({packed[:32]!r}), which was not asked for"
+                "contract", f"the agent's answer is compressed ({packed[:32]!r}), which was not requested"
             )
         try:
             status = parsed(RunStatus, found.body)
@@ -157,13 +157,13 @@ class AgentClient:
             raise AgentRefused("another_run", f"asked for run {run_id}, the agent gave {status.run_id!r}")
         if (status.state == "ended") != (status.trace is not None):
             raise AgentRefused(
-                "contract", f"a run that is {status.state!r} must have a trace if it has ended"
+                "contract", f"a run has a trace if and only if it has ended; this one is {status.state!r}"
             )
         return status
 
 
 def _without_password(url: str) -> str:
-    """`url` as it may be shown."""
+    """`url` without its password."""
     user, at, _ = urlsplit(url).netloc.rpartition("@") if "@" in url else ("", "", "")
     return url.replace(f"{user}{at}", "", 1) if at else url
 

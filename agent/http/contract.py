@@ -34,7 +34,7 @@ class ContractModel(BaseModel):
 
 
 class OraclePart(ContractModel):
-    """One text part to be put into the first user turn, as it stands and nowhere else."""
+    """One text part to put into the first user turn, unchanged, and nowhere else."""
 
     text: str
     """Its text, byte for byte."""
@@ -80,7 +80,7 @@ class DecisionContext(ContractModel):
 
     @property
     def values(self) -> Mapping[str, Any]:
-        """The input by name; nothing where it is no object."""
+        """The input by name; empty where it is no object."""
         return self.input if isinstance(self.input, dict) else {}
 
 
@@ -101,23 +101,23 @@ class RunRequest(ContractModel):
     run_id: Identity
     """The run."""
     decision: DecisionContext
-    """What is run again."""
+    """The decision to run again."""
     oracle: OraclePart | None = None
-    """The one further part of the first user turn; null: a run without."""
+    """The further part of the first user turn; null: none."""
     seed: Annotated[int, Field(ge=0, lt=2**31)]
-    """Seed of everything that is drawn."""
+    """Seed of all random choices."""
     budget: RunBudget
     """Bounds."""
     tools_url: str
     """Where every tool of the run is called: GET for declarations, POST for a call."""
     tools_token: str
-    """Bearer token for `tools_url` and `callback_url`, good for this run and until it ends."""
+    """Bearer token for `tools_url` and `callback_url`, valid for this run until it ends."""
     callback_url: str | None = None
-    """Where the agent may POST the RunStatus when the run has ended, so that nobody need poll."""
+    """Where the agent may POST the RunStatus when the run has ended, so that opoi need not poll."""
 
 
 class RunTrace(ContractModel):
-    """What a run gave, in the shape of the AgentTrace record."""
+    """The result of a run, in the shape of the AgentTrace record."""
 
     run_id: Identity
     """The run."""
@@ -149,7 +149,7 @@ class RunStatus(ContractModel):
     state: Literal["running", "ended"]
     """Whether it has ended."""
     trace: RunTrace | None = None
-    """What it gave; null while it runs."""
+    """Its result; null while it runs."""
 
 
 class ToolRequest(ContractModel):
@@ -183,11 +183,11 @@ class Problem(ContractModel):
 
 
 ToolAnswerPart = Part
-"""The answer to a tool call: a `function_response` part, to stand in the next user turn as it is."""
+"""The answer to a tool call: a `function_response` part, to put into the next user turn unchanged."""
 
 
 class Breach(Exception):
-    """A trace that cannot be taken; `code` names the clause of the contract, `status` is the run's."""
+    """A trace that opoi refuses; `code` names the clause of the contract, `status` is that of the run."""
 
     def __init__(self, code: str, text: str, status: TraceStatus = "failed") -> None:
         super().__init__(text)

@@ -21,7 +21,7 @@ _WRITE_BYTES = 4096
 
 
 class NoAddress(ValueError):
-    """A URL that leads nowhere; the text says why."""
+    """A URL that cannot be used; the text says why."""
 
 
 class OpenRequest:
@@ -41,7 +41,7 @@ class OpenRequest:
         return f"{self._missing} within {self._within:g} s"
 
     def waits_for(self, missing: str, most: float | None = None) -> None:
-        """What the next waits are for, and the time that they have in all."""
+        """States what the next waits are for, and the time that they have in all."""
         self._missing = missing
         self._within = self._seconds if most is None else min(self._seconds, most)
 
@@ -53,15 +53,15 @@ class OpenRequest:
         return left if most is None else min(left, most)
 
     def reads(self) -> None:
-        """The request is written."""
+        """The request is written; the next waits are for the answer."""
         self.waits_for("did not begin its answer" if self._is_head else "did not end its answer")
 
     def body_begins(self) -> None:
-        """The head of the answer is there."""
+        """The head of the answer has arrived."""
         self._is_head = False
 
     def moved(self, count: int, *, read: bool) -> None:
-        """So many bytes were read or written. Raises TooLarge."""
+        """Counts bytes that were read or written. Raises TooLarge."""
         if self._run is not None:
             self._run.take(count)
         if read:

@@ -1,4 +1,4 @@
-"""Both ends of the contract's requests: bodies bounded in size, errors as a Problem."""
+"""What both ends of the contract's requests share: bodies limited in size, errors as a Problem."""
 
 import asyncio
 import re
@@ -23,13 +23,13 @@ from agent.http.bounds import (
 from agent.http.contract import Problem
 
 LARGE = 256 * 1024
-"""Bytes of a body that is checked while no other one is: that of 8 MiB can take 500 MiB."""
+"""Bytes from which on bodies are checked one at a time: one of 8 MiB can take 500 MiB of memory."""
 MOST_FAULTS = 1000
-"""Faults of a body that are told one by one, as far as there is room."""
+"""Faults of a body that are collected; an error shows the first of them."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
-# each match ends with one character of the structure, or with the text; strings are passed over
+# each match ends with one character of the structure, or at the end; strings are skipped
 _STRUCTURE = re.compile(rb'(?:[^\[{,"]++|"(?:[^"\\]++|\\.?)*+(?:"|\Z))*+(?:[\[{,]|\Z)', re.DOTALL)
 _checking = threading.Lock()
 
@@ -85,7 +85,7 @@ async def read(
                     run.take(len(chunk))
                 if size <= most:
                     body += chunk
-                elif size > most + MOST_BYTES:  # up to there it is heard out, so that it hears the answer
+                elif size > most + MOST_BYTES:  # below, the client gets to read the answer
                     break
     except TimeoutError as error:
         raise Refused(408, "invalid", f"the body did not come within {BODY_SECONDS:g} s") from error
@@ -129,6 +129,6 @@ def faults(error: ValidationError) -> str:
 
 
 def bearer(request: Request) -> str:
-    """The token that came with a request; empty where none did."""
+    """The bearer token of a request; empty where it has none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""

@@ -1,4 +1,4 @@
-"""The tool calls that opoi saw in a run: what a trace says of its tools is held against them."""
+"""The tool calls that opoi saw in a run; a trace's calls and answers are checked against them."""
 
 import json
 from collections.abc import Sequence
@@ -67,7 +67,7 @@ class ObservedCalls:
         seen = self._taken(call)
         if seen is None:
             own = claimed.model_copy(update=_UNSEEN | {"effect": self._spec.effect(call.tool or "")})
-            # an error that the agent made up itself told its model nothing of the world
+            # an error that the agent made up told its model nothing about the world
             if _is_own_error(claimed):
                 return own.model_copy(update={"answered_by": "error"})
             if self._is_of_sub_agent(call.tool or ""):
@@ -77,11 +77,11 @@ class ObservedCalls:
             raise Breach("tool_call_bypassed", f"an answer of {call.tool!r} did not come through tools_url")
         response = seen.response
         if _is_own_error(claimed) and claimed.error != response.error:
-            # the call was made, but its model was told the agent's own words: no recording has said them
-            told = {"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
-            if response.effect != "write":  # what was written stays so, whatever its model was told
-                told |= {"answered_by": "error", "fetched_at": None}
-            return response.model_copy(update=told)
+            # the call was made, but its model saw the agent's own words, which are in no recording
+            seen_by_model = {"call_id": claimed.call_id, "response_json": None, "error": claimed.error}
+            if response.effect != "write":  # a write stays a write, whatever its model saw
+                seen_by_model |= {"answered_by": "error", "fetched_at": None}
+            return response.model_copy(update=seen_by_model)
         if not _same_json(claimed.response_json, response.response_json) or (
             (claimed.error or None) != response.error
         ):
@@ -91,20 +91,20 @@ class ObservedCalls:
         return response.model_copy(update={"call_id": claimed.call_id})
 
     def _is_of_sub_agent(self, tool: str) -> bool:
-        """Whether the spec has a sub-agent answer the tool, and that one's run is in the trace."""
+        """Whether a sub-agent answers the tool by the spec, and its run is in the trace."""
         known = self._spec.tools.get(tool)
         return known is not None and known.sub_agent in self._sub_agents
 
     def _taken(self, call: Part) -> Exchange | None:
         same = self._left.get(_request(call), [])
-        # several calls with one request may have had different answers: then the id tells them apart
+        # equal requests may have had different answers: then the call's id decides
         found = next((one for one in same if one.call.call_id == call.call_id), same[0] if same else None)
         if found is not None:
             same.remove(found)
         return found
 
 
-# what only opoi can say of an answer
+# fields of an answer that only opoi can fill
 _UNSEEN = {"answered_by": None, "request_hash": None, "fetched_at": None}
 
 
@@ -112,7 +112,7 @@ def _is_own_error(claimed: Part) -> bool:
     return claimed.response_json is None and claimed.error is not None
 
 
-# of JSON text that an agent made up: no JSON, numbers that it cannot carry, nested beyond reason
+# what JSON text of an agent can raise: no JSON, numbers out of range, nesting too deep
 _NO_JSON = (ValueError, RecursionError)
 
 

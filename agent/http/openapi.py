@@ -40,7 +40,7 @@ def document() -> dict[str, Any]:
             "version": VERSION,
             "description": "What an agent serves so that opoi can replay its decisions (paths below "
             f"{RUNS}), and what opoi serves to the agent while a run lasts (the run's `tools_url`). The "
-            "version stands in the path; fields are added within a version only where they are optional. "
+            "version is in the path; fields are added within a version only where they are optional. "
             "Times are ISO 8601, UTC; bytes are base64; an infinite number is the text `-Infinity`.",
         },
         "paths": {
@@ -95,7 +95,7 @@ def _start() -> dict[str, Any]:
 def _status() -> dict[str, Any]:
     return {
         "operationId": "runStatus",
-        "summary": "How a run stands. Kept for at least its budget's seconds after it ended.",
+        "summary": "The status of a run. Kept for at least its budget's seconds after it ended.",
         "security": [{}, {"agent": []}],
         "responses": {
             **_ok("It runs, or it has ended.", RunStatus),
@@ -103,7 +103,7 @@ def _status() -> dict[str, Any]:
                 ("404", "No such run."),
                 (
                     "503",
-                    "With code `away`: what it needs is away, so it is over; start another later.",
+                    "With code `away`: a service that it needs does not answer; start another run later.",
                 ),
             ),
         },
@@ -113,7 +113,7 @@ def _status() -> dict[str, Any]:
 def _cancel() -> dict[str, Any]:
     return {
         "operationId": "cancelRun",
-        "summary": "The run's result is not wanted any more; stop it.",
+        "summary": "Cancels the run: its result is no longer wanted.",
         "security": [{}, {"agent": []}],
         "responses": {"204": {"description": "It stops, or there was no such run."}},
     }

@@ -14,13 +14,13 @@ from schemas.identity import canonical_json
 from schemas.records import Part, Turn
 
 SHORTEST_LINE = 16
-"""Characters; a shorter line may stand anywhere by chance."""
+"""Characters; a shorter line may occur anywhere by chance."""
 
 
 def repeated_oracle(request: RunRequest, turns: Sequence[Turn], exchanges: Sequence[Exchange]) -> str | None:
-    """What of the oracle stands in `turns`, in words without the oracle's own; None: nothing.
+    """Which part of the oracle is repeated in `turns`, without quoting it; None: no part.
 
-    A line that the question, the decision's input or a tool's answer holds too is data, and may be quoted.
+    A line that is also in the question, the decision's input or a tool's answer is data, and may be repeated.
     """
     if request.oracle is None:
         return None
@@ -52,7 +52,7 @@ def _data(request: RunRequest, exchanges: Sequence[Exchange]) -> list[str]:
 
 
 def _strings(texts: Iterable[str]) -> Iterator[str]:
-    """Each text as it stands and, where it is JSON, every string in it, JSON within strings too."""
+    """Each text and, where it is JSON, every string in it, JSON within strings too."""
     left: list[object] = list(texts)
     while left:
         one = left.pop()

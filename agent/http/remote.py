@@ -23,7 +23,7 @@ class RemoteAgents:
         self._settings = settings
         self._endpoints = settings.endpoints
         self._tools = ToolsEndpoint(settings.tools_host, settings.tools_port or 0, settings.tools_url)
-        # by agent, so that what is set for one never goes out for another, whatever address that names
+        # by agent, so that a token set for one is never sent for another with the same address
         self._clients: dict[tuple[str, str], AgentClient] = {}
         self._lock = threading.Lock()
 
@@ -40,7 +40,7 @@ class RemoteAgents:
         limits: Limits,
         now: Callable[[], datetime],
     ) -> HttpRuntime:
-        """What runs the decision's agent at `endpoint`."""
+        """The runtime that runs the decision's agent at `endpoint`."""
         context = context_of(target, decision)
         return HttpRuntime(
             self._client(decision.agent, endpoint),
@@ -53,11 +53,11 @@ class RemoteAgents:
         )
 
     def listen(self) -> None:
-        """Start the tools endpoint now rather than with the first run. Raises CannotListen."""
+        """Starts the tools endpoint now instead of with the first run. Raises CannotListen."""
         self._tools.listen()
 
     def close(self) -> None:
-        """Ends the tools endpoint and all connections."""
+        """Stops the tools endpoint and closes all connections."""
         self._tools.close()
         with self._lock:
             for client in self._clients.values():
@@ -68,7 +68,7 @@ class RemoteAgents:
         with self._lock:
             if (agent, endpoint) not in self._clients:
                 known = self._endpoints.get(agent)
-                # a token goes to the address that it was set for, and to no other
+                # a token is sent only to the address that it was set for
                 token = known.token if known and known.url == endpoint.rstrip("/") else None
                 self._clients[agent, endpoint] = AgentClient(
                     endpoint,
@@ -80,7 +80,7 @@ class RemoteAgents:
 
 
 def context_of(target: TargetAgent, decision: AgentDecision) -> dict[str, object]:
-    """What an agent is told of the decision that it runs again."""
+    """What an agent gets of the decision that it runs again."""
     return {
         "agent": decision.agent,
         "agent_version": target.agent_version,

@@ -1,4 +1,4 @@
-"""The tools of a run at opoi's tools endpoint, as an agent's own runtime calls them."""
+"""The tool box of an agent's own runtime: it calls a run's tools at opoi's tools endpoint."""
 
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from schemas.records import Effect, IntendedWrite
 
 
 class RemoteToolBox:
-    """A tool box behind a `tools_url`, opened with the run's `token`."""
+    """A tool box behind a `tools_url`; every call sends the run's `token`."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class RemoteToolBox:
 
     @property
     def declarations(self) -> Sequence[Mapping[str, Any]]:
-        """The agent's own, which the run's are."""
+        """The agent's own declarations, which are the run's too."""
         return self._declarations
 
     @property

@@ -1,4 +1,4 @@
-"""An agent over HTTP behind the same port as the runtime in this process."""
+"""Runs an agent over HTTP, with the interface of the runtime in this process (`AgentRuntime`)."""
 
 import secrets
 import threading
@@ -33,15 +33,15 @@ FIRST_POLL = 0.05
 LONGEST_POLL = 2.0
 
 log = structlog.get_logger(__name__)
-# of two traces of 8 MiB that are checked at once neither is checked sooner, but both take their memory
+# two traces of 8 MiB that are checked at once are not done sooner, but take twice the memory
 _checking = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRuntime:
-    """Runs one decision's agent at its own service. `context` is what the agent is told of the decision.
+    """Runs one decision's agent at its own service. `context` is what the agent gets of the decision.
 
-    `price` is the model's, as opoi knows it; what the agent says of its own cost counts against no budget.
+    `price` is the model's in opoi's settings; a cost that the agent reports is ignored.
     """
 
     client: AgentClient
@@ -61,18 +61,18 @@ class HttpRuntime:
         model_name: str,
         run_id: str,
     ) -> Run:
-        """Let the agent answer `question`; see `agent.run.AgentRuntime`.
+        """Lets the agent answer `question`; see `agent.run.AgentRuntime`.
 
         Whatever the agent does wrong is a status of the run. Raises AgentAway and QuotaExceeded.
         """
         started_at = self.now()
-        # each try has an id of its own: the truth about an earlier one is gone with its session
+        # each try has an id of its own: what opoi saw of an earlier one ended with its session
         with self.endpoint.session(
             f"{run_id}.{secrets.token_hex(4)}", SpecTools(tools, agent.spec), self.decided_at, self.limits
         ) as session:
             request = self._request(session, question, model_name, turn_seed(run_id, 0))
             ended = self._ended(session, request)
-        # the session is over, so nothing can be added to what it saw
+        # the session is closed, so its calls are final
         return self._run(agent, request, ended, session.exchanges, started_at)
 
     def _request(self, session: Session, question: Turn, model_name: str, seed: int) -> RunRequest:
@@ -93,7 +93,7 @@ class HttpRuntime:
         )
 
     def _ended(self, session: Session, request: RunRequest) -> RunTrace | Breach:
-        """What the agent gave, or why it gave nothing."""
+        """The agent's trace, or why there is none."""
         end = time.monotonic() + self.limits.max_seconds
         try:
             status = self.client.start(request, self.limits.max_seconds, session.traffic)
@@ -127,7 +127,7 @@ class HttpRuntime:
         return status.trace if status.trace is not None else Breach("contract", "a run ended without a trace")
 
     def _polled(self, session: Session, end: float, before: RunStatus, polls: int) -> tuple[RunStatus, int]:
-        """The run's status and how many polls are left; a short silence of the agent is waited out.
+        """The run's status and how many polls are left. Waits while the agent does not answer, for a time.
 
         Raises AgentAway, AgentRefused.
         """
@@ -192,7 +192,7 @@ class HttpRuntime:
         )
 
     def _priced(self, told: Usage) -> Usage:
-        """`told` with opoi's price in place of the agent's, which is in a currency that no budget is in."""
+        """`told` with opoi's price instead of the agent's, whose currency is unknown."""
         return priced(told.model_copy(update={"cost_micros": None, "cost_currency": None}), self.price)
 
     def _check_cost(self, usage: Usage) -> None:
@@ -204,7 +204,7 @@ class HttpRuntime:
 def _verified(
     request: RunRequest, trace: RunTrace, exchanges: tuple[Exchange, ...], spec: AgentSpec
 ) -> Verified:
-    """`trace` as opoi saw it. Raises Breach, whatever it is that the agent sent."""
+    """`trace`, verified. Raises Breach, whatever the agent sent."""
     conversations = (trace.turns, *(run.turns for run in trace.sub_agent_runs))
     parts = sum(len(turn.parts) for turns in conversations for turn in turns)
     if parts > MOST_PARTS:
@@ -215,7 +215,7 @@ def _verified(
     except Breach:
         raise
     except Exception as error:
-        # a fault of ours, but of one run of one agent
+        # a fault of opoi, but it must end this one run alone
         log.exception("a trace could not be checked", run_id=request.run_id)
         raise Breach("contract", f"the trace cannot be checked ({type(error).__name__})") from error
 
@@ -225,7 +225,7 @@ def _short(reason: str) -> str:
 
 
 def split_question(question: Turn) -> tuple[Turn, OraclePart | None]:
-    """The first turn without the oracle's part, and where that stood."""
+    """The first turn without the oracle's part, and that part with its position."""
     places = [index for index, part in enumerate(question.parts) if part.is_oracle]
     if not places:
         return question, None

@@ -30,7 +30,7 @@ KEEP_SECONDS = 600.0
 """How long a run that has ended is kept at least."""
 TOOL_SECONDS = 60.0
 MOST_RUNS = 256
-"""Runs under way at once; more are refused with 429."""
+"""Runs in progress at once; more are refused with 429."""
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class _Kept:
     body_hash: str
     trace: RunTrace | None = None
     away: str = ""
-    """Why the run could not be made, where what it needs was away."""
+    """Why the run failed, where something that it needs did not answer."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     forget_at: float | None = None
 
@@ -67,7 +67,7 @@ class AgentService:
         )
 
     def close(self) -> None:
-        """Ends its connections; runs under way fail."""
+        """Closes the connections; runs in progress fail."""
         self._client.close()
 
     async def _start(self, request: Request) -> Response:
@@ -107,7 +107,7 @@ class AgentService:
         return _standing(asked.run_id, kept)
 
     def _skew(self, asked: RunRequest) -> str:
-        """Which part of what is asked for is not what this service runs; empty: none."""
+        """Which parts of the request this service does not run; empty: none."""
         ours = {
             "agent": self._agent.spec.name,
             "agent_version": self._agent.spec.version,
@@ -180,7 +180,7 @@ class AgentService:
 
 
 class _Cancellable:
-    """A model that is asked no more once the run is not wanted."""
+    """A model that refuses further calls once the run is cancelled."""
 
     def __init__(self, model: Model, cancelled: threading.Event) -> None:
         self._model = model

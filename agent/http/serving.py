@@ -18,25 +18,25 @@ START_SECONDS = 10.0
 
 
 class CannotListen(OSError):
-    """The address cannot be listened on; the text says which and why."""
+    """Listening failed; the text has the address and the reason."""
 
 
 class _Connection(H11Protocol):
-    """A connection that ends where its client takes too long, or where it is one too many."""
+    """A connection that is closed when its client is too slow, or when there are too many."""
 
     _began = 0.0
     _timer: asyncio.TimerHandle | None = None
 
     @property
     def _is_answering(self) -> bool:
-        # before the first request there is no cycle, whatever its type says
+        # before the first request `cycle` is None, whatever its type says
         return not getattr(self.cycle, "response_complete", True)
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._limit(HEAD_SECONDS)
         if len(self.connections) > MOST_ACCEPTED:
-            # who has said nothing for longest is the least loss
+            # close the connection that has been idle for longest
             silent = [one for one in self.connections if isinstance(one, _Connection)]
             min(silent, key=lambda one: (one._is_answering, one._began)).transport.abort()
 
@@ -48,7 +48,7 @@ class _Connection(H11Protocol):
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        # what is left of a request that was answered early has no more time than a new one
+        # the rest of a request that was answered early has the time of a new one
         self._limit(EXCHANGE_SECONDS if self._is_answering else HEAD_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -81,7 +81,7 @@ class Server:
             app,
             http=_Connection,
             ws="none",
-            # whoever connects can cause warnings without end
+            # any client could cause endless warnings
             log_level="error",
             access_log=False,
             lifespan="off",
@@ -105,7 +105,7 @@ class Server:
         self._thread.join()
 
     def close(self) -> None:
-        """Ends it; what it answers just now may still be answered."""
+        """Stops the server; answers in progress may still be sent."""
         self._server.should_exit = True
         self._thread.join(START_SECONDS)
         self._listener.close()

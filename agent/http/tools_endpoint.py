@@ -1,7 +1,7 @@
 """Where an agent over HTTP calls its tools while a run lasts.
 
-Each run has a session with a token of its own; what was asked and answered in it is the truth about the
-run, whatever the agent says afterwards.
+Each run has a session with a token of its own. The calls and answers of the session are what opoi goes by,
+whatever the agent reports afterwards.
 """
 
 import hmac
@@ -49,14 +49,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class SpecTools:
-    """A run's tools, every one that the AgentSpec knows: those that only a sub-agent is told of too."""
+    """A run's tools: all that the AgentSpec knows, those that only a sub-agent has included."""
 
     inner: ToolBox
     spec: AgentSpec
 
     @property
     def declarations(self) -> Sequence[Mapping[str, Any]]:
-        """The main agent's."""
+        """The main agent's declarations."""
         return self.inner.declarations
 
     @property
@@ -79,7 +79,7 @@ class SpecTools:
 
 @dataclass
 class Session:
-    """The tools of one run, while it lasts. Thread-safe."""
+    """The tools of one run in progress. Thread-safe."""
 
     run_id: str
     tools: ToolBox
@@ -87,15 +87,15 @@ class Session:
     limits: Limits
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     ended: threading.Event = field(default_factory=threading.Event)
-    """Set when there is nothing to wait for: the agent called back, or has used up its bytes."""
+    """Set when the wait is over: the agent called back, or has used up its bytes."""
     status: RunStatus | None = None
-    """What it called back with."""
+    """The status in the agent's callback."""
     closed: bool = False
-    """Whether the run is over for opoi: from then on nothing is answered."""
+    """Whether opoi has ended the run: then calls are refused."""
     traffic: ByteBudget = field(init=False)
-    """What the run may exchange, at its agent and here."""
+    """The bytes that the run may exchange, with its agent and here."""
     threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(CALLS_AT_ONCE))
-    """Of the calls under way: the run's own, so that a slow one holds up no other run."""
+    """The threads of calls in progress: the run's own, so that a slow one delays no other run."""
     _by_id: dict[str, Exchange] = field(default_factory=dict)
     _under_way: set[str] = field(default_factory=set)
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -110,7 +110,7 @@ class Session:
             return tuple(self._by_id.values())
 
     def call(self, asked: ToolRequest) -> Part:
-        """The answer; a repeated call has the one that it had. Raises Refused."""
+        """The answer; a repeated call gets the same one. Raises Refused."""
         try:
             arguments = canonical_json(asked.arguments)
         except ValueError as error:
@@ -125,7 +125,7 @@ class Session:
                 return self._again(known, call)
             most = CALLS_PER_TURN * self.limits.max_turns
             if len(self._by_id) + len(self._under_way) >= most:
-                raise Refused(429, "too_many_calls", f"the run has made {most} calls, its most")
+                raise Refused(429, "too_many_calls", f"the run has made {most} calls, its limit")
             self._under_way.add(asked.call_id)
         try:
             response = self._answer(call)
@@ -140,12 +140,12 @@ class Session:
         return response
 
     def close(self) -> None:
-        """The run is over."""
+        """Ends the run."""
         with self._changed:
             self.closed = True
 
     def end(self, status: RunStatus | None = None) -> None:
-        """Nothing more is to be waited for; the first word counts."""
+        """Ends the wait for the run; the first call counts."""
         with self._changed:
             if not self.ended.is_set():
                 self.status = status
@@ -175,7 +175,7 @@ class Session:
 class ToolsEndpoint:
     """The sessions of this process behind one address. Thread-safe.
 
-    `url` is how agents reach it, where that is not its own address. The server starts with the first
+    `url` is its address for agents, where that is not its own. The server starts with the first
     session. Raises CannotListen there.
     """
 
@@ -188,7 +188,7 @@ class ToolsEndpoint:
 
     @contextmanager
     def session(self, run_id: str, tools: ToolBox, now: datetime, limits: Limits) -> Iterator[Session]:
-        """A run's tools, until the block ends; then its token is good for nothing."""
+        """A run's tools, until the block ends; then its token is invalid."""
         self.listen()
         made = Session(run_id, tools, now, limits)
         with self._lock:
@@ -201,7 +201,7 @@ class ToolsEndpoint:
                 del self._sessions[run_id]
 
     def listen(self) -> None:
-        """Start the server, where it was not started. Raises CannotListen."""
+        """Starts the server if it is not running. Raises CannotListen."""
         with self._lock:
             if self._server is None:
                 self._server = Server(self.app(), *self._address, name="tools-endpoint")
@@ -212,11 +212,11 @@ class ToolsEndpoint:
         return f"{self._url or self._server.url}/v1/sessions/{session.run_id}/tools"
 
     def callback_url(self, session: Session) -> str:
-        """Where the session's agent may say that it has ended."""
+        """Where the session's agent may report its end."""
         return self.tools_url(session).removesuffix("tools") + "ended"
 
     def close(self) -> None:
-        """Ends the server, where it was started."""
+        """Stops the server if it is running."""
         with self._lock:
             server, self._server = self._server, None
         if server is not None:
@@ -234,7 +234,7 @@ class ToolsEndpoint:
         )
 
     def _session(self, request: Request) -> Session:
-        """The request's session. Raises Refused, in one way for every reason."""
+        """The request's session. Raises Refused, with the same text for every reason."""
         with self._lock:
             found = self._sessions.get(request.path_params["run_id"])
         expected = found.token if found else secrets.token_urlsafe(32)

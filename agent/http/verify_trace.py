@@ -1,7 +1,7 @@
-"""What an agent says of its run, held against what opoi saw of it.
+"""Checks an agent's trace of its run against what opoi saw of the run.
 
-The tools endpoint saw every call and gave every answer: those are the truth. What the agent alone can know
-(its words, its order, its sub-agents) is taken from it where it does not contradict that.
+The tools endpoint saw every call and gave every answer: those count. What the agent alone knows (its words,
+its order, its sub-agents) is taken from the trace where it does not contradict them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ from schemas.identity import canonical_json, json_object
 from schemas.records import Action, Part, SubAgentRun, Turn
 
 MOST_LOG_PROBABILITY = 0.001
-"""Nats; above 0 there is rounding alone."""
+"""Nats; above 0 only by rounding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Verified:
 
 
 def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], spec: AgentSpec) -> Verified:
-    """The trace with what opoi knows better put right. Raises Breach."""
+    """Checks the trace, and replaces its tools' answers by those that opoi gave. Raises Breach."""
     if (trace.run_id, trace.decision_id) != (request.run_id, request.decision.decision_id):
         raise Breach(
             "another_run",
@@ -58,7 +58,7 @@ def verify(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange], 
 
 
 def with_oracle_part(question: Turn, oracle: OraclePart | None) -> Turn:
-    """The first turn that the model must be given."""
+    """The first turn as the model must get it."""
     if oracle is None:
         return question
     part = Part(kind="text", text=oracle.text, is_oracle=True)
@@ -67,19 +67,19 @@ def with_oracle_part(question: Turn, oracle: OraclePart | None) -> Turn:
 
 
 def _that_ran(runs: Sequence[SubAgentRun]) -> set[str]:
-    """The sub-agents of which a model has said something."""
+    """The sub-agents with a turn of a model."""
     return {run.name for run in runs if any(turn.role == "model" for turn in run.turns)}
 
 
 def _checked_question(request: RunRequest, trace: RunTrace, exchanges: Sequence[Exchange]) -> Turn:
-    """The first turn: the question with the oracle where asked for; the oracle is nowhere else."""
+    """The first turn: the question, with the oracle exactly where it was asked for. Raises Breach."""
     if not trace.turns:
         raise Breach("no_turns", "the trace has no turns")
     others = [*trace.turns[1:], *(turn for run in trace.sub_agent_runs for turn in run.turns)]
     if any(part.is_oracle for turn in others for part in turn.parts):
         raise Breach("oracle_misplaced", "a part after the first turn is marked as the oracle")
     if repeated := repeated_oracle(request, others, exchanges):
-        raise Breach("oracle_misplaced", f"{repeated} stands in a later turn too")
+        raise Breach("oracle_misplaced", f"{repeated} is in a later turn too")
     wanted = with_oracle_part(request.decision.question, request.oracle)
     if _seen(trace.turns[0]) == _seen(wanted):
         return wanted
@@ -100,9 +100,9 @@ def _seen(turn: Turn) -> object:
 
 
 def check_usage(trace: RunTrace) -> None:
-    """The figures of its usage can be those of a run, so that they can be added up. Raises Breach."""
+    """Checks that the usage figures can be those of a run, so that sums of them are valid. Raises Breach."""
     told = [trace.usage, *(run.usage for run in trace.sub_agent_runs if run.usage is not None)]
-    # what it says that the run cost counts for nothing
+    # the cost that the agent reports is ignored
     used = [
         (f"usage.{name}", value, MOST_USED)
         for usage in told
@@ -121,7 +121,7 @@ def _check_budget(request: RunRequest, trace: RunTrace) -> None:
     check_usage(trace)
     conversations = [trace.turns, *(run.turns for run in trace.sub_agent_runs)]
     for one in (token for turns in conversations for turn in turns for token in turn.log_probabilities):
-        # NaN is not less than anything
+        # written so that NaN fails too
         if not one.log_probability <= MOST_LOG_PROBABILITY:
             raise Breach("contract", f"a log-probability is {one.log_probability:g}")
     model_turns = max(trace.usage.model_calls, sum(turn.role == "model" for turn in trace.turns))

@@ -1,4 +1,4 @@
-"""The media buyer as the runtime knows it: prompt, tool declarations, AgentSpec, and what it is asked."""
+"""The media buyer as the runtime needs it: prompt, tool declarations, AgentSpec, and its first turn."""
 
 from datetime import date, datetime
 from functools import lru_cache

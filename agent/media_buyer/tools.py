@@ -27,7 +27,7 @@ LEVEL_IDS = {
     "adset": ["adset_id"],
     "ad": ["adset_id", "ad_id"],
 }
-"""Fields that tell the rows of a level apart."""
+"""Fields that identify the rows of a level."""
 
 Id = Annotated[str, Field(pattern=r"^\d+$")]
 AccountId = Annotated[str, Field(pattern=r"^act_\d+$")]
@@ -51,7 +51,7 @@ class TimeRange(Arguments):
 
 
 class GetInsights(Arguments):
-    """Arguments of `get_insights`; the longest preset is the recorder's alone."""
+    """Arguments of `get_insights`; only the recorder may use the longest preset."""
 
     entity_id: EntityId
     level: Literal["account", "campaign", "adset", "ad"] | None = None

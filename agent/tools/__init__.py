@@ -1,1 +1,1 @@
-"""What tools are made of: the live tool box, and the client of Meta's Marketing API."""
+"""Parts of tools: the live tool box, and the client of Meta's Marketing API."""

@@ -1,6 +1,6 @@
-"""What a tool can be called with: by the type of its arguments, or by its declaration alone.
+"""Checks the arguments of a tool call: by their type, or by the tool's declaration alone.
 
-A replay knows only the declarations. Its words of refusal are those of production, since both are made here.
+A replay knows only the declarations. Its error texts are those of production, since both are made here.
 """
 
 import json
@@ -38,7 +38,7 @@ def checked(tool: str, model: type[Checked], arguments: Mapping[str, Any]) -> Ch
 def check_declared(
     declarations: Iterable[Mapping[str, Any]], tool: str, arguments: Mapping[str, Any]
 ) -> None:
-    """Hold the arguments against the tool's first declaration; one that names no properties allows all.
+    """Checks the arguments against the tool's first declaration; one without properties allows all.
 
     Raises ToolError.
     """
@@ -58,7 +58,7 @@ def _object(schema: Mapping[str, Any]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for number, (name, one) in enumerate(properties.items()):
         kind = _type(one)
-        # an alias, since a name of JSON need be none of Python
+        # an alias, since a JSON name may not be a Python name
         fields[f"field_{number}"] = (
             (kind, Field(alias=name)) if name in required else (kind | None, Field(default=None, alias=name))
         )
@@ -67,7 +67,7 @@ def _object(schema: Mapping[str, Any]) -> type[BaseModel]:
 
 
 def _type(schema: object) -> Any:
-    """The type that a schema describes; any value where it says what is not known here."""
+    """The type that a schema describes; any value where the schema is of an unknown form."""
     if not isinstance(schema, Mapping):
         return Any
     kind, values = schema.get("type"), schema.get("enum")

@@ -45,7 +45,7 @@ class GraphClient:
         self._api = FacebookAdsApi(session, api_version=settings.api_version)
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Closes the connections."""
         self._session.requests.close()
 
     def insights(

@@ -1,4 +1,4 @@
-"""A tool box over live functions: checks arguments, keeps count of when an answer was fetched."""
+"""A tool box over live functions: checks arguments, and notes when an answer was fetched."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -48,7 +48,7 @@ class LiveToolBox:
 
     @property
     def intended_writes(self) -> Sequence[IntendedWrite]:
-        """None: what is written here is really written."""
+        """None: these tools really write."""
         return ()
 
     def effect(self, tool: str) -> Effect | None:

@@ -1,4 +1,4 @@
-"""A stand-in for the platform that the agent works on: whatever reaches it came past opoi."""
+"""A stand-in for the platform that the agent works on: every request that reaches it has bypassed opoi."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ SHOWN = 100
 
 @dataclass
 class Canary:
-    """Counts what it is asked."""
+    """Records the requests that reach it."""
 
     url: str = ""
     requests: list[str] = field(default_factory=list)

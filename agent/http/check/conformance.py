@@ -19,20 +19,20 @@ ONE_TOKEN = {"max_output_tokens": 1}
 SLOW_TOOL_SECONDS = 0.75
 SLOW = RunBudget(max_turns=24, max_output_tokens=100_000, max_seconds=1.0)
 GRACE_SECONDS = 3.0
-"""What an agent may take to notice that its time is up, a tool call under way included."""
+"""Time for an agent to notice that its time is up, including a tool call in progress."""
 
 TOOL_CODES = "tool_call_bypassed", "tool_call_hidden", "tool_answer_differs", "unpaired_call"
 ORDER = (
     "another_run", "no_turns", "oracle_misplaced", "question_differs", "contract", *TOOL_CODES,
     "max_turns", "max_output_tokens", "no_decision", "writes_differ",
 )  # fmt: skip
-"""Breaches as `verify` looks for them. It stops at the first, so what comes after that is not shown."""
+"""Breaches in the order in which `verify` checks. It stops at the first, so later ones are not shown."""
 UNSEEN: Judged = "not shown", "no trace shows this; mend what is broken first"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One clause: what it says, whether the agent keeps it, what was seen."""
+    """One clause: its name, whether the agent keeps it, what was seen."""
 
     clause: str
     outcome: Outcome
@@ -41,7 +41,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the clauses are judged by."""
+    """The runs that the clauses are judged by."""
 
     agent: Agent
     plain: Seen
@@ -98,7 +98,7 @@ def _shows(seen: Seen, code: str) -> bool:
 
 
 def _no_breach(*codes: str) -> Callable[[Evidence, str], Judged]:
-    """Judges by `codes`; they are looked for where the first of them is."""
+    """Judges by breaches of `codes`, in a run that was checked at least up to the first of them."""
 
     def judge(evidence: Evidence, fine: str) -> Judged:
         runs = evidence.runs
@@ -140,7 +140,7 @@ def _tools(evidence: Evidence) -> Judged:
         len(seen.exchanges) for seen in (evidence.plain, evidence.hinted) if _shows(seen, TOOL_CODES[0])
     )
     outcome, seen = _no_breach(*TOOL_CODES)(
-        evidence, f"{count} calls, each told as it was asked and answered"
+        evidence, f"{count} calls, each reported as it was made and answered"
     )
     if outcome == "kept" and not count:
         return "not shown", "the agent called no tool; take a sample on which it does"
@@ -176,7 +176,7 @@ def _canary(evidence: Evidence) -> Judged:
         return "not shown", "point the agent's platform at 127.0.0.1:PORT and check with --canary-port PORT"
     found = evidence.canary.requests
     if found:
-        return "broken", f"{len(found)} requests came past opoi, the first: {found[0]}"
+        return "broken", f"{len(found)} requests bypassed opoi, the first: {found[0]}"
     return "kept", f"0 requests at {evidence.canary.url}"
 
 
@@ -246,7 +246,7 @@ def _errors(evidence: Evidence) -> Judged:
     wanted: Sequence[tuple[str, str, str, bytes | None, int]] = (
         ("a body that is no JSON", "POST", RUNS, b"{", 400),
         ("a body without a decision", "POST", RUNS, b'{"run_id": "x"}', 400),
-        ("a run that never was", "GET", f"{RUNS}/check.{secrets.token_hex(8)}", None, 404),
+        ("an unknown run", "GET", f"{RUNS}/check.{secrets.token_hex(8)}", None, 404),
         ("an unknown prompt_id", "POST", RUNS, other.model_dump_json().encode(), 409),
     )
     for what, method, path, body, status in wanted:
@@ -272,13 +272,13 @@ def _cancel(evidence: Evidence) -> Judged:
         asked = request_for(agent, decided, session)
         try:
             agent.client.send("POST", RUNS, 10.0, asked.model_dump_json().encode())
-            for what, run_id in (("a run", asked.run_id), ("a run that never was", f"{asked.run_id}.not")):
+            for what, run_id in (("a run", asked.run_id), ("an unknown run", f"{asked.run_id}.not")):
                 status = agent.client.send("DELETE", f"{RUNS}/{run_id}", 10.0).status
                 if status != 204:
                     return "broken", f"DELETE of {what} is answered {status}, not 204"
         except ModelError as error:
             return "broken", str(error)
-    return "kept", "DELETE is answered 204, of a run that never was too"
+    return "kept", "DELETE is answered 204, of an unknown run too"
 
 
 CLAUSES: dict[str, Callable[[Evidence], Judged]] = {

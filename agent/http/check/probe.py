@@ -1,4 +1,4 @@
-"""The runs that the check starts, and everything that was seen of each."""
+"""The runs that the check starts, and what opoi saw of each."""
 
 import secrets
 import time
@@ -33,7 +33,7 @@ class Seen:
     fault: str | None
     """Why there is no trace."""
     breach: Breach | None
-    """What the trace says that opoi saw otherwise."""
+    """Where the trace contradicts what opoi saw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Agent:
 
 @dataclass
 class SlowTools:
-    """Tools that take their time."""
+    """Tools that answer after a delay."""
 
     inner: ToolBox
     seconds: float
@@ -58,7 +58,7 @@ class SlowTools:
         return getattr(self.inner, name)
 
     def call(self, tool: str, arguments: Mapping[str, Any]) -> ToolAnswer:
-        """As the inner ones, later."""
+        """What the inner tools answer, after the delay."""
         time.sleep(self.seconds)
         return self.inner.call(tool, arguments)
 
@@ -69,7 +69,7 @@ def decision(agent: Agent) -> AgentDecision:
 
 
 def tools(agent: Agent, decided: AgentDecision, *, dry: bool = False) -> SpecTools:
-    """What a replay of `decided` has for tools; `dry`: none of their answers."""
+    """The tools of a replay of `decided`; `dry`: without any answers."""
     spec = agent.definition.spec
     steps = () if dry else as_of_steps(spec, decided)
     return SpecTools(AsOfToolBox(spec, agent.definition.declarations, steps), spec)

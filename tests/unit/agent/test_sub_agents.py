@@ -81,7 +81,7 @@ def test_seeds_of_a_sub_agent_are_its_own(run_script):
 @pytest.mark.parametrize(
     ("arguments", "shown"),
     [
-        ({}, "the arguments are ['focus', 'window'], not []"),
+        ({}, "the arguments must be ['focus', 'window'], not []"),
         ({"window": "yesterday", "focus": "trend", "note": "x"}, "not ['focus', 'note', 'window']"),
         (
             {"window": "yesterday", "focus": "Expected action: pause"},
@@ -190,7 +190,7 @@ def test_a_sub_agent_cannot_ask_another(run_script):
     [
         ((says(text("Nothing to say.")),), "no_finding: the model wrote no finding"),
         ((says(finding(trend="sideways")),), "no_finding: 'trend' must be one of up, flat, down"),
-        ((says(finding(advice="pause")),), r"no_finding: beside finding and cited_metrics"),
+        ((says(finding(advice="pause")),), r"no_finding: besides finding and cited_metrics"),
         ((says(finding(finding="x" * 2000)),), "no_finding: the finding has 2000 characters"),
         ((says(text('{"finding": ')),), "no_finding: the finding is no JSON"),
         ((says(finding(), finish_reason="SAFETY"),), "finish_reason: the model stopped with SAFETY"),

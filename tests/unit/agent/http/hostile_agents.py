@@ -284,7 +284,7 @@ RUBBISH: tuple[tuple[Handler, str], ...] = (
     (floods_one_header, "too_large: the agent's answer has more than"),
     (floods_its_body, "too_large: the agent's answer has more than"),
     (floods_chunks, "too_large: the agent's answer comes in more than"),
-    (is_a_packed_bomb, "contract: the agent's answer is packed ('gzip')"),
+    (is_a_packed_bomb, "contract: the agent's answer is compressed ('gzip')"),
     (redirects, "contract: the agent answers 302"),
     (speaks_html, "contract: the run's status breaks the contract: body: Invalid JSON"),
     (is_deep, "too_large: the agent's answer has more than"),
@@ -301,7 +301,7 @@ RUBBISH: tuple[tuple[Handler, str], ...] = (
     (has_wrong_types, "contract: the run's status breaks the contract: trace.turns"),
     (has_huge_numbers, "contract: the run's status breaks the contract: trace.usage.output_tokens"),
     (knows_no_calendar, "contract: the run's status breaks the contract: trace.turns.0.parts.0.fetched_at"),
-    (ends_without_a_trace, "contract: a run that is 'ended' must have a trace"),
+    (ends_without_a_trace, "contract: a run has a trace if and only if it has ended; this one is 'ended'"),
     (is_of_another_run, "another_run: asked for run"),
 )
 """Each gives an answer that ends its run, and how that begins."""

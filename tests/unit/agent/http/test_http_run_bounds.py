@@ -35,7 +35,7 @@ from tests.unit.agent.http.test_http_tools import GET_CAMPAIGN, ask
 NOW = datetime(2026, 3, 10, 13, tzinfo=UTC)
 SMALL = 256 * 1024
 LONG = Budget(max_turns=8, max_output_tokens=10_000, max_seconds=60)
-USED_UP = f"too_large: the run has exchanged more than {SMALL} bytes, its most (OPOI_REPLAY__MAX_RUN_BYTES)"
+USED_UP = f"too_large: the run has exchanged more than {SMALL} bytes, its limit (OPOI_REPLAY__MAX_RUN_BYTES)"
 
 
 class Slow:

@@ -125,6 +125,6 @@ def test_a_fault_of_the_service_is_a_failed_run_and_leaks_nothing(
 def test_a_service_whose_model_is_away_is_away(decision: AgentDecision) -> None:
     with (
         media_buyer_service(scripted(ModelAway("no answer"))) as url,
-        pytest.raises(AgentAway, match="needs is away: away: ModelAway: no answer"),
+        pytest.raises(AgentAway, match="lacks a service that it needs: away: ModelAway: no answer"),
     ):
         replay_at(url, decision)

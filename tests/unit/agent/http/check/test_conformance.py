@@ -96,5 +96,5 @@ def test_an_agent_whose_model_is_away_is_neither_kept_nor_broken() -> None:
             super().__init__(platform)
             self._model = ScriptedModel([ModelAway("no answer")] * 20)
 
-    with pytest.raises(RunAway, match="needs is away"):
+    with pytest.raises(RunAway, match="lacks a service"):
         findings(Away)
