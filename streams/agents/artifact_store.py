@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from schemas.codec import Codec
 from schemas.errors import RegistryAway, SchemaError, Undecodable, one_line
 from schemas.identity import sha256
+from schemas.log_events import RECORD_LEFT_OUT
 from schemas.records import Artifact, ArtifactKind
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
@@ -154,7 +155,7 @@ class ArtifactStore:
             assert partition is not None
             assert offset is not None
             # kept first: where the registry is away, the next reading begins here again
-            self._keep(message.value())
+            self._keep(offset, message.value())
             self._next[partition] = offset + 1
             if offset + 1 >= ends[partition]:
                 behind.discard(partition)
@@ -164,17 +165,19 @@ class ArtifactStore:
         self._consumer = None
         return ArtifactsAway(text)
 
-    def _keep(self, value: bytes | str | None) -> None:
+    def _keep(self, offset: int, value: bytes | str | None) -> None:
         try:
             artifact = self._codec.decode_as(TOPIC, value if isinstance(value, bytes) else None, Artifact)
         except Undecodable as error:
             metrics.LEFT_OUT.labels(TOPIC, error.kind).inc()
-            log.error("an artifact is left out", kind=error.kind, error=error.reason)
+            RECORD_LEFT_OUT.emit(log, topic=TOPIC, offset=offset, kind=error.kind, error=error.reason)
             return
         if sha256(artifact.content) != artifact.artifact_id:
             metrics.LEFT_OUT.labels(TOPIC, "wrong_hash").inc()
-            log.error(
-                "an artifact is left out",
+            RECORD_LEFT_OUT.emit(
+                log,
+                topic=TOPIC,
+                offset=offset,
                 kind="wrong_hash",
                 error=f"its content is not that of its id {one_line(artifact.artifact_id)}",
             )

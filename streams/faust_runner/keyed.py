@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from schemas.errors import Undecodable
+from schemas.log_events import DEADLINES_COLLECTED
 from schemas.record import Record
 from schemas.records import Tick
 from schemas.stages import changelog_of
@@ -153,5 +154,5 @@ class Keyed(Generic[State]):
             found.set(key.decode(), self._step.deadline(self._read(value)))
             if number % SCAN_PAUSE == 0:
                 await asyncio.sleep(0)
-        log.info("deadlines collected", stage=self.name, partition=partition, deadlines=len(found))
+        DEADLINES_COLLECTED.emit(log, partition=partition, deadlines=len(found))
         return found

@@ -8,16 +8,17 @@ from typing import TypeVar
 import structlog
 
 from schemas.errors import RegistryAway
+from schemas.log_events import BROKER_UNREACHABLE, REGISTRY_UNREACHABLE
 from streams.faust_runner.safety.offset_probe import ProbeAway
 from streams.faust_runner.safety.watchdog import WorkerProgress
 from streams.runtime import metrics
+from streams.runtime.throttled_log import ThrottledLog
 
 Answer = TypeVar("Answer")
 
 FIRST_WAIT = 0.1
 LONGEST_WAIT = 5.0
 LOOK_EVERY = 0.1
-SAY_EVERY = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +34,7 @@ class RetryPolicy:
         self._stage = stage
         self._pulse = pulse
         self._given_up = given_up
-        self._said = float("-inf")
+        self._log = ThrottledLog(log)
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
         """What `attempt` answers once the registry and the broker are there. Raises `RetryAborted`."""
@@ -44,10 +45,10 @@ class RetryPolicy:
                     return await attempt()
                 except ProbeAway as error:
                     # whether the broker is away the watchdog sees for itself
-                    self._say(str(error))
+                    self._log.emit(BROKER_UNREACHABLE, error=str(error))
                 except RegistryAway as error:
                     self._pulse.waiting = str(error)
-                    self._say(str(error))
+                    self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
                 metrics.WAITS.labels(self._stage).inc()
                 await self._sleep(wait, "what the stage needs is away")
                 wait = min(2 * wait, LONGEST_WAIT)
@@ -57,7 +58,7 @@ class RetryPolicy:
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
         """Returns once `condition` holds; says now and then that it waits, and why. Raises `RetryAborted`."""
         while not condition():
-            self._say(reason)
+            self._log.emit(BROKER_UNREACHABLE, error=reason)
             await self._sleep(LOOK_EVERY, reason)
 
     async def _sleep(self, seconds: float, reason: str) -> None:
@@ -66,9 +67,3 @@ class RetryPolicy:
             if self._given_up():
                 raise RetryAborted(reason)
             await asyncio.sleep(min(LOOK_EVERY, seconds))
-
-    def _say(self, reason: str) -> None:
-        now = time.monotonic()
-        if now - self._said > SAY_EVERY:
-            self._said = now
-            log.warning("waiting in place, nothing is lost", stage=self._stage, error=reason)

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from schemas.errors import NotRegistered, Undecodable
+from schemas.log_events import RECORD_RELEASED, TICK_REFUSED, WORKER_FAILED
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, TICKS
@@ -133,14 +134,14 @@ class StepRunner:
             parts.mark.set(arrived.coordinates)
             await self._process(arrived)
         except RetryAborted as error:
-            log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
+            RECORD_RELEASED.emit(log, topic=source.topic, reason=str(error))
             parts.ledger.hold(source, assignment)
         except NotRegistered as error:
             fail_stop(ExitCode.REFUSED, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
             # the message may hold what the record holds, so it is not for the log
             said = f": {error}" if isinstance(error, BrokenStep) else ""
-            log.debug("a step failed", exc_info=True)
+            WORKER_FAILED.emit(log, exc_info=True)
             fail_stop(
                 own_code(error),
                 f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
@@ -242,7 +243,7 @@ class StepRunner:
         """Puts a record into the dead letters and waits until the broker has it."""
         name, at = self._stage.name, arrived.coordinates
         if at.topic.startswith(TICKS):
-            log.error("a tick is refused", kind=poison.kind, offset=at.offset)
+            TICK_REFUSED.emit(log, kind=poison.kind, error=poison.reason, offset=at.offset)
             return
         if why := self._parts.breaker.refuse():
             self._parts.mark.clear()

@@ -10,6 +10,7 @@ import structlog
 
 from schemas.errors import shortened
 from schemas.identity import sha256
+from schemas.log_events import DEADLINE_QUARANTINED, DEADLINE_TOO_LARGE
 from schemas.records import Tick
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
@@ -121,13 +122,7 @@ class DeadlineTimers:
         at = Coordinates(f"deadline/{self._version}/{named}", partition, -1)
         if self._deaths.count(at) >= self._deaths_allowed:
             metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-            log.error(
-                "a deadline that killed the process is left alone: another version of opoi tries it again; "
-                "to have this one do so, delete the file and restart the worker",
-                stage=self._stage,
-                key=shortened(key),
-                file=str(self._deaths.file(at)),
-            )
+            DEADLINE_QUARANTINED.emit(log, key=shortened(key), file=str(self._deaths.file(at)))
             return False
         self._mark.set(at)
         return True
@@ -135,13 +130,7 @@ class DeadlineTimers:
     def leave_alone(self, key: str, why: str) -> None:
         """Says that what the deadline of `key` gives cannot be sent; there is no input to bury."""
         metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-        log.error(
-            "deadline left alone: what it gives does not fit its topic, and what waits for it stays pending; "
-            "it is tried again after a restart",
-            stage=self._stage,
-            key=shortened(key),
-            error=why,
-        )
+        DEADLINE_TOO_LARGE.emit(log, key=shortened(key), error=why)
 
     def leave(self, tick: Coordinates) -> None:
         """Back from the deadlines to the tick itself."""

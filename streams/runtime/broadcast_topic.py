@@ -12,6 +12,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from schemas.errors import BrokerAway, one_line
+from schemas.log_events import RECORD_LEFT_OUT
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
 from streams.runtime.kafka_clients import make_consumer
@@ -24,9 +25,9 @@ log = structlog.get_logger(__name__)
 
 
 def left_out(message: Message, topic: str, kind: str, reason: str) -> None:
-    """Says of a record that nothing can be made of it: anybody may write one, and it must stop no worker."""
+    """Counts and logs an unusable record: anybody may write one, and it must stop no worker."""
     metrics.LEFT_OUT.labels(topic, kind).inc()
-    log.error("a record is left out", topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
+    RECORD_LEFT_OUT.emit(log, topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
 
 
 class BroadcastTopic:

@@ -8,6 +8,17 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from schemas.log_events import (
+    BROKER_UNREACHABLE,
+    OFFSET_COMMIT_FAILED,
+    OFFSETS_UNKNOWN,
+    PARTITIONS_ASSIGNED,
+    PARTITIONS_LOST,
+    PARTITIONS_REVOKED,
+    PAUSE_FAILED,
+    REVOKED_RECORD,
+    LogEvent,
+)
 from schemas.settings import KafkaSettings
 from schemas.stages import group_of
 from streams.core.contract import Coordinates
@@ -87,7 +98,7 @@ class WorkerConsumer:
         # librdkafka keeps the pause of a partition that was lost, and gives it back paused
         self._gained: set[Source] = set()
         self._newly: Partitions = []
-        self._log = ThrottledLog(log, stage=stage)
+        self._log = ThrottledLog(log)
         self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
         self._starvation = FetchWatchdog(kafka)
         self._commits = BoundedCommit(self._consumer)
@@ -135,10 +146,10 @@ class WorkerConsumer:
         try:
             answers = self._commits.commit(wanted)
         except KafkaException as error:
-            self._log.warning("offsets cannot be committed now, they are tried again", error=str(error))
+            self._log.emit(OFFSET_COMMIT_FAILED, error=str(error))
             return False
         if answers is None:
-            self._log.warning("a commit of offsets has no answer yet")
+            self._log.emit(OFFSET_COMMIT_FAILED, error="no answer yet")
             return False
         taken = {Source(each.topic, each.partition) for each in answers if each.error is None}
         self._offsets.committed({source: at for source, at in self._asked.items() if source in taken})
@@ -161,7 +172,7 @@ class WorkerConsumer:
                 self._consumer.resume([TopicPartition(*each) for each in resume])
         except KafkaException as error:
             # a rebalance that was not told yet; said again before the next poll
-            log.debug("partitions cannot be paused or resumed now", error=str(error))
+            PAUSE_FAILED.emit(log, error=str(error))
             self._paused = set()
             return
         self._paused = wanted
@@ -177,7 +188,7 @@ class WorkerConsumer:
             self._paused = set()  # something un-paused it: all are paused anew
         if source not in self._offsets:
             # collected before the rebalance that took its partition away
-            log.debug("a record of a partition that is not held comes again elsewhere", topic=topic)
+            REVOKED_RECORD.emit(log, topic=topic)
             return None
         of_partition = self._offsets[source]
         if not of_partition.take(offset):
@@ -204,7 +215,7 @@ class WorkerConsumer:
                 f"the consumer of {self._stage} cannot go on: {error.str()}; where the broker is older "
                 "than 4.0 set OPOI_KAFKA__GROUP_PROTOCOL=classic"
             )
-        self._log.warning("the broker does not give records now", error=error.str())
+        self._log.emit(BROKER_UNREACHABLE, error=error.str())
 
     def _assigned(self, consumer: Consumer, partitions: Partitions) -> None:
         self._paused = set()
@@ -212,7 +223,7 @@ class WorkerConsumer:
         for source, committed in self._committed(consumer, partitions).items():
             self._offsets.begin(source, committed)
             self._gained.add(source)
-        self._counted("partitions assigned", partitions)
+        self._counted(PARTITIONS_ASSIGNED, partitions)
 
     def _committed(self, consumer: Consumer, partitions: Partitions) -> dict[Source, Position | None]:
         found: dict[Source, Position | None] = dict.fromkeys(_sources(partitions))
@@ -221,9 +232,7 @@ class WorkerConsumer:
         try:
             answers = consumer.committed(partitions, timeout=10)
         except KafkaException as error:
-            log.warning(
-                "what is done beyond the committed offsets is not known, it is done again", error=str(error)
-            )
+            OFFSETS_UNKNOWN.emit(log, error=str(error))
             return found
         for each in answers:
             if each.error is None and each.offset >= 0:
@@ -236,13 +245,13 @@ class WorkerConsumer:
             self._on_revoked(going)
             self.commit()
         self._drop(going)
-        self._counted("partitions given back", partitions)
+        self._counted(PARTITIONS_REVOKED, partitions)
 
     def _lost(self, consumer: Consumer, partitions: Partitions) -> None:
         gone = _sources(partitions)
         self._on_lost(gone)
         self._drop(gone)
-        self._counted("partitions lost, what was in hand is done again elsewhere", partitions)
+        self._counted(PARTITIONS_LOST, partitions)
 
     def _drop(self, going: frozenset[Source]) -> None:
         self._paused = set()
@@ -251,10 +260,10 @@ class WorkerConsumer:
         for source in going:
             self._offsets.end(source)
 
-    def _counted(self, what: str, partitions: Partitions) -> None:
+    def _counted(self, event: LogEvent, partitions: Partitions) -> None:
         metrics.ASSIGNED_PARTITIONS.labels(self._stage).set(len(self._offsets))
         if partitions:
-            log.info(what, stage=self._stage, partitions=len(partitions), held=len(self._offsets))
+            event.emit(log, partitions=len(partitions), held=len(self._offsets))
 
 
 def _sources(partitions: Partitions) -> frozenset[Source]:

@@ -12,6 +12,7 @@ import structlog
 
 from schemas.catalog import TopicSpec
 from schemas.errors import shortened
+from schemas.log_events import DEAD_LETTER_SENT
 from schemas.records import Disposition
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
@@ -104,8 +105,8 @@ class DeadLetters:
     def sent(self, letter: Letter) -> None:
         """Counts and logs a letter that the broker has."""
         metrics.DEAD_LETTERS.labels(self._stage, letter.kind).inc()
-        log.warning(
-            "record sent to dead letters",
+        DEAD_LETTER_SENT.emit(
+            log,
             stage=self._stage,
             kind=letter.kind,
             error=letter.error,

@@ -15,6 +15,8 @@ from typing import Any, NoReturn
 
 import structlog
 
+from schemas.log_events import THREAD_DIED
+
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 TABLE_ERRORS = ("IO error", "Corruption")
 """How RocksDB begins what it says of a disk that is full or fails; its Python binding has no type for it."""
@@ -81,7 +83,7 @@ def end_with_threads() -> None:
     def died(given: threading.ExceptHookArgs) -> None:
         name = given.thread.name if given.thread else "?"
         fault = given.exc_value or given.exc_type()
-        structlog.get_logger("opoi").error("a thread died", thread=name, exc_info=fault)
+        THREAD_DIED.emit(structlog.get_logger("opoi"), thread=name, exc_info=fault)
         fail_stop(own_code(fault), f"the thread {name} died of {type(fault).__name__}: {fault}")
 
     threading.excepthook = died

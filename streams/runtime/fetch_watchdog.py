@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.log_events import FETCH_CHECK_FAILED
 from schemas.settings import KafkaSettings
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.kafka_clients import LogOffsets
@@ -87,7 +88,7 @@ class FetchWatchdog:
         try:
             waiting = self._waiting(consumer)
         except KafkaException as error:
-            log.debug("it cannot be told whether records wait", error=str(error))
+            FETCH_CHECK_FAILED.emit(log, error=str(error))
             self._empty_since = None
             return
         except RuntimeError:

@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from schemas.log_events import PROCESS_DIED
 from streams.settings import LogSettings
 from streams.visible import visible
 
@@ -136,7 +137,7 @@ def _traceback(out: TextIO, error: Any) -> None:
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, Exception):
-        structlog.get_logger("opoi").critical("the process ends by an error", exc_info=(kind, error, trace))
+        PROCESS_DIED.emit(structlog.get_logger("opoi"), exc_info=(kind, error, trace))
     else:
         sys.__excepthook__(kind, error, trace)
 

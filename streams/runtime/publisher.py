@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from schemas.errors import NotRegistered, RegistryAway
+from schemas.log_events import REGISTRY_UNREACHABLE
 from schemas.stages import DEAD_LETTERS
 from streams.core.contract import Headers, Output, Poison
 from streams.runtime import metrics
@@ -22,6 +23,7 @@ from streams.runtime.dead_letters import Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed
 from streams.runtime.outputs import Encoded, Encoder
+from streams.runtime.throttled_log import ThrottledLog
 
 # a broker that is away is waited for: what waits here was paid for
 WAIT_FOR_EVER = {"message.timeout.ms": 0}
@@ -68,6 +70,7 @@ class Publisher:
         self._report = report
         self._queue: queue.SimpleQueue[Publication] = queue.SimpleQueue()
         self._oldest: float | None = None
+        self._log = ThrottledLog(log)
         threading.Thread(target=self._run, name="publisher", daemon=True).start()
 
     def put(self, publication: Publication) -> None:
@@ -118,7 +121,7 @@ class Publisher:
             try:
                 return self._encoder.encode(publication.outputs, publication.at)
             except (RegistryAway, NotRegistered) as error:
-                log.warning("results wait for the schema registry, nothing is lost", error=str(error))
+                self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
                 metrics.WAITS.labels(self._stage).inc()
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from schemas.log_events import EXIT_NOT_RECORDED, WORKER_DIED, LogEvent
 from schemas.names import safe_name
 from streams.private_files import own_folder
 from streams.runtime.crash_marker import DeathCounter, read_marker
@@ -100,7 +101,7 @@ def supervise(folders: WorkerFolders, work: Callable[[], None], stop_seconds: fl
         try:
             _write_down(folders, status)
         except OSError as error:
-            _say(folders, f"how the worker ended cannot be written down: {error}")
+            _log(folders, EXIT_NOT_RECORDED, error=str(error))
             return ExitCode.MACHINE_FAULT
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
@@ -156,12 +157,12 @@ def _write_down(folders: WorkerFolders, status: int) -> None:
         quarantine_all_in_work(folders.in_work)
         return
     deaths = DeathCounter(folders.deaths).add(at, how)
-    _say(
-        folders,
-        f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), deaths on it: {deaths}",
-    )
+    where = f"{at.topic}-{at.partition} at {at.offset}"
+    _log(folders, WORKER_DIED, error=f"on {where} ({how}), deaths on it: {deaths}")
 
 
-def _say(folders: WorkerFolders, event: str) -> None:
-    line = {"event": event, "level": "error", "worker": folders.worker.name, "stage": folders.stage.name}
-    print(json.dumps(line), file=sys.stderr)  # noqa: T201
+def _log(folders: WorkerFolders, event: LogEvent, error: str) -> None:
+    # the parent sets no logging up
+    line = {"event": event.text, "error": error, "level": event.level}
+    place = {"worker": folders.worker.name, "stage": folders.stage.name}
+    print(json.dumps(line | place), file=sys.stderr)  # noqa: T201

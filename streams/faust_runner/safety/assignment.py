@@ -15,6 +15,7 @@ from aiokafka import errors
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocol
 
+from schemas.log_events import TOPICS_UNKNOWN
 from streams.faust_runner.safety.patches import patch
 
 _perform_assignment = GroupCoordinator._perform_assignment
@@ -44,7 +45,7 @@ async def perform_assignment(self: Any, response: Any) -> Any:
         await self._client.force_metadata_update()
         if time.monotonic() - said > SAY_SECONDS:
             said = time.monotonic()
-            log.warning("partitions are shared out once the broker tells of every topic", missing=missing)
+            TOPICS_UNKNOWN.emit(log, missing=missing)
         await asyncio.sleep(POLL)
     return await _perform_assignment(self, response)
 

@@ -9,6 +9,7 @@ import asyncio
 
 import structlog
 
+from schemas.log_events import OFFSET_PAST_END, RECORDS_DELETED
 from streams.faust_runner.safety.offset_probe import OffsetProbe
 from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime import metrics
@@ -75,8 +76,8 @@ class ContiguityGuard:
         if committed is None:
             return first
         if committed > end:
-            log.error(
-                "the committed offset lies past the end of the log: the topic was made anew; from its start",
+            OFFSET_PAST_END.emit(
+                log,
                 topic=source.topic,
                 partition=source.partition,
                 committed=committed,
@@ -95,8 +96,8 @@ class ContiguityGuard:
 
     def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
         metrics.RETENTION_LOSSES.inc(lost)
-        log.error(
-            "the broker deleted records before they were read: the topic's retention is too short",
+        RECORDS_DELETED.emit(
+            log,
             topic=source.topic,
             partition=source.partition,
             offsets=lost,

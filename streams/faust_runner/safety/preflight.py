@@ -14,12 +14,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from schemas.log_events import BROKER_UNREACHABLE
 from streams.runtime.exit_codes import Refused
+from streams.runtime.throttled_log import ThrottledLog
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
-SAY_SECONDS = 30.0
 
 
 class NotReady(Refused):
@@ -93,12 +94,10 @@ class Broker:
 
 def wait_until_ready(topics: Topics, broker: Broker) -> dict[str, int]:
     """`check` once the broker answers; says now and then that it waits. Raises `NotReady`."""
-    said = 0.0
+    waiting = ThrottledLog(log)
     while True:
         try:
             return check(topics, broker.partition_counts(), broker.cleanup_policy)
         except BrokerAway as error:
-            if time.monotonic() - said > SAY_SECONDS:
-                log.warning("the broker does not answer; waiting for it", error=str(error))
-                said = time.monotonic()
+            waiting.emit(BROKER_UNREACHABLE, error=str(error))
             time.sleep(RETRY_SECONDS)

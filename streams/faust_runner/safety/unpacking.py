@@ -18,6 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import TopicPartition
 
+from schemas.log_events import WRONG_CHECKSUM
 from streams.faust_runner.safety.batch_content import HEADER_SIZE, Header
 from streams.faust_runner.safety.batch_reader import BatchReader
 from streams.faust_runner.safety.memory_bound import MEMORY, RECORD_BYTES, Pause
@@ -116,8 +117,8 @@ def _is_wrong_for_good(tp: TopicPartition, position: int) -> bool:
     attempts = _wrong_checksums.pop((tp, position), 0) + 1
     if attempts < CHECKSUM_ATTEMPTS:
         _wrong_checksums[tp, position] = attempts
-        log.warning(
-            "a batch with a wrong checksum is fetched again",
+        WRONG_CHECKSUM.emit(
+            log,
             topic=tp.topic,
             partition=tp.partition,
             offset=position,

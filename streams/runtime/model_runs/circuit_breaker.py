@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from schemas.log_events import DEPENDENCY_REACHABLE, DEPENDENCY_UNREACHABLE
+from streams.runtime.throttled_log import ThrottledLog
+
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
 LONGEST_ASKED = 600.0
 """The other side's own wish for a delay is followed up to here."""
-SAY_EVERY = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -25,21 +27,21 @@ class Permit:
 
 
 class CircuitBreaker:
-    """Whether `what` is away; `fields` go into what is logged of it. Times in seconds. Thread-safe."""
+    """Whether `target`, which may have an address, is away. Times in seconds. Thread-safe."""
 
     def __init__(
         self,
-        what: str,
+        target: str,
+        url: str = "",
         *,
         first_wait: float = FIRST_WAIT,
         longest_wait: float = LONGEST_WAIT,
         on_change: Callable[[bool], None] = lambda away: None,
-        **fields: object,
     ) -> None:
         self.why = ""
         """What the last failure said."""
-        self._what = what
-        self._fields = fields
+        self._target = target
+        self._url = url
         self._first_wait = first_wait
         self._longest_wait = longest_wait
         self._on_change = on_change
@@ -48,7 +50,7 @@ class CircuitBreaker:
         self._next = 0.0
         self._failures = 0
         self._probing = False
-        self._said = 0.0
+        self._log = ThrottledLog(log)
 
     @property
     def is_open(self) -> bool:
@@ -82,7 +84,8 @@ class CircuitBreaker:
         with self._changed:
             assert self._since is not None
             away_seconds = round(time.monotonic() - self._since, 1)
-            log.info(f"{self._what} is back", away_seconds=away_seconds, **self._fields)
+            DEPENDENCY_REACHABLE.emit(log, target=self._target, url=self._url, away_seconds=away_seconds)
+            self._log.forget(DEPENDENCY_UNREACHABLE)
             self._since, self._failures, self._probing = None, 0, False
             self._changed.notify_all()
         self._on_change(False)
@@ -101,15 +104,14 @@ class CircuitBreaker:
             self._failures += 1
             if permit.probe:
                 self._probing = False
-            if began or now - self._said >= SAY_EVERY:
-                self._said = now
-                log.warning(
-                    f"{self._what} is away: what needs it waits",
-                    error=why,
-                    away_seconds=round(now - self._since, 1),
-                    next_try_seconds=round(self._next - now, 1),
-                    **self._fields,
-                )
+            self._log.emit(
+                DEPENDENCY_UNREACHABLE,
+                target=self._target,
+                url=self._url,
+                error=why,
+                away_seconds=round(now - self._since, 1),
+                next_try_seconds=round(self._next - now, 1),
+            )
             self._changed.notify_all()
         if began:
             self._on_change(True)

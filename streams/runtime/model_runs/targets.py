@@ -83,11 +83,10 @@ class Targets:
     def _breaker(self, target: Target) -> CircuitBreaker:
         if target not in self._breakers:
             self._breakers[target] = CircuitBreaker(
-                "what replays need",
+                target.name,
+                target.url,
                 first_wait=self._first_wait,
                 on_change=lambda _: self._show(target.name),
-                target=target.name,
-                url=target.url or None,
             )
         return self._breakers[target]
 

@@ -15,6 +15,7 @@ import structlog
 
 from schemas.catalog import topics
 from schemas.errors import RegistryAway
+from schemas.log_events import RUN_FAILED, RUNS_UNFINISHED
 from schemas.settings import KafkaSettings
 from schemas.stages import stage
 from streams.core.contract import Output
@@ -79,7 +80,7 @@ class ReplayWorker:
         self._fault: tuple[ExitCode, str] | None = None
         self._committed_at = 0.0
         self._commits_taken = True
-        self._registry = CircuitBreaker("the schema registry", on_change=metrics.away("registry"))
+        self._registry = CircuitBreaker("registry", on_change=metrics.away("registry"))
         self._runs = Runs(execute, Targets(), self._events.put, self._landed, bulletins.is_cancelled)
         self._waiting = Waiting(self._runs, bounds)
         self._in_work = InWork(self._runs, guards)
@@ -89,7 +90,7 @@ class ReplayWorker:
         publisher = Publisher(STAGE, producer, encoder, self._events.put)
         self._replies = Results(publisher, guards)
         self._bulletins = bulletins
-        self._lookout = Monitor(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
+        self._lookout = Monitor(bulletins.controls, publisher, bounds.hang_seconds)
         self._consumer = WorkerConsumer(
             kafka,
             STAGE,
@@ -126,9 +127,7 @@ class ReplayWorker:
         self._bulletins.close()
         if self._fault is not None:
             fail_stop(*self._fault)
-        left = len(self._runs.busy)
-        log.info("stopped", stage=STAGE, runs_left=left)
-        return left
+        return len(self._runs.busy)
 
     # taking in
 
@@ -239,7 +238,7 @@ class ReplayWorker:
     def _own_fault(self, flight: ModelRun, error: Exception) -> None:
         """Stops the worker; the other runs may still end, so that they are not bought again."""
         at = flight.tickets[0].arrived.coordinates
-        log.error("a run failed by our own fault", exc_info=error, **log_fields(at))
+        RUN_FAILED.emit(log, exc_info=error, **log_fields(at))
         flight.stage = "failed"
         if self._fault is None:
             self._fault = own_code(error), own_fault_text(at, error)
@@ -274,7 +273,7 @@ class ReplayWorker:
 
         while self._replies.unacknowledged or any(map(is_busy, self._runs)):
             if time.monotonic() > end:
-                log.warning("what did not end in time is done again", seconds=self._bounds.drain_seconds)
+                RUNS_UNFINISHED.emit(log, seconds=self._bounds.drain_seconds, runs=len(self._runs.busy))
                 break
             self._serve(POLL_SECONDS)
             self._commit_in_time()

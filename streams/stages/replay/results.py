@@ -8,6 +8,7 @@ import structlog
 from schemas.catalog import topics
 from schemas.errors import Undecodable
 from schemas.identity import decision_key
+from schemas.log_events import OUTPUTS_BROKEN
 from schemas.record import Record
 from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, TraceStatus, Usage
 from streams.core.contract import Coordinates, Output, Poison
@@ -121,7 +122,7 @@ class Results:
         self.unacknowledged += 1
 
         def broken(error: Exception) -> None:
-            log.error("the outputs break their contract", exc_info=error, **log_fields(arrived.coordinates))
+            OUTPUTS_BROKEN.emit(log, exc_info=error, **log_fields(arrived.coordinates))
             self._guards.mark.set(arrived.coordinates)
             fail_stop(ExitCode.OWN_FAULT, own_fault_text(arrived.coordinates, error))
 

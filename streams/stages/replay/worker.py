@@ -8,6 +8,7 @@ import structlog
 from agent.settings import MICROS_PER_CENT
 from schemas.codec import Codec
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_events import BROKER_UNREACHABLE, REGISTRY_UNREACHABLE
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from schemas.registry import make_codec
 from schemas.stages import stage
@@ -19,6 +20,7 @@ from streams.runtime.model_runs.in_flight import Execute
 from streams.runtime.model_runs.limits import RunLimits
 from streams.runtime.process import WorkerProcess
 from streams.runtime.readiness import RETRY_SECONDS, wait_for_topics
+from streams.runtime.throttled_log import ThrottledLog
 from streams.settings import Settings
 from streams.stages.replay.admission import Admission
 from streams.stages.replay.loop import ReplayWorker
@@ -94,14 +96,13 @@ def _bulletins(settings: Settings, codec: Codec) -> Admission:
         cost_micros=replay.cost_per_day * MICROS_PER_CENT,
     )
     bulletins = Admission(settings.kafka, codec, STAGE, allowed)
+    waiting = ThrottledLog(log)
     while True:
         try:
             bulletins.catch_up()
         except (BrokerAway, RegistryAway) as error:
-            log.warning(
-                "it cannot be told yet whether replays are paused, cancelled or over budget; waiting",
-                error=str(error),
-            )
+            broker = isinstance(error, BrokerAway)
+            waiting.emit(BROKER_UNREACHABLE if broker else REGISTRY_UNREACHABLE, error=str(error))
             time.sleep(RETRY_SECONDS)
         else:
             return bulletins

@@ -14,6 +14,13 @@ import structlog
 
 from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_events import (
+    BATCH_NOT_LANDED,
+    BROKER_UNREACHABLE,
+    CLICKHOUSE_UNREACHABLE,
+    REACHABLE,
+    REGISTRY_UNREACHABLE,
+)
 from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway
@@ -36,8 +43,12 @@ _TAKE = 500
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
-_WAITING = "waiting, nothing is lost"
 _AWAY = {ClickHouseAway: "clickhouse", RegistryAway: "registry", BrokerAway: "broker"}
+_UNREACHABLE = {
+    "clickhouse": CLICKHOUSE_UNREACHABLE,
+    "registry": REGISTRY_UNREACHABLE,
+    "broker": BROKER_UNREACHABLE,
+}
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
@@ -97,8 +108,8 @@ class Sink:
                     self._until_done(self._land)
                     self._finish()
             self._flush_once()
-        except _Leaving:
-            log.warning("stopping while something is away; what is in hand is landed after the restart")
+        except _Leaving as leaving:
+            BATCH_NOT_LANDED.emit(log, error=str(leaving))
         except WorkerStopped as stopped:
             self._failure = stopped
             self._consumer.close()
@@ -255,31 +266,32 @@ class Sink:
             end = time.monotonic() + wait
             while time.monotonic() < end:
                 if self._stopping:
-                    raise _Leaving
+                    raise _Leaving("stopped while it waited")
                 self._receive(min(wait, _POLL_SECONDS))
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def _away(self, error: Exception) -> None:
         self._waiting = True
         self._consumer.hold(True)
-        sink_metrics.AWAY.labels(_AWAY[type(error)]).set(1)
+        what = _AWAY[type(error)]
+        sink_metrics.AWAY.labels(what).set(1)
         metrics.WAITS.labels(STAGE).inc()
-        self._log.warning(_WAITING, error=str(error))
+        self._log.emit(_UNREACHABLE[what], error=str(error))
 
     def _back(self) -> None:
         self._waiting = False
         self._consumer.hold(False)
-        self._log.forget(_WAITING)
-        for what in _AWAY.values():
+        for what, event in _UNREACHABLE.items():
+            self._log.forget(event)
             sink_metrics.AWAY.labels(what).set(0)
-        log.info("going on")
+        REACHABLE.emit(log)
 
     def _flush_once(self) -> None:
         """Lands and commits what is in hand, or leaves it to the next owner. Raises SinkStopped."""
         try:
             self._land()
         except ClickHouseAway as error:
-            log.warning("records are left unlanded, they are read again", error=str(error))
+            BATCH_NOT_LANDED.emit(log, error=str(error))
         else:
             self._finish()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from itertools import count
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from streams.faust_runner import retry
 from streams.faust_runner.retry import RetryAborted, RetryPolicy
 from streams.faust_runner.safety.offset_probe import ProbeAway
 from streams.faust_runner.safety.watchdog import WorkerProgress
+from streams.runtime.throttled_log import ThrottledLog
 
 
 @pytest.fixture(autouse=True)
@@ -103,11 +105,12 @@ def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[RetryPolicy], ob
 def test_a_condition_that_does_not_hold_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = count()
     monkeypatch.setattr(retry, "time", SimpleNamespace(monotonic=lambda: next(seconds)))
+    monkeypatch.setattr(retry, "ThrottledLog", partial(ThrottledLog, clock=lambda: next(seconds)))
     looks = iter([False] * 30 + [True])  # each takes three looks at the clock
     with capture_logs() as said:
         asyncio.run(RetryPolicy("join", WorkerProgress(), never).until_true(lambda: next(looks), "no answer"))
     assert [(one["event"], one["error"]) for one in said] == [
-        ("waiting in place, nothing is lost", "no answer")
+        ("broker unreachable, waiting", "no answer")
     ] * 3
 
 

@@ -40,7 +40,7 @@ def operator() -> Operator:
 
 @pytest.fixture
 def lookout(operator: Operator) -> Monitor:
-    return Monitor(cast(PauseTopic, operator), cast(Publisher, Idle()), "replay", HANG_SECONDS)
+    return Monitor(cast(PauseTopic, operator), cast(Publisher, Idle()), HANG_SECONDS)
 
 
 @pytest.fixture
