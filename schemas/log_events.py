@@ -148,10 +148,10 @@ RECORDS_DELETED = LogEvent(
     "lengthen the retention of the topic, or add workers; `opoi topics check` shows differences",
 )
 DELETIONS_UNKNOWN = LogEvent(
-    "records deleted unread unknown",
+    "deletions of unread records unknown",
     "warning",
-    "The broker did not answer, so whether it deleted records before they were read is not known.",
-    "compare with `opoi sql missing`",
+    "The broker did not say whether it deleted records before they were read.",
+    "none needed; `opoi_retention_lost_offsets_total` lacks what was deleted meanwhile",
 )
 FETCH_CHECK_FAILED = LogEvent(
     "stalled fetch not checked", "debug", "The broker did not answer whether records wait; it is asked again."

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from schemas.errors import CatalogError
+from schemas.log_events import EVENTS
 from scripts.generated import write_or_check
 from sinks.named_queries import named_queries
 from streams import retired_settings
@@ -100,6 +101,12 @@ def reasons_table(_: str) -> str:
     return _table(("gate or rule", "reason code", "meaning"), rows)
 
 
+def events_table(_: str) -> str:
+    """Every log event."""
+    rows = [(f"`{one.text}`", one.level, one.meaning, one.remedy) for one in EVENTS.values()]
+    return _table(("event", "level", "meaning", "do"), rows)
+
+
 def retired_table(_: str) -> str:
     """Every retired setting."""
     return retired_settings.markdown() + "\n"
@@ -110,6 +117,7 @@ PARTS: Mapping[str, Callable[[str], str]] = {
     "settings": settings_table,
     "queries": queries_table,
     "reasons": reasons_table,
+    "events": events_table,
     "retired": retired_table,
 }
 """Name of a part to its text, given the text that is there."""

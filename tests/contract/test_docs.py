@@ -45,8 +45,8 @@ SOURCES = (
     "tests",
 )
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"\bopoi ([a-z]+)(?: ([a-z]+))?\b")
-SAID = re.compile(r"(?:`|Example usage: |^- )opoi ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+COMMAND = re.compile(r"\bopoi ([a-z]+)(?: ([a-z_]+))?\b")
+SAID = re.compile(r"(?:`|Example usage: |^- )opoi ([a-z]+)(?: ([a-z_]+))?", re.MULTILINE)
 """A command as messages, docstrings and the topics' producers and consumers name it."""
 MAKE = re.compile(r"(?:`|^\$ )make ([a-z-]+)", re.MULTILINE)
 MODULE = re.compile(r"python(?: -P)? -m ([a-z_]+(?:\.[a-z_]+)*)")

@@ -55,7 +55,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Leaving(Exception):
-    """The process was asked to stop while it waited."""
+    """The process was asked to stop while it waited; the text says for what."""
 
 
 class Sink:
@@ -258,6 +258,7 @@ class Sink:
             try:
                 answer = attempt()
             except (ClickHouseAway, RegistryAway, BrokerAway) as error:
+                why = str(error)
                 self._away(error)
             else:
                 if self._waiting:
@@ -266,7 +267,7 @@ class Sink:
             end = time.monotonic() + wait
             while time.monotonic() < end:
                 if self._stopping:
-                    raise _Leaving("stopped while it waited")
+                    raise _Leaving(why)
                 self._receive(min(wait, _POLL_SECONDS))
             wait = min(2 * wait, _LONGEST_WAIT)
 
