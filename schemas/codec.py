@@ -19,6 +19,7 @@ from schemas import records
 from schemas.bounds import TooManyValues, WriterSchema, writer_schema
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
 from schemas.cleaned_schema import UnsafeSchema
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
 from schemas.store import SchemaStore
@@ -83,7 +84,7 @@ class _Writer:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    kind: str
+    kind: DeadLetterKind
     reason: str
     until: float
 

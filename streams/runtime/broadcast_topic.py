@@ -11,6 +11,7 @@ from datetime import datetime
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import BrokerAway, one_line
 from schemas.log_events import RECORD_LEFT_OUT
 from schemas.settings import KafkaSettings
@@ -24,7 +25,7 @@ AT_ONCE = 1000
 log = structlog.get_logger(__name__)
 
 
-def left_out(message: Message, topic: str, kind: str, reason: str) -> None:
+def left_out(message: Message, topic: str, kind: DeadLetterKind, reason: str) -> None:
     """Counts and logs an unusable record: anybody may write one, and it must stop no worker."""
     metrics.LEFT_OUT.labels(topic, kind).inc()
     RECORD_LEFT_OUT.emit(log, topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 import structlog
 
 from schemas.catalog import TopicSpec
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import shortened
 from schemas.log_events import DEAD_LETTER_SENT
 from schemas.records import Disposition
@@ -21,7 +22,7 @@ from streams.core.record_size import headers_bytes, record_bytes
 from streams.core.unread import Unread
 from streams.runtime import metrics
 
-TOO_LARGE = "too_large"
+TOO_LARGE: DeadLetterKind = "too_large"
 MOST_HEADERS = 10_000
 """Of a record, in its letter: of more than 100,000 librdkafka hands out none, and ours would be gone, too."""
 
@@ -55,13 +56,13 @@ class DeadLetters:
         value: bytes | None,
         headers: Headers | None,
         *,
-        kind: str,
+        kind: DeadLetterKind,
         reason: str,
         topic_id: str = "",
     ) -> Letter:
         """The letter of the record at `at`. `headers` None: they cannot be read, and the letter says so.
 
-        `kind` is a short stable code. It is the letter's own, or `too_large` where the record does not fit.
+        The letter is of `kind`, or of `too_large` where the record does not fit.
         """
         whole = dead_letter(
             topic=at.topic,

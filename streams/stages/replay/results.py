@@ -12,7 +12,7 @@ from schemas.log_events import OUTPUTS_BROKEN
 from schemas.record import Record
 from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, TraceStatus, Usage
 from streams.core.contract import Coordinates, Output, Poison
-from streams.core.dispositions import cause, disposition
+from streams.core.dispositions import DispositionReason, cause, disposition
 from streams.core.message import Message, trace_headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
@@ -169,7 +169,9 @@ def own_fault_text(at: Coordinates, error: Exception) -> str:
     )
 
 
-def disposition_of(arrived: Message, asked: ReplayJob, outcome: DispositionOutcome, reason: str) -> Output:
+def disposition_of(
+    arrived: Message, asked: ReplayJob, outcome: DispositionOutcome, reason: DispositionReason
+) -> Output:
     """What became of a request."""
     of = cause(arrived.coordinates, asked.request.replay_id)
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)

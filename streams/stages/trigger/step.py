@@ -19,10 +19,18 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import cause, checked_key, disposition, rejection, same_input, source_offset
+from streams.core.dispositions import (
+    DispositionReason,
+    cause,
+    checked_key,
+    disposition,
+    rejection,
+    same_input,
+    source_offset,
+)
 from streams.gates.eligibility import unusable
 from streams.stages.trigger.apply_trace import apply_trace
-from streams.stages.trigger.close_case import close, closed_again
+from streams.stages.trigger.close_case import close, closed_again, standing, stop_reason
 from streams.stages.trigger.control_sample import first_runs, in_sample, wrong_verdict
 from streams.stages.trigger.next_action import TriggerRules, next_action
 from streams.stages.trigger.replay_requests import asked_for, replay_requests
@@ -210,32 +218,29 @@ class Trigger:
         decision: AgentDecision,
         runs: list[PlannedRun],
     ) -> Transition[CaseState]:
-        outputs = self._requests(state, event, own, review, decision, runs)
+        rules, ports = self._rules, self._ports
+        outputs = replay_requests(state, review, decision, runs, rules, ports, event.timestamp, own)
         entries = asked_for(outputs, own)
         after = state.model_copy(update={"requests": (*state.requests, *entries)})
         answered = self._answer(after, event, own, "pending", "awaiting_traces")
         return Transition(after, (*outputs, *answered.outputs))
 
-    def _requests(
+    def _close(
         self,
         state: CaseState,
-        event: Event,
-        own: Cause,
-        review: Review,
-        decision: AgentDecision,
-        runs: list[PlannedRun],
-    ) -> tuple[Output, ...]:
-        return replay_requests(state, review, decision, runs, self._rules, self._ports, event.timestamp, own)
-
-    def _close(
-        self, state: CaseState, key: str, status: CaseStatus, reason: str, when: datetime, own: Cause | None
+        key: str,
+        status: CaseStatus,
+        reason: DispositionReason,
+        when: datetime,
+        own: Cause | None,
     ) -> Transition[CaseState]:
         return close(self.stage, state, key, status, reason, when, own, self._ports, self._rules.remember)
 
     def _again(self, state: CaseState, event: Event, own: Cause) -> Transition[CaseState]:
         """An input that the state holds already: what it led to goes out again, byte for byte."""
         if state.review is None:
-            return self._answer(state, event, own, "emitted", state.stop_reason or "closed")
+            reason: DispositionReason = stop_reason(state) if state.stop_reason else "closed"
+            return self._answer(state, event, own, "emitted", reason)
         review = self._ports.review(state.review)
         key = decision_key(review.agent, review.decision_id)
         before: tuple[Output, ...] = ()
@@ -249,8 +254,9 @@ class Trigger:
         requests: tuple[Output, ...] = ()
         if asked and review.decision is not None:
             decision = self._ports.decision(review.decision)
-            requests = self._requests(state, event, own, review, decision, asked)
-        answered = self._answer(state, event, own, *_standing(state, own, review))
+            rules, ports = self._rules, self._ports
+            requests = replay_requests(state, review, decision, asked, rules, ports, event.timestamp, own)
+        answered = self._answer(state, event, own, *standing(state, own, review))
         return Transition(state, (*requests, *answered.outputs, *before))
 
     # small answers
@@ -261,7 +267,7 @@ class Trigger:
         event: Event,
         own: Cause,
         outcome: DispositionOutcome,
-        reason: str,
+        reason: DispositionReason,
     ) -> Transition[CaseState]:
         return Transition(state, (disposition(self.stage, own, outcome, reason, event.timestamp),))
 
@@ -288,12 +294,3 @@ def _older(event: Event, review: Review, state: CaseState, ports: Dependencies) 
         return source_offset(event) < state.review_cause.offset
     # that one was sent again itself: its place in the retry topic says nothing
     return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at
-
-
-def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:
-    """What an input that is folded in already has come to."""
-    if own in state.pending:
-        return "pending", review.status if state.phase == "held" else "awaiting_traces"
-    if state.phase == "held" and own == state.review_cause:
-        return "withdrawn", review.status
-    return "emitted", state.stop_reason or ""
