@@ -36,7 +36,7 @@ class Keyed(Generic[State]):
         table: Any,
         codec: RecordCodec,
         encoder: Encoder,
-        clock: DeadlineTimers,
+        timers: DeadlineTimers,
         partition_of: Callable[[bytes], int],
         partitions: int,
     ) -> None:
@@ -46,7 +46,7 @@ class Keyed(Generic[State]):
         self._table = table
         self._codec = codec
         self._encoder = encoder
-        self._clock = clock
+        self._timers = timers
         self._partition_of = partition_of
         self._partitions = partitions
         self._changelog = changelog_of(step.stage)
@@ -70,7 +70,7 @@ class Keyed(Generic[State]):
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
-    async def tick(self, event: Event, shell: StepRunner) -> None:
+    async def tick(self, event: Event, runner: StepRunner) -> None:
         """Fires what is due, where the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
@@ -80,19 +80,19 @@ class Keyed(Generic[State]):
                 f"the tick is for partition {tick.partition} of {tick.partitions}, it stands in "
                 f"{partition} of {self._partitions}: restart the ticker",
             )
-        until_done = shell.patience.until_done
-        if not await until_done(lambda: self._clock.has_come(tick)):
+        until_done = runner.retry.until_done
+        if not await until_done(lambda: self._timers.sources_reached(tick)):
             metrics.HELD_TICKS.labels(self.name).inc()
             return
-        deadlines = await until_done(lambda: self._clock.of_partition(partition, self._scan))
+        deadlines = await until_done(lambda: self._timers.of_partition(partition, self._scan))
         due = [
             await until_done(partial(self._fire, partition, key, event, tick))
-            for key in deadlines.pop_due(tick.at, self._clock.most_at_once)
-            if self._clock.enter(partition, key)
+            for key in deadlines.pop_due(tick.at, self._timers.most_at_once)
+            if self._timers.begin_deadline(partition, key)
         ]
-        self._clock.leave(event.coordinates)
+        self._timers.end_deadlines(event.coordinates)
         fired = [done for done in due if done is not None]
-        await shell.fire(fired)
+        await runner.fire(fired)
         metrics.DEADLINES.labels(self.name).inc(len(fired))
 
     async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> StepResult | None:
@@ -107,7 +107,7 @@ class Keyed(Generic[State]):
         try:
             return self._done(partition, key, transition, event)
         except Poison as poison:
-            self._clock.leave_alone(key, f"{poison.kind}: {poison.reason}")
+            self._timers.skip_too_large(key, f"{poison.kind}: {poison.reason}")
             return None
 
     def _state(self, key: str) -> State | None:
@@ -142,7 +142,7 @@ class Keyed(Generic[State]):
                 del self._table[raw]
             else:
                 self._table[raw] = value
-            self._clock.set(partition, key, when)
+            self._timers.set(partition, key, when)
 
         return StepResult(outputs, put)
 

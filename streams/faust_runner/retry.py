@@ -30,10 +30,10 @@ class RetryAborted(Exception):
 class RetryPolicy:
     """Tries again until it works. Times in seconds."""
 
-    def __init__(self, stage: str, pulse: WorkerProgress, given_up: Callable[[], bool]) -> None:
+    def __init__(self, stage: str, progress: WorkerProgress, is_aborted: Callable[[], bool]) -> None:
         self._stage = stage
-        self._pulse = pulse
-        self._given_up = given_up
+        self._progress = progress
+        self._is_aborted = is_aborted
         self._log = ThrottledLog(log)
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
@@ -47,13 +47,13 @@ class RetryPolicy:
                     # whether the broker is away the watchdog sees for itself
                     self._log.emit(BROKER_UNREACHABLE, error=str(error))
                 except RegistryAway as error:
-                    self._pulse.waiting = str(error)
+                    self._progress.waiting = str(error)
                     self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
                 metrics.WAITS.labels(self._stage).inc()
                 await self._sleep(wait, "what the stage needs is away")
                 wait = min(2 * wait, LONGEST_WAIT)
         finally:
-            self._pulse.waiting = ""
+            self._progress.waiting = ""
 
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
         """Returns once `condition` holds; says now and then that it waits, and why. Raises `RetryAborted`."""
@@ -64,6 +64,6 @@ class RetryPolicy:
     async def _sleep(self, seconds: float, reason: str) -> None:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            if self._given_up():
+            if self._is_aborted():
                 raise RetryAborted(reason)
             await asyncio.sleep(min(LOOK_EVERY, seconds))

@@ -57,8 +57,8 @@ class Stage(Protocol):
     async def step(self, event: Event) -> StepResult:
         """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
 
-    async def tick(self, event: Event, shell: "StepRunner") -> None:
-        """Hands what the due deadlines give to `shell.fire`."""
+    async def tick(self, event: Event, runner: "StepRunner") -> None:
+        """Hands what the due deadlines give to `runner.fire`."""
 
 
 class Stateless:
@@ -76,28 +76,28 @@ class Stateless:
         check_disposition(outputs, self.name, event.coordinates)
         return StepResult(self._encoder.encode(outputs, event.timestamp))
 
-    async def tick(self, event: Event, shell: "StepRunner") -> None:
+    async def tick(self, event: Event, runner: "StepRunner") -> None:
         """A stage without memory has no clock."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
 
 @dataclass
 class RunnerParts:
-    """What a shell is made of."""
+    """What a runner is made of."""
 
     app: Any
     kafka: KafkaSettings
     codec: RecordCodec
     encoder: Encoder
-    ledger: OffsetTracker
+    tracker: OffsetTracker
     guard: ContiguityGuard
-    lease: MembershipFence
+    fence: MembershipFence
     mark: CrashMarker
     deaths: DeathCounter
     deaths_allowed: int
     breaker: DlqLimit
     letters: DeadLetters
-    pulse: WorkerProgress
+    progress: WorkerProgress
     logical: dict[str, str] = field(default_factory=dict)
     """Logical topic name by physical one."""
 
@@ -109,9 +109,9 @@ class StepRunner:
         self._stage = stage
         self._parts = parts
         self._headers: Headers = ()
-        self.patience = RetryPolicy(stage.name, parts.pulse, self._given_up)
+        self.retry = RetryPolicy(stage.name, parts.progress, self._is_aborted)
 
-    def _given_up(self) -> bool:
+    def _is_aborted(self) -> bool:
         app = self._parts.app
         return bool(app.should_stop) or not app.flow_control.is_active()
 
@@ -119,13 +119,13 @@ class StepRunner:
         """One message of Faust. No exception leaves; an own fault ends the process."""
         parts = self._parts
         source = Source(message.topic, message.partition)
-        assignment = parts.ledger.assignment
-        if parts.ledger.is_held(source):
+        assignment = parts.tracker.assignment
+        if parts.tracker.is_held(source):
             return
         try:
-            await self._hold_the_lease()
-            admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
-            if assignment != parts.ledger.assignment:
+            await self._until_member()
+            admitted = await self.retry.until_done(lambda: parts.guard.admit(source, message.offset))
+            if assignment != parts.tracker.assignment:
                 raise RetryAborted("the partitions went elsewhere")
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
@@ -135,7 +135,7 @@ class StepRunner:
             await self._process(arrived)
         except RetryAborted as error:
             RECORD_RELEASED.emit(log, topic=source.topic, reason=str(error))
-            parts.ledger.hold(source, assignment)
+            parts.tracker.hold(source, assignment)
         except NotRegistered as error:
             fail_stop(ExitCode.REFUSED, str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
@@ -149,16 +149,16 @@ class StepRunner:
                 frames=frames(error),
             )
         except BaseException:
-            parts.ledger.hold(source, assignment)
+            parts.tracker.hold(source, assignment)
             raise
         else:
-            parts.ledger.finish(source, last_offset(message.value, message.offset), assignment)
+            parts.tracker.finish(source, last_offset(message.value, message.offset), assignment)
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
             parts.mark.clear()
 
-    async def _hold_the_lease(self) -> None:
-        await self.patience.until_true(self._parts.lease.holds, "the group coordinator does not answer")
+    async def _until_member(self) -> None:
+        await self.retry.until_true(self._parts.fence.holds, "the group coordinator does not answer")
 
     async def _process(self, arrived: Message) -> None:
         at = arrived.coordinates
@@ -171,13 +171,13 @@ class StepRunner:
             if isinstance(arrived.value, Unread):
                 raise Poison(arrived.value.kind, arrived.value.reason)
             topic = contract_topic(arrived, self._stage.sources)
-            record = await self.patience.until_done(lambda: self._decode(topic, arrived))
+            record = await self.retry.until_done(lambda: self._decode(topic, arrived))
             assert arrived.value is not None
             event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
             if topic.startswith(TICKS):
                 await self._stage.tick(event, self)
             else:
-                await self.send(await self.patience.until_done(lambda: self._step(event)))
+                await self.send(await self.retry.until_done(lambda: self._step(event)))
         except Undecodable as error:
             await self._bury(arrived, Poison(error.kind, error.reason))
         except Poison as poison:
@@ -190,16 +190,16 @@ class StepRunner:
         return self._parts.codec.decode(topic, arrived.value)
 
     async def _step(self, event: Event) -> StepResult:
-        self._parts.pulse.step_since = time.monotonic()
+        self._parts.progress.step_since = time.monotonic()
         try:
             return await self._stage.step(event)
         finally:
-            self._parts.pulse.step_since = None
+            self._parts.progress.step_since = None
 
     async def send(self, done: StepResult) -> None:
         """Hands everything to the producer; the table first, so that no output tells of a lost state."""
         # the process may have stood still during the step
-        await self._hold_the_lease()
+        await self._until_member()
         if done.put is not None:
             done.put()
         for output in done.outputs:
@@ -212,13 +212,13 @@ class StepRunner:
         No input comes again for a deadline that a crash cut short: a state that had moved without its
         outputs would lose them.
         """
-        await self._hold_the_lease()
+        await self._until_member()
         sent = []
         for output in (output for done in deadlines for output in done.outputs):
             sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers))
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
         await asyncio.gather(*sent)
-        await self._hold_the_lease()
+        await self._until_member()
         for done in deadlines:
             if done.put is not None:
                 done.put()
@@ -268,7 +268,7 @@ class StepRunner:
             )
             for offset in range(at.offset, last + 1)
         ]
-        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
+        encoded = await self.retry.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
         await self.send(StepResult(encoded))

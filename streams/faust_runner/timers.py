@@ -60,7 +60,7 @@ class DeadlineTimers:
         self,
         stage: str,
         kafka: KafkaSettings,
-        ledger: OffsetTracker,
+        tracker: OffsetTracker,
         guard: ContiguityGuard,
         mark: CrashMarker,
         deaths: DeathCounter,
@@ -70,7 +70,7 @@ class DeadlineTimers:
         self.most_at_once = most_at_once
         self._stage = stage
         self._kafka = kafka
-        self._ledger = ledger
+        self._tracker = tracker
         self._guard = guard
         self._mark = mark
         self._deaths = deaths
@@ -93,14 +93,14 @@ class DeadlineTimers:
     async def of_partition(self, partition: int, scan: Callable[[int], Awaitable[Deadlines]]) -> Deadlines:
         """The deadlines of `partition`, collected by `scan` at the first tick of an assignment."""
         if partition not in self._partitions:
-            assignment = self._ledger.assignment
+            assignment = self._tracker.assignment
             found = await scan(partition)
-            if assignment != self._ledger.assignment:
+            if assignment != self._tracker.assignment:
                 return Deadlines()
             self._partitions[partition] = found
         return self._partitions[partition]
 
-    async def has_come(self, tick: Tick) -> bool:
+    async def sources_reached(self, tick: Tick) -> bool:
         """Whether every source was read up to where it ended when the tick was made."""
         for end in tick.end_offsets:
             source = Source(self._kafka.physical(end.topic), tick.partition)
@@ -112,10 +112,10 @@ class DeadlineTimers:
             # a log may end in transaction markers, which nobody reads; look only where nothing moves
             if moved or not await self._guard.passes(source, reached, end.offset):
                 return False
-            self._ledger.finish(source, end.offset - 1, self._ledger.assignment)
+            self._tracker.finish(source, end.offset - 1, self._tracker.assignment)
         return True
 
-    def enter(self, partition: int, key: str) -> bool:
+    def begin_deadline(self, partition: int, key: str) -> bool:
         """Marks that the deadline of `key` fires; False where that killed this version too often."""
         # what the mark has no room for would never be found among the deaths
         named = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}#{sha256(key.encode())}"
@@ -127,11 +127,11 @@ class DeadlineTimers:
         self._mark.set(at)
         return True
 
-    def leave_alone(self, key: str, why: str) -> None:
+    def skip_too_large(self, key: str, why: str) -> None:
         """Says that what the deadline of `key` gives cannot be sent; there is no input to bury."""
         metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
         DEADLINE_TOO_LARGE.emit(log, key=shortened(key), error=why)
 
-    def leave(self, tick: Coordinates) -> None:
+    def end_deadlines(self, tick: Coordinates) -> None:
         """Back from the deadlines to the tick itself."""
         self._mark.set(tick)

@@ -100,16 +100,16 @@ class WorkerConsumer:
         self._newly: Partitions = []
         self._log = ThrottledLog(log)
         self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
-        self._starvation = FetchWatchdog(kafka)
+        self._fetch_watchdog = FetchWatchdog(kafka)
         self._commits = BoundedCommit(self._consumer)
-        self._asked: dict[Source, Position] = {}
+        self._committing: dict[Source, Position] = {}
 
     def start(self) -> None:
         """Joins the group."""
         self._consumer.subscribe(
             list(self._logical), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
-        self._starvation.start(self._consumer)
+        self._fetch_watchdog.start(self._consumer)
 
     def receive(self, most: int, seconds: float) -> list[Delivery]:
         """At most `most` records, after at most `seconds`; also what keeps the membership alive.
@@ -118,7 +118,7 @@ class WorkerConsumer:
         """
         self._apply_hold()
         messages = self._consumer.consume(most, seconds)
-        self._starvation.asked(messages, held=self._held)
+        self._fetch_watchdog.polled(messages, held=self._held)
         if self._newly:
             newly, self._newly = self._newly, []
             self._guards.deaths.load()
@@ -139,10 +139,10 @@ class WorkerConsumer:
     def commit(self) -> bool:
         """Commits what is done, and waits for the answer; False where the broker did not take it."""
         if not self._commits.under_way:
-            self._asked = self._offsets.due()
-        if not self._asked:
+            self._committing = self._offsets.due()
+        if not self._committing:
             return True
-        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in self._asked.items()]
+        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in self._committing.items()]
         try:
             answers = self._commits.commit(wanted)
         except KafkaException as error:
@@ -152,12 +152,12 @@ class WorkerConsumer:
             self._log.emit(OFFSET_COMMIT_FAILED, error="no answer yet")
             return False
         taken = {Source(each.topic, each.partition) for each in answers if each.error is None}
-        self._offsets.committed({source: at for source, at in self._asked.items() if source in taken})
-        return len(taken) == len(self._asked)
+        self._offsets.committed({source: at for source, at in self._committing.items() if source in taken})
+        return len(taken) == len(self._committing)
 
     def close(self) -> None:
         """Leaves the group; `on_revoked` is called for what was held."""
-        self._starvation.stop()
+        self._fetch_watchdog.stop()
         close_consumer(self._consumer)
 
     def _apply_hold(self) -> None:

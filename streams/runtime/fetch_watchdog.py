@@ -47,10 +47,10 @@ class FetchWatchdog:
         self._end = end
         self._log_offsets = LogOffsets(kafka)
         self._next: dict[Source, int] = {}
-        self._asked = clock()
+        self._polled_at = clock()
         self._empty_since: float | None = None
         self._suspected: tuple[float | None, float] = None, 0.0
-        self._looking = threading.Lock()
+        self._checking = threading.Lock()
 
     def start(self, consumer: Consumer) -> None:
         """Looks from now on, in a daemon thread, for as long as the process lives."""
@@ -58,32 +58,32 @@ class FetchWatchdog:
         def run() -> None:
             while True:
                 time.sleep(self._limit / 6)
-                with self._looking:
-                    self.look(consumer)
+                with self._checking:
+                    self.check(consumer)
 
-        threading.Thread(target=run, name="starvation", daemon=True).start()
+        threading.Thread(target=run, name="fetch-watchdog", daemon=True).start()
 
     def stop(self) -> None:
         """No look from now on: the client is not to be asked while it is closed."""
-        self._looking.acquire(timeout=BROKER_SECONDS)
+        self._checking.acquire(timeout=BROKER_SECONDS)
 
-    def asked(self, came: Iterable[Message], *, held: bool = False) -> None:
+    def polled(self, messages: Iterable[Message], *, held: bool = False) -> None:
         """A poll has come back with `came`, ends of partitions too. `held`: records were not wanted."""
-        before, self._asked = self._asked, self._clock()
+        before, self._polled_at = self._polled_at, self._clock()
         nothing = True
-        for message in came:
+        for message in messages:
             nothing = False
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             if topic is not None and partition is not None and offset is not None:
                 self._next[Source(topic, partition)] = offset + (message.error() is None)
-        if not nothing or held or self._asked - before > BUSY_SECONDS:
+        if not nothing or held or self._polled_at - before > BUSY_SECONDS:
             self._empty_since = None
         elif self._empty_since is None:
-            self._empty_since = self._asked
+            self._empty_since = self._polled_at
 
-    def look(self, consumer: Consumer) -> None:
+    def check(self, consumer: Consumer) -> None:
         """One look."""
-        if not self._hungers():
+        if not self._is_idle():
             return
         try:
             waiting = self._waiting(consumer)
@@ -93,7 +93,7 @@ class FetchWatchdog:
             return
         except RuntimeError:
             return  # the consumer is closed
-        if waiting and self._hungers() and self._still():
+        if waiting and self._is_idle() and self._is_confirmed():
             place, count = max(waiting.items(), key=lambda one: one[1])
             self._end(
                 ExitCode.WATCHDOG,
@@ -102,7 +102,7 @@ class FetchWatchdog:
                 f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
             )
 
-    def _still(self) -> bool:
+    def _is_confirmed(self) -> bool:
         """Whether records were found to wait before, and nothing came although they had their time."""
         since, found = self._suspected
         if since != self._empty_since:
@@ -110,9 +110,9 @@ class FetchWatchdog:
             return False
         return self._clock() - found >= GRACE_SECONDS
 
-    def _hungers(self) -> bool:
+    def _is_idle(self) -> bool:
         now, since = self._clock(), self._empty_since
-        return since is not None and now - since >= self._limit and now - self._asked <= BUSY_SECONDS
+        return since is not None and now - since >= self._limit and now - self._polled_at <= BUSY_SECONDS
 
     def _waiting(self, consumer: Consumer) -> dict[Source, int]:
         """Records that were neither handed out nor committed, by partition of the consumer."""

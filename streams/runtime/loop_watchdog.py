@@ -29,25 +29,25 @@ class LoopWatchdog:
         self._limit = limit
         self._clock = clock
         self._end = end
-        self._beat = clock()
+        self._reset_at = clock()
         self._stopped = threading.Event()
 
     def start(self) -> None:
         """Looks from now on, in a daemon thread."""
-        self.beat()
-        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+        self.reset()
+        threading.Thread(target=self._run, name="loop-watchdog", daemon=True).start()
 
-    def beat(self) -> None:
+    def reset(self) -> None:
         """The loop has turned."""
-        self._beat = self._clock()
+        self._reset_at = self._clock()
 
     def stop(self) -> None:
         """The loop has ended in order."""
         self._stopped.set()
 
-    def look(self) -> None:
+    def check(self) -> None:
         """One look."""
-        since = self._clock() - self._beat
+        since = self._clock() - self._reset_at
         if since > self._limit:
             self._end(
                 ExitCode.WATCHDOG,
@@ -57,4 +57,4 @@ class LoopWatchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._limit / 10):
-            self.look()
+            self.check()

@@ -1,7 +1,7 @@
-"""Commit what the ledger vouches for, and only that.
+"""Commit what the tracker vouches for, and only that.
 
 Faust commits up to what its streams acknowledged, but they also acknowledge records that they skip, that
-raised, or that stood in a jump which was taken for a hole. The ledger counts what the shell finished, in
+raised, or that stood in a jump which was taken for a hole. The tracker counts what the runner finished, in
 order, so its next offset is the lowest one that is not finished.
 """
 
@@ -14,12 +14,12 @@ from faust.types import TP, AppT
 from streams.faust_runner.safety.offset_tracker import OffsetTracker
 from streams.faust_runner.safety.patches import patch
 
-_LEDGERS: WeakKeyDictionary[AppT, OffsetTracker] = WeakKeyDictionary()
+_TRACKERS: WeakKeyDictionary[AppT, OffsetTracker] = WeakKeyDictionary()
 
 
 def track_offsets(app: AppT) -> OffsetTracker:
-    """The ledger from which the commits of `app` are taken."""
-    return _LEDGERS.setdefault(app, OffsetTracker())
+    """The tracker from which the commits of `app` are taken."""
+    return _TRACKERS.setdefault(app, OffsetTracker())
 
 
 def filter_committable_offsets(self: Consumer, tps: Iterable[TP]) -> dict[TP, int]:

@@ -2,7 +2,7 @@
 
 Kafka's logs have real holes (transaction markers, compaction), and Faust's mistakes look the same. So a
 jump is only accepted where an independent consumer finds no record in it. Nothing in Faust is trusted
-but that commits come from the ledger.
+but that commits come from the tracker.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ class ContiguityGuard:
 
     def __init__(
         self,
-        ledger: OffsetTracker,
-        witness: OffsetProbe,
+        tracker: OffsetTracker,
+        probe: OffsetProbe,
         *,
         watching: bool = True,
         fleeting: frozenset[str] = frozenset(),
     ) -> None:
         """`fleeting`: topics whose records nobody misses once the broker has deleted them."""
-        self._ledger = ledger
-        self._witness = witness
+        self._tracker = tracker
+        self._probe = probe
         self._watching = watching
         self._fleeting = fleeting
 
     async def begin(self, source: Source) -> int:
         """The next offset of `source`, asked from the broker at the first call of an assignment."""
-        known = self._ledger.next_offset(source)
+        known = self._tracker.next_offset(source)
         if known is not None:
             return known
-        assignment = self._ledger.assignment
+        assignment = self._tracker.assignment
         start = await asyncio.to_thread(self._start_of, source)
-        if assignment == self._ledger.assignment:
-            self._ledger.begin(source, start)
+        if assignment == self._tracker.assignment:
+            self._tracker.begin(source, start)
         return start
 
     async def admit(self, source: Source, offset: int) -> bool:
@@ -71,8 +71,8 @@ class ContiguityGuard:
         return await asyncio.to_thread(self._is_hole, source, start, end)
 
     def _start_of(self, source: Source) -> int:
-        committed = self._witness.committed(source)
-        first, end = self._witness.bounds(source)
+        committed = self._probe.committed(source)
+        first, end = self._probe.bounds(source)
         if committed is None:
             return first
         if committed > end:
@@ -87,12 +87,12 @@ class ContiguityGuard:
         return committed
 
     def _is_hole(self, source: Source, start: int, end: int) -> bool:
-        first, _ = self._witness.bounds(source)
+        first, _ = self._probe.bounds(source)
         if first > start:
             if source.topic not in self._fleeting:
                 self._tell_of_retention(source, min(first, end) - start, first)
             start = first
-        return start >= end or self._witness.first_record(source, start, end) is None
+        return start >= end or self._probe.first_record(source, start, end) is None
 
     def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
         metrics.RETENTION_LOSSES.inc(lost)

@@ -21,8 +21,8 @@ _do_heartbeat = GroupCoordinator._do_heartbeat
 _reset_generation = GroupCoordinator.reset_generation
 _send_produce_req = Sender._send_produce_req
 POLL = 0.05
-"""Seconds between two looks at a lease that does not hold."""
-_LEASES: dict[str, "MembershipFence"] = {}
+"""Seconds between two looks at a fence that does not hold."""
+_FENCES: dict[str, "MembershipFence"] = {}
 
 
 def now() -> float:
@@ -47,25 +47,25 @@ class MembershipFence:
 
 
 def fence_of(group: str, seconds: float) -> MembershipFence:
-    """The lease of this process in `group`."""
-    return _LEASES.setdefault(group, MembershipFence(seconds))
+    """The fence of this process in `group`."""
+    return _FENCES.setdefault(group, MembershipFence(seconds))
 
 
 async def do_heartbeat(self: Any) -> bool:
     """One heartbeat; True where the coordinator still counts the member."""
-    # the lease runs from when the question was asked, not from when the answer came
+    # the fence runs from when the question was asked, not from when the answer came
     asked = now()
     answered: bool = await _do_heartbeat(self)
-    lease = _LEASES.get(self.group_id)
-    if answered and lease is not None:
-        lease._renewed = asked
+    fence = _FENCES.get(self.group_id)
+    if answered and fence is not None:
+        fence._renewed = asked
     return answered
 
 
 def reset_generation(self: Any) -> None:
     """Called where the coordinator does not know the member any more, and at its end."""
-    lease = _LEASES.get(self.group_id)
-    if lease is not None and not lease.holds() and self.generation > 0 and not self._closing.done():
+    fence = _FENCES.get(self.group_id)
+    if fence is not None and not fence.holds() and self.generation > 0 and not self._closing.done():
         fail_stop(
             ExitCode.EXPELLED,
             f"group {self.group_id} gave this worker's partitions away while it did not answer; stopping, "
@@ -76,7 +76,7 @@ def reset_generation(self: Any) -> None:
 
 async def send_produce_req(self: Any, node_id: int, batches: dict[Any, Any]) -> None:
     """Sends batches to a broker."""
-    while not all(lease.holds() for lease in _LEASES.values()):
+    while not all(fence.holds() for fence in _FENCES.values()):
         await asyncio.sleep(POLL)
     await _send_produce_req(self, node_id, batches)
 

@@ -64,8 +64,8 @@ class WorkerProgress:
 class Watchdog:
     """Watches one worker. `limit` and `interval` in seconds."""
 
-    pulse: WorkerProgress
-    witness: OffsetProbe
+    progress: WorkerProgress
+    probe: OffsetProbe
     stage: frozenset[Source]
     """Every source partition of the stage, whoever has it."""
     limit: float
@@ -103,9 +103,9 @@ class Watchdog:
         now = self.clock()
         self._look_at_the_step(now)
         restored, self._restored = self._restored, self.restored()
-        changes, self._changes = self._changes, self.pulse.changes
-        self._own = self.pulse.sources
-        if self.pulse.waiting or restored != self._restored or changes != self._changes:
+        changes, self._changes = self._changes, self.progress.changes
+        self._own = self.progress.sources
+        if self.progress.waiting or restored != self._restored or changes != self._changes:
             self._since.clear()
         if not self._own:
             if now - self._stage_looked_at < STAGE_SECONDS:
@@ -113,7 +113,7 @@ class Watchdog:
             self._stage_looked_at = now
         before, self._since = self._since, {}
         for source in sorted(self._own or self.stage):
-            committed = self.witness.committed(source)
+            committed = self.probe.committed(source)
             known, since = before.get(source, (committed, now))
             if committed != known:
                 self._got_on = now
@@ -126,7 +126,7 @@ class Watchdog:
             self._since[source] = (committed, since)
 
     def _look_at_the_step(self, now: float) -> None:
-        entered = self.pulse.step_since
+        entered = self.progress.step_since
         if entered is not None and now - entered > self.limit:
             self._dump()
             self.end(
@@ -139,16 +139,16 @@ class Watchdog:
         allowed = self.limit * (PATIENCE_WITH_ONE if now - self._got_on <= self.limit else 1)
         if self._own:
             return allowed
-        return allowed * (PATIENCE_OUTSIDE if self.pulse.outside else PATIENCE_SPARE)
+        return allowed * (PATIENCE_OUTSIDE if self.progress.outside else PATIENCE_SPARE)
 
     def _is_behind(self, source: Source, committed: int | None) -> bool:
-        first, end = self.witness.bounds(source)
+        first, end = self.probe.bounds(source)
         return max(first, committed or 0) < end
 
     def _a_record_waits(self, source: Source, committed: int | None) -> bool:
         # the end of a log may be nothing but transaction markers
-        first, end = self.witness.bounds(source)
-        return self.witness.first_record(source, max(first, committed or 0), end) is not None
+        first, end = self.probe.bounds(source)
+        return self.probe.first_record(source, max(first, committed or 0), end) is not None
 
     def _end_it(self, source: Source, seconds: float) -> None:
         self._dump()

@@ -56,8 +56,8 @@ Stage = Literal["waiting", "running", "publishing", "settled", "failed"]
 class ModelRun:
     """One run in work, and the records that asked for it; more than one where a record came again."""
 
-    asked: ReplayJob
-    tickets: list[Delivery]
+    job: ReplayJob
+    deliveries: list[Delivery]
     began: float = field(default_factory=time.monotonic)
     stage: Stage = "waiting"
     """`waiting`: for what is away, without a thread; `settled`: acknowledged, but not committed."""
@@ -66,36 +66,36 @@ class ModelRun:
     @property
     def wanted(self) -> bool:
         """Whether anything that asked for it is still this worker's."""
-        return any(ticket.live for ticket in self.tickets)
+        return any(delivery.live for delivery in self.deliveries)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is left to be committed about it."""
-        return self.stage == "settled" and all(one.is_committed or not one.live for one in self.tickets)
+        return self.stage == "settled" and all(one.is_committed or not one.live for one in self.deliveries)
 
-    def asked_by(self, ticket: Delivery) -> bool:
-        """Whether the very record of `ticket` asked for it."""
-        return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
+    def is_requested_by(self, delivery: Delivery) -> bool:
+        """Whether the very record of `delivery` asked for it."""
+        return any(one.arrived.coordinates == delivery.arrived.coordinates for one in self.deliveries)
 
-    def also_for(self, asked: ReplayJob) -> None:
+    def also_for(self, job: ReplayJob) -> None:
         """A further record asks for the same run: of two cases the later one's word counts."""
-        if asked.request.case_number > self.asked.request.case_number:
-            self.asked = asked
+        if job.request.case_number > self.job.request.case_number:
+            self.job = job
 
     @property
     def replay_id(self) -> str:
         """The replay."""
-        return self.asked.request.replay_id
+        return self.job.request.replay_id
 
     @property
     def agent(self) -> bytes:
         """Whose it is."""
-        return agent_of(self.tickets[0])
+        return agent_of(self.deliveries[0])
 
 
-def agent_of(ticket: Delivery) -> bytes:
+def agent_of(delivery: Delivery) -> bytes:
     """The agent of a request that was not read yet, as its message key has it."""
-    return (ticket.arrived.key or b"").partition(b"/")[0]
+    return (delivery.arrived.key or b"").partition(b"/")[0]
 
 
 class Runs:
@@ -138,7 +138,7 @@ class Runs:
     @property
     def ready(self) -> list[ModelRun]:
         """Those that wait and can be tried now."""
-        return [flight for flight in self.waiting if self._targets.is_ready(flight.asked.request)]
+        return [flight for flight in self.waiting if self._targets.is_ready(flight.job.request)]
 
     @property
     def by_agent(self) -> Counter[bytes]:
@@ -155,23 +155,23 @@ class Runs:
         if (over := self._why_not(flight)) is not None:
             self._land(flight, over)
             return
-        held = self._targets.acquire(flight.asked.request)
+        held = self._targets.acquire(flight.job.request)
         if held is None:
             flight.stage = "waiting"
             return
         flight.running_since = time.monotonic()
         flight.stage = "running"
-        request, decision = flight.asked.request, flight.asked.decision
+        request, decision = flight.job.request, flight.job.decision
 
-        def fly() -> None:
+        def execute() -> None:
             try:
-                landing: RunOutcome = self._execute(request, decision)
+                outcome: RunOutcome = self._execute(request, decision)
             except Exception as error:  # noqa: BLE001 - judged by the worker
-                landing = error
-            self._post(partial(self._landed, flight, request, held, landing))
+                outcome = error
+            self._post(partial(self._landed, flight, request, held, outcome))
 
         # a daemon, so that a run that hangs does not keep a stopped process alive
-        threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
+        threading.Thread(target=execute, name=f"replay-{flight.replay_id}", daemon=True).start()
 
     def expire(self) -> None:
         """Tells now and then of those that wait and need wait no more."""
@@ -188,7 +188,7 @@ class Runs:
         del self._flights[flight.replay_id]
 
     def _why_not(self, flight: ModelRun) -> Exception | None:
-        request = flight.asked.request
+        request = flight.job.request
         if not flight.wanted:
             return PartitionRevoked()
         if self._is_called_off(request):
@@ -197,19 +197,19 @@ class Runs:
             return PastDeadline(self._targets.why_away(request))
         return None
 
-    def _landed(self, flight: ModelRun, request: ReplayRequest, held: Permits, landing: RunOutcome) -> None:
-        if isinstance(landing, AgentTrace):
+    def _landed(self, flight: ModelRun, request: ReplayRequest, held: Permits, outcome: RunOutcome) -> None:
+        if isinstance(outcome, AgentTrace):
             self._targets.success(held)
-            metrics.REPLAY_SECONDS.labels(landing.status).observe(time.monotonic() - flight.running_since)
-        elif isinstance(landing, AWAY):
-            metrics.REPLAYS_AWAY.labels(type(landing).__name__).inc()
-            self._targets.failure(request, held, landing)
+            metrics.REPLAY_SECONDS.labels(outcome.status).observe(time.monotonic() - flight.running_since)
+        elif isinstance(outcome, AWAY):
+            metrics.REPLAYS_AWAY.labels(type(outcome).__name__).inc()
+            self._targets.failure(request, held, outcome)
             flight.stage = "waiting"
             # to the end, so that another one probes: it may be this one alone that fails
             self._flights[flight.replay_id] = self._flights.pop(flight.replay_id)
         else:
             self._targets.release(held)
-        self._land(flight, landing)
+        self._land(flight, outcome)
 
 
 def seconds_left(request: ReplayRequest) -> float:

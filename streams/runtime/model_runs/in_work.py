@@ -31,8 +31,8 @@ class InWork:
     def forget(self, flight: ModelRun) -> None:
         """The run is over, and the process lives."""
         self._runs.forget(flight)
-        for ticket in flight.tickets:
-            self._guards.harmless(ticket.arrived.coordinates)
+        for delivery in flight.deliveries:
+            self._guards.harmless(delivery.arrived.coordinates)
         self.changed()
 
     @property
@@ -40,4 +40,4 @@ class InWork:
         return any(each in self._guards.suspects for each in self._records())
 
     def _records(self) -> list[Coordinates]:
-        return [ticket.arrived.coordinates for flight in self._runs.busy for ticket in flight.tickets]
+        return [delivery.arrived.coordinates for flight in self._runs.busy for delivery in flight.deliveries]

@@ -28,7 +28,7 @@ class Monitor:
         self._hang_seconds = hang_seconds
         self._log = ThrottledLog(log)
 
-    def look(self, flights: Collection[ModelRun]) -> None:
+    def update(self, flights: Collection[ModelRun]) -> None:
         """Listens to the operator, and says what holds the worker up; `flights`: those that are begun."""
         self._listen(len(flights))
         if (seconds := self._publisher.waiting_seconds) > SLOW_SECONDS:
@@ -40,7 +40,7 @@ class Monitor:
         """A run that should have ended long ago; it keeps its place, whether somebody wants it or not."""
         now = time.monotonic()
         for flight in flights:
-            limit = 2 * flight.asked.request.budget.max_seconds + self._hang_seconds
+            limit = 2 * flight.job.request.budget.max_seconds + self._hang_seconds
             if flight.stage == "running" and now - flight.running_since > limit:
                 return flight, TimeoutError(f"the run has not ended after {limit:.0f} s")
         return None

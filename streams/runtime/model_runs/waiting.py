@@ -54,4 +54,4 @@ class Waiting:
     def _all(self) -> Iterator[Delivery]:
         yield from self._deliveries
         for flight in self._runs.waiting:
-            yield flight.tickets[0]
+            yield flight.deliveries[0]

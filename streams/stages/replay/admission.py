@@ -103,18 +103,18 @@ class Admission:
         """Whether another verdict took the place of the request's. Thread-safe."""
         return self._cancelled.covers(request)
 
-    def instead_of(self, arrived: Message, asked: ReplayJob) -> tuple[Output, ...] | None:
+    def outputs_if_rejected(self, arrived: Message, job: ReplayJob) -> tuple[Output, ...] | None:
         """What becomes of a request that is not to be run; None: it is."""
-        request = asked.request
+        request = job.request
         if self.is_cancelled(request):
-            return cancelled_outputs(arrived, asked)
+            return cancelled_outputs(arrived, job)
         if seconds_left(request) <= 0:
-            return past_deadline_outputs(arrived, asked)
+            return past_deadline_outputs(arrived, job)
         why = self._spendings.why_not(request.agent, self._allowed, datetime.now(UTC))
         if why is None:
             return None
         return skipped_trace(arrived, request, "exhausted", why), disposition_of(
-            arrived, asked, "emitted", "exhausted"
+            arrived, job, "emitted", "exhausted"
         )
 
     def close(self) -> None:

@@ -46,12 +46,12 @@ def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execu
     wait_for_topics(settings.kafka, _topics())
     drain_seconds = max(1.0, settings.worker.stop_seconds - BEYOND_DRAINING)
     bounds = RunLimits(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
-    loop = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), worker.guards, bounds)
+    loop = ReplayWorker(settings.kafka, codec, execute, _admission(settings, codec), worker.guards, bounds)
     worker.on_stop(loop.stop)
-    pulse = LoopWatchdog(STAGE)
-    pulse.start()
-    left = loop.run(pulse.beat)
-    pulse.stop()
+    watchdog = LoopWatchdog(STAGE)
+    watchdog.start()
+    left = loop.run(watchdog.reset)
+    watchdog.stop()
     return bool(left)
 
 
@@ -86,7 +86,7 @@ def _topics() -> list[str]:
     return [*dict.fromkeys((*spec.reads, *spec.writes))]
 
 
-def _bulletins(settings: Settings, codec: Codec) -> Admission:
+def _admission(settings: Settings, codec: Codec) -> Admission:
     """What the worker goes by beside its requests, read to its end before the first of them."""
     replay = settings.replay
     allowed = Allowance(
@@ -95,14 +95,14 @@ def _bulletins(settings: Settings, codec: Codec) -> Admission:
         seconds=replay.seconds_per_day,
         cost_micros=replay.cost_per_day * MICROS_PER_CENT,
     )
-    bulletins = Admission(settings.kafka, codec, STAGE, allowed)
+    admission = Admission(settings.kafka, codec, STAGE, allowed)
     waiting = ThrottledLog(log)
     while True:
         try:
-            bulletins.catch_up()
+            admission.catch_up()
         except (BrokerAway, RegistryAway) as error:
             broker = isinstance(error, BrokerAway)
             waiting.emit(BROKER_UNREACHABLE if broker else REGISTRY_UNREACHABLE, error=str(error))
             time.sleep(RETRY_SECONDS)
         else:
-            return bulletins
+            return admission

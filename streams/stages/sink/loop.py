@@ -84,7 +84,7 @@ class Sink:
         self._waiting = False
         self._failure: WorkerStopped | None = None
         self._log = ThrottledLog(log)
-        self._beat: Callable[[], None] = lambda: None
+        self._on_turn: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
         """Land what is in hand, commit it, leave."""
@@ -95,9 +95,9 @@ class Sink:
         oldest = self._batch.oldest()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
 
-    def run(self, beat: Callable[[], None] = lambda: None) -> None:
+    def run(self, on_turn: Callable[[], None] = lambda: None) -> None:
         """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
-        self._beat = beat
+        self._on_turn = on_turn
         self._consumer.start()
         try:
             while not self._stopping:
@@ -118,7 +118,7 @@ class Sink:
         self._consumer.close()
 
     def _receive(self, seconds: float) -> None:
-        self._beat()
+        self._on_turn()
         # a rebalance in the middle of this puts another inbox in place
         came = self._consumer.receive(_TAKE, seconds)
         self._inbox.extend(came)
@@ -184,7 +184,7 @@ class Sink:
         table = entries[0].table
         assert table is not None
         # a landing may be many inserts, and each of them is a sign of life
-        self._beat()
+        self._on_turn()
         with sink_metrics.INSERT_SECONDS.labels(table.name).time():
             self._store.insert(table, [entry.row for entry in entries if entry.row is not None])
         sink_metrics.ROWS.labels(table.name).inc(len(entries))

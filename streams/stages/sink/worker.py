@@ -78,9 +78,9 @@ def run(settings: Settings) -> NoReturn:
         worker.on_stop(sink.stop)
         metrics.BEHIND_SECONDS.set_function(sink.behind)
         SINK_STARTED.emit(log, topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
-        pulse = LoopWatchdog(STAGE)
-        pulse.start()
-        sink.run(pulse.beat)
-        pulse.stop()
+        watchdog = LoopWatchdog(STAGE)
+        watchdog.start()
+        sink.run(watchdog.reset)
+        watchdog.stop()
 
     process.run(STAGE, settings, work)

@@ -44,32 +44,32 @@ class Away:
 
 @pytest.mark.parametrize("error", [RegistryAway("no registry"), ProbeAway("no broker")])
 def test_it_goes_on_when_the_thing_is_back(error: Exception) -> None:
-    pulse = WorkerProgress()
-    assert asyncio.run(RetryPolicy("join", pulse, never).until_done(Away(4, error))) == "there"
-    assert pulse.waiting == ""
+    progress = WorkerProgress()
+    assert asyncio.run(RetryPolicy("join", progress, never).until_done(Away(4, error))) == "there"
+    assert progress.waiting == ""
 
 
 def test_while_it_waits_it_says_so() -> None:
-    pulse, seen = WorkerProgress(), []
+    progress, seen = WorkerProgress(), []
 
     class Watched(Away):
         async def __call__(self) -> str:
-            asyncio.get_running_loop().call_later(0.0005, lambda: seen.append(pulse.waiting))
+            asyncio.get_running_loop().call_later(0.0005, lambda: seen.append(progress.waiting))
             return await super().__call__()
 
-    asyncio.run(RetryPolicy("join", pulse, never).until_done(Watched(3, RegistryAway("x"))))
+    asyncio.run(RetryPolicy("join", progress, never).until_done(Watched(3, RegistryAway("x"))))
     assert "x" in seen
 
 
 def test_a_broker_that_is_away_is_the_watchdogs_to_see() -> None:
-    pulse, seen = WorkerProgress(), []
+    progress, seen = WorkerProgress(), []
 
     async def attempt() -> str:
-        seen.append(pulse.waiting)
+        seen.append(progress.waiting)
         return await away()
 
     away = Away(3, ProbeAway("x"))
-    asyncio.run(RetryPolicy("join", pulse, never).until_done(attempt))
+    asyncio.run(RetryPolicy("join", progress, never).until_done(attempt))
     assert seen == [""] * 4
 
 
@@ -81,25 +81,25 @@ def test_another_error_is_not_waited_for() -> None:
 @pytest.mark.parametrize(
     "wait",
     [
-        lambda patience: patience.until_done(Away(10**9, RegistryAway("x"))),
-        lambda patience: patience.until_true(lambda: False, "never"),
+        lambda retry: retry.until_done(Away(10**9, RegistryAway("x"))),
+        lambda retry: retry.until_true(lambda: False, "never"),
     ],
     ids=["answer", "condition"],
 )
 def test_a_stop_or_a_rebalance_ends_the_waiting(wait: Callable[[RetryPolicy], object]) -> None:
-    pulse, calls = WorkerProgress(), 0
+    progress, calls = WorkerProgress(), 0
 
-    def given_up() -> bool:
+    def is_aborted() -> bool:
         nonlocal calls
         calls += 1
         return calls > 3
 
     async def run() -> None:
-        await wait(RetryPolicy("join", pulse, given_up))  # type: ignore[misc]
+        await wait(RetryPolicy("join", progress, is_aborted))  # type: ignore[misc]
 
     with pytest.raises(RetryAborted):
         asyncio.run(run())
-    assert pulse.waiting == ""
+    assert progress.waiting == ""
 
 
 def test_a_condition_that_does_not_hold_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
