@@ -14,13 +14,7 @@ import structlog
 
 from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
-from schemas.log_events import (
-    BATCH_NOT_LANDED,
-    BROKER_UNREACHABLE,
-    CLICKHOUSE_UNREACHABLE,
-    REACHABLE,
-    REGISTRY_UNREACHABLE,
-)
+from schemas.log_events import BATCH_NOT_LANDED, REACHABLE
 from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway
@@ -34,7 +28,7 @@ from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
 from streams.runtime.throttled_log import ThrottledLog
 from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
-from streams.stages.sink.ports import Consumer, Letters, SinkStopped, Store, place
+from streams.stages.sink.ports import UNREACHABLE, Consumer, Letters, SinkStopped, Store, place
 
 STAGE = "sink"
 UNKNOWN_TOPIC_ID = UUID(int=0)
@@ -43,12 +37,6 @@ _TAKE = 500
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
-_AWAY = {ClickHouseAway: "clickhouse", RegistryAway: "registry", BrokerAway: "broker"}
-_UNREACHABLE = {
-    "clickhouse": CLICKHOUSE_UNREACHABLE,
-    "registry": REGISTRY_UNREACHABLE,
-    "broker": BROKER_UNREACHABLE,
-}
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
@@ -96,7 +84,7 @@ class Sink:
         return 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
 
     def run(self, on_turn: Callable[[], None] = lambda: None) -> None:
-        """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
+        """Works until `stop`; calls `on_turn` at each poll and insert. Raises SinkStopped."""
         self._on_turn = on_turn
         self._consumer.start()
         try:
@@ -274,15 +262,15 @@ class Sink:
     def _away(self, error: Exception) -> None:
         self._waiting = True
         self._consumer.hold(True)
-        what = _AWAY[type(error)]
+        what, event = UNREACHABLE[type(error)]
         sink_metrics.AWAY.labels(what).set(1)
         metrics.WAITS.labels(STAGE).inc()
-        self._log.emit(_UNREACHABLE[what], error=str(error))
+        self._log.emit(event, error=str(error))
 
     def _back(self) -> None:
         self._waiting = False
         self._consumer.hold(False)
-        for what, event in _UNREACHABLE.items():
+        for what, event in UNREACHABLE.values():
             self._log.forget(event)
             sink_metrics.AWAY.labels(what).set(0)
         REACHABLE.emit(log)
