@@ -19,7 +19,7 @@ from streams.runtime.kafka_clients import CheckedProducer, make_consumer
 TOPIC = "agent.artifacts"
 POLL_SECONDS = 0.2
 BROKER_SECONDS = 5.0
-"""Short: a worker that waits holds its partitions up, and tries again."""
+"""Short: a waiting worker delays its partitions, and tries again."""
 PATIENT_SECONDS = 30.0
 """For commands: a broker that has just started is slow for a while."""
 
@@ -36,7 +36,7 @@ class ArtifactsAway(RegistryAway):
 
 def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]) -> None:
     """Puts artifacts on the topic, acknowledged; doing it again changes nothing. Raises DeliveryFailed."""
-    # a fresh broker is still electing when the first artifact comes, and librdkafka would say so on stderr
+    # a fresh broker is still electing, and librdkafka would print that to stderr
     producer = CheckedProducer(settings, log_level=3)
     for artifact in artifacts:
         producer.send(TOPIC, artifact.artifact_id, codec.encode(TOPIC, artifact))
@@ -46,8 +46,8 @@ def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]
 class ArtifactStore:
     """A local copy of the topic, read on demand. Thread-safe.
 
-    It belongs to no consumer group: every process reads all of it. A broker that gives no answer for
-    `patience` seconds is away.
+    It belongs to no consumer group: every process reads all of it. A broker without an answer for
+    `patience` seconds counts as unreachable.
     """
 
     def __init__(self, settings: KafkaSettings, codec: Codec, *, patience: float = BROKER_SECONDS) -> None:
@@ -89,7 +89,7 @@ class ArtifactStore:
         return list(self._found.values())
 
     def close(self) -> None:
-        """Leaves the broker."""
+        """Closes the connection."""
         with self._lock:
             if self._consumer is not None:
                 self._consumer.close()
@@ -109,7 +109,7 @@ class ArtifactStore:
             return self._found.get(artifact_id)
 
     def _partitions(self, consumer: Consumer, topic: str) -> list[int]:
-        """The topic's partitions; a broker that nothing can connect to is away sooner than a slow one."""
+        """The topic's partitions; a refused connection is an error sooner than a slow answer."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
@@ -154,7 +154,7 @@ class ArtifactStore:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            # kept first: where the registry is away, the next reading begins here again
+            # kept first: if the registry is unreachable, the next reading begins here again
             self._keep(offset, message.value())
             self._next[partition] = offset + 1
             if offset + 1 >= ends[partition]:

@@ -21,7 +21,7 @@ from streams.runtime.outputs import BrokenStep, Encoder, RecordCodec, check_disp
 
 State = TypeVar("State", bound=Record)
 SCAN_PAUSE = 200
-"""States that are read in one go while the deadlines of a partition are collected."""
+"""States read in one go while the deadlines of a partition are collected."""
 
 
 log = structlog.get_logger(__name__)
@@ -64,20 +64,20 @@ class Keyed(Generic[State]):
             raise Poison(
                 "wrong_partition",
                 f"key {key!r} belongs to partition {right} of {self._partitions} (murmur2), the record "
-                f"stands in {partition}: its producer uses another partitioner or key",
+                f"is in {partition}: its producer uses another partitioner or key",
             )
         transition = self._step.on_event(self._state(key), event)
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
     async def tick(self, event: Event, runner: StepRunner) -> None:
-        """Fires what is due, where the sources were read up to the tick."""
+        """Fires the due deadlines if the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
         if (tick.partition, tick.partitions) != (partition, self._partitions):
             raise Poison(
                 "wrong_tick",
-                f"the tick is for partition {tick.partition} of {tick.partitions}, it stands in "
+                f"the tick is for partition {tick.partition} of {tick.partitions}, it is in "
                 f"{partition} of {self._partitions}: restart the ticker",
             )
         until_done = runner.retry.until_done
@@ -96,7 +96,7 @@ class Keyed(Generic[State]):
         metrics.DEADLINES.labels(self.name).inc(len(fired))
 
     async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> StepResult | None:
-        """What the deadline gives; None where that does not fit: it is left alone, and its state stays."""
+        """Result of the deadline; None if it does not fit: then the state stays as it is."""
         state = self._state(key)
         if state is None:
             return StepResult(())
@@ -137,7 +137,7 @@ class Keyed(Generic[State]):
         when = None if state is None else self._step.deadline(state)
 
         def put() -> None:
-            # also where nothing changed: after a crash the local table may know what the changelog lacks
+            # also if nothing changed: after a crash the local table may have what the changelog lacks
             if value is None:
                 del self._table[raw]
             else:

@@ -1,4 +1,4 @@
-"""Waiting in place for what is away, without holding up a stop or a rebalance."""
+"""Waits in place for what is unreachable, without delaying a stop or a rebalance."""
 
 import asyncio
 import time
@@ -24,11 +24,11 @@ log = structlog.get_logger(__name__)
 
 
 class RetryAborted(Exception):
-    """The event is given up, not finished: the worker stops or its partitions go elsewhere."""
+    """The event is released unfinished: the worker stops or its partitions are revoked."""
 
 
 class RetryPolicy:
-    """Tries again until it works. Times in seconds."""
+    """Retries with exponential back-off until it works. Times in seconds."""
 
     def __init__(self, stage: str, progress: WorkerProgress, is_aborted: Callable[[], bool]) -> None:
         self._stage = stage
@@ -37,26 +37,26 @@ class RetryPolicy:
         self._log = ThrottledLog(log)
 
     async def until_done(self, attempt: Callable[[], Awaitable[Answer]]) -> Answer:
-        """What `attempt` answers once the registry and the broker are there. Raises `RetryAborted`."""
+        """Answer of `attempt`, once registry and broker are reachable. Raises `RetryAborted`."""
         wait = FIRST_WAIT
         try:
             while True:
                 try:
                     return await attempt()
                 except ProbeAway as error:
-                    # whether the broker is away the watchdog sees for itself
+                    # the watchdog asks the broker itself
                     self._log.emit(BROKER_UNREACHABLE, error=str(error))
                 except RegistryAway as error:
                     self._progress.waiting = str(error)
                     self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
                 metrics.WAITS.labels(self._stage).inc()
-                await self._sleep(wait, "what the stage needs is away")
+                await self._sleep(wait, "what the stage needs is unreachable")
                 wait = min(2 * wait, LONGEST_WAIT)
         finally:
             self._progress.waiting = ""
 
     async def until_true(self, condition: Callable[[], bool], reason: str) -> None:
-        """Returns once `condition` holds; says now and then that it waits, and why. Raises `RetryAborted`."""
+        """Returns once `condition` holds; logs `reason` while it waits. Raises `RetryAborted`."""
         while not condition():
             self._log.emit(BROKER_UNREACHABLE, error=reason)
             await self._sleep(LOOK_EVERY, reason)

@@ -54,7 +54,7 @@ class StageContext:
 
 
 def run_keyed(step: KeyedStep[State], around: StageContext) -> NoReturn:
-    """Runs a keyed step until the process is told to stop; exits with an `ExitCode`."""
+    """Runs a keyed step until SIGTERM or SIGINT; exits with an `ExitCode`."""
 
     def work(process: WorkerProcess) -> None:
         base = _prepare(process, around.stages[step.stage], around)

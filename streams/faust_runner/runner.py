@@ -1,7 +1,7 @@
 """Runs a pure step on Faust: everything between the broker and the step.
 
 An event is finished when its outputs and table changes are with the producer; the commit waits until the
-broker has them. What may happen to an event on the way is told in docs/faust.md.
+broker has them. docs/faust.md tells what may happen to an event on the way.
 """
 
 import asyncio
@@ -35,14 +35,14 @@ from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 
 DISPOSITIONS_AT_ONCE = 10_000
-"""Of so many records of a batch that cannot be read each gets its disposition; more are no batch of ours."""
+"""Records of an unreadable batch that get a disposition each; a batch of ours has no more."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What came of one event: records to send, and the key's new state where the stage has any."""
+    """Result of one event: records to send, and the key's new state if the stage is keyed."""
 
     outputs: Sequence[Encoded]
     put: Callable[[], None] | None = None
@@ -55,10 +55,10 @@ class Stage(Protocol):
     sources: tuple[str, ...]
 
     async def step(self, event: Event) -> StepResult:
-        """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
+        """Runs the step on one event. Raises Poison, RegistryAway, and anything by its own fault."""
 
     async def tick(self, event: Event, runner: "StepRunner") -> None:
-        """Hands what the due deadlines give to `runner.fire`."""
+        """Hands the results of due deadlines to `runner.fire`."""
 
 
 class Stateless:
@@ -77,7 +77,7 @@ class Stateless:
         return StepResult(self._encoder.encode(outputs, event.timestamp))
 
     async def tick(self, event: Event, runner: "StepRunner") -> None:
-        """A stage without memory has no clock."""
+        """A stage without memory has no deadlines. Raises BrokenStep."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
 
@@ -126,7 +126,7 @@ class StepRunner:
             await self._until_member()
             admitted = await self.retry.until_done(lambda: parts.guard.admit(source, message.offset))
             if assignment != parts.tracker.assignment:
-                raise RetryAborted("the partitions went elsewhere")
+                raise RetryAborted("the partitions were revoked")
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
                 return
@@ -140,12 +140,12 @@ class StepRunner:
             fail_stop(ExitCode.REFUSED, str(error))
         except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
             # the message may hold what the record holds, so it is not for the log
-            said = f": {error}" if isinstance(error, BrokenStep) else ""
+            text = f": {error}" if isinstance(error, BrokenStep) else ""
             WORKER_FAILED.emit(log, exc_info=True)
             fail_stop(
                 own_code(error),
                 f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
-                f"({type(error).__name__}{said}); stopping before it is acknowledged",
+                f"({type(error).__name__}{text}); stopping before it is acknowledged",
                 frames=frames(error),
             )
         except BaseException:
@@ -197,8 +197,8 @@ class StepRunner:
             self._parts.progress.step_since = None
 
     async def send(self, done: StepResult) -> None:
-        """Hands everything to the producer; the table first, so that no output tells of a lost state."""
-        # the process may have stood still during the step
+        """Hands everything to the producer; the table first, so that no output refers to a lost state."""
+        # the process may have been frozen during the step
         await self._until_member()
         if done.put is not None:
             done.put()
@@ -207,9 +207,9 @@ class StepRunner:
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
 
     async def fire(self, deadlines: Sequence[StepResult]) -> None:
-        """Sends what deadlines gave, and moves their states once the broker has all of it.
+        """Sends the results of deadlines, and puts their states once the broker has all of it.
 
-        No input comes again for a deadline that a crash cut short: a state that had moved without its
+        No input is delivered again for a deadline that a crash cut short: a state put without its
         outputs would lose them.
         """
         await self._until_member()
@@ -234,7 +234,7 @@ class StepRunner:
         physical = self._parts.kafka.physical(topic)
         try:
             future = await self._parts.app.producer.send(physical, key, value, None, None, list(headers))
-        except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
+        except Exception as error:  # noqa: BLE001  whatever it is, the record is not sent
             produce_failed(physical, error)
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
         return future

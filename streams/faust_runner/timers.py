@@ -1,4 +1,4 @@
-"""When the keys of each partition next want to be woken, and when they may be."""
+"""Deadlines of the keys of each partition, and when they may fire."""
 
 import heapq
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ class Deadlines:
         return len(self._when)
 
     def set(self, key: str, when: datetime | None) -> None:
-        """`key` wants to be woken at `when`; None: never."""
+        """The deadline of `key` is `when`; None: it has none."""
         if when is None:
             self._when.pop(key, None)
         elif self._when.get(key) != when:
@@ -43,7 +43,7 @@ class Deadlines:
             heapq.heappush(self._heap, (when, key))
 
     def pop_due(self, now: datetime, limit: int) -> list[str]:
-        """At most `limit` keys whose deadline is at or before `now`, earliest first; they are forgotten."""
+        """Removes and returns at most `limit` keys with a deadline at or before `now`, earliest first."""
         due: list[str] = []
         while self._heap and self._heap[0][0] <= now and len(due) < limit:
             when, key = heapq.heappop(self._heap)
@@ -54,7 +54,7 @@ class Deadlines:
 
 
 class DeadlineTimers:
-    """When deadlines may fire, and which."""
+    """Which deadlines may fire, and when."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class DeadlineTimers:
         self._seen.clear()
 
     def set(self, partition: int, key: str, when: Any) -> None:
-        """The deadline of `key`, where those of its partition were collected already."""
+        """Sets the deadline of `key`, if those of its partition were collected already."""
         deadlines = self._partitions.get(partition)
         if deadlines is not None:
             deadlines.set(key, when)
@@ -101,7 +101,7 @@ class DeadlineTimers:
         return self._partitions[partition]
 
     async def sources_reached(self, tick: Tick) -> bool:
-        """Whether every source was read up to where it ended when the tick was made."""
+        """Whether every source was read up to its end as of the tick."""
         for end in tick.end_offsets:
             source = Source(self._kafka.physical(end.topic), tick.partition)
             reached = await self._guard.begin(source)
@@ -109,15 +109,15 @@ class DeadlineTimers:
                 continue
             moved = self._seen.get(source) != reached
             self._seen[source] = reached
-            # a log may end in transaction markers, which nobody reads; look only where nothing moves
+            # a log may end in transaction markers, which are never delivered; look only if nothing moves
             if moved or not await self._guard.passes(source, reached, end.offset):
                 return False
             self._tracker.finish(source, end.offset - 1, self._tracker.assignment)
         return True
 
     def begin_deadline(self, partition: int, key: str) -> bool:
-        """Marks that the deadline of `key` fires; False where that killed this version too often."""
-        # what the mark has no room for would never be found among the deaths
+        """Marks that the deadline of `key` fires; False if that killed this version too often."""
+        # the mark has no room for a longer name, and deaths are counted by it
         named = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}#{sha256(key.encode())}"
         at = Coordinates(f"deadline/{self._version}/{named}", partition, -1)
         if self._deaths.count(at) >= self._deaths_allowed:
@@ -128,10 +128,10 @@ class DeadlineTimers:
         return True
 
     def skip_too_large(self, key: str, why: str) -> None:
-        """Says that what the deadline of `key` gives cannot be sent; there is no input to bury."""
+        """Counts and logs that outputs of the deadline of `key` do not fit; no input can be a dead letter."""
         metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
         DEADLINE_TOO_LARGE.emit(log, key=shortened(key), error=why)
 
     def end_deadlines(self, tick: Coordinates) -> None:
-        """Back from the deadlines to the tick itself."""
+        """Marks the tick again after its deadlines."""
         self._mark.set(tick)

@@ -19,9 +19,9 @@ def answers_http(url: str) -> bool:
 
 
 def away(port: int) -> list[str]:
-    """What the replay worker with metrics on `port` of 127.0.0.1 finds away: `model`, `agent:NAME`, ...
+    """What the replay worker with metrics on `port` of 127.0.0.1 cannot reach: `model`, `agent:NAME`, ...
 
-    Nothing where no worker answers there.
+    Empty if no worker answers there.
     """
     from prometheus_client.parser import text_string_to_metric_families
 

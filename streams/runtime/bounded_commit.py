@@ -1,8 +1,8 @@
-"""Commits that can hang without the worker.
+"""Commits with a time limit.
 
-librdkafka's commit waits for its answer without a limit, and now and then none comes
-(confluent-kafka-python issue 1801): the worker would stop polling and lose its partitions for ever. So it
-waits on a thread of its own, and a client that hangs while the broker answers ends the process.
+librdkafka's commit has no time limit, and sometimes never returns (confluent-kafka-python issue 1801): the
+worker would stop polling and lose its partitions for ever. So it runs in a thread of its own, and a client
+that hangs although the broker answers ends the process.
 """
 
 import threading
@@ -42,12 +42,12 @@ class BoundedCommit:
 
     @property
     def under_way(self) -> bool:
-        """Whether a commit has not been answered yet; then `commit` begins no other one."""
+        """Whether a commit waits for its answer; then `commit` begins no other one."""
         return self._asked is not None
 
     @contextmanager
     def in_callback(self) -> Iterator[None]:
-        """While the client calls back in a rebalance, it answers only the thread that it called."""
+        """For the callbacks of a rebalance: there the client answers only the thread that it called."""
         self._here = True
         try:
             yield
@@ -55,9 +55,9 @@ class BoundedCommit:
             self._here = False
 
     def commit(self, offsets: Sequence[TopicPartition]) -> list[TopicPartition] | None:
-        """The answers to these offsets, or to those that are under way; None while there are none.
+        """The answers to these offsets, or to those under way; None without an answer in time.
 
-        Each answer bears its own error. Raises KafkaException where the broker refuses all of them.
+        Each answer has its own error. Raises KafkaException if the broker refuses all of them.
         """
         if self._here:
             if self._asked is not None:
@@ -69,7 +69,7 @@ class BoundedCommit:
         try:
             answers = self._asked.result(max(0.0, self._since + self._wait - self._clock()))
         except TimeoutError:
-            self._look(offsets)
+            self._check(offsets)
             return None
         except KafkaException:
             self._asked = None
@@ -89,8 +89,8 @@ class BoundedCommit:
         threading.Thread(target=work, name="commit", daemon=True).start()
         return asked
 
-    def _look(self, offsets: Sequence[TopicPartition]) -> None:
-        """Ends the process where the client hangs; while the broker is away, nobody does."""
+    def _check(self, offsets: Sequence[TopicPartition]) -> None:
+        """Ends the process if the client hangs; not while the broker is unreachable."""
         if self._clock() - self._since < HANG_SECONDS:
             return
         try:

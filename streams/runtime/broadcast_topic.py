@@ -1,7 +1,7 @@
 """A small topic of one partition that every worker reads whole, outside of any group.
 
-What it says reaches every worker on every machine within a poll, and holds over restarts of workers and of
-the broker; nothing is needed that workers do not need anyway.
+Its records reach every worker on every machine within a poll, and outlive restarts of workers and broker.
+It needs nothing that workers do not need anyway.
 """
 
 import time
@@ -19,7 +19,7 @@ from streams.runtime import metrics
 from streams.runtime.kafka_clients import make_consumer
 
 AT_ONCE = 1000
-"""Records of one refresh; the rest waits for the next, and the worker's own work goes on."""
+"""Records of one refresh; the rest waits for the next one, so that the worker's own work continues."""
 
 
 log = structlog.get_logger(__name__)
@@ -55,7 +55,7 @@ class BroadcastTopic:
         self._start = 0
 
     def catch_up(self, timeout: float = 10.0) -> None:
-        """Reads to where the topic ends now. Raises BrokerAway; it may be called again."""
+        """Reads to the present end of the topic. Raises BrokerAway; may be called again."""
         give_up = time.monotonic() + timeout
         try:
             self._begin(timeout)
@@ -68,10 +68,10 @@ class BroadcastTopic:
             raise BrokerAway(f"{self._partition.topic} cannot be read: {error}") from error
 
     def refresh(self) -> None:
-        """Reads what came in the meantime, without waiting."""
+        """Reads new records, without waiting."""
         for _ in range(AT_ONCE):
             message = self._consumer.poll(0)
-            # a broker that is away says so at every poll
+            # an unreachable broker gives an error at every poll
             if message is None or message.error() is not None:
                 return
             self._take(message)

@@ -1,4 +1,4 @@
-"""The consumer of a worker that is not Faust's: records in, offsets out. Nothing else speaks to the group."""
+"""The consumer of workers without Faust: records in, offsets out. Nothing else talks to the group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class ConsumerFailed(Refused):
 
 @dataclass(eq=False, slots=True)
 class Delivery:
-    """One record in hand. Nothing is committed past it before `done`."""
+    """One record in hand. No offset past it is committed before `done`."""
 
     arrived: Message
     source: Source
@@ -52,7 +52,7 @@ class Delivery:
 
     @property
     def live(self) -> bool:
-        """Whether the record is still this worker's."""
+        """Whether the record's partition is still assigned to this worker."""
         return self._partition.live
 
     @property
@@ -61,16 +61,16 @@ class Delivery:
         return self._partition.is_committed(self.arrived.coordinates.offset)
 
     def done(self) -> None:
-        """Everything that the record leads to is acknowledged."""
+        """Everything that the record led to is acknowledged."""
         self._partition.done(self.arrived.coordinates.offset)
 
 
 class WorkerConsumer:
     """Records of `topics` (logical names) for the group of `stage`. Not thread-safe.
 
-    `on_assigned` is called with new partitions after the poll that brought them, before their records are
-    handed out. `on_revoked` is called with those that are about to go elsewhere, from within `receive` and
-    `close`; what is done when it returns is committed. `on_lost`: with those that are already gone.
+    `on_assigned` is called with new partitions after the poll that assigned them, before their records are
+    returned. `on_revoked` is called, from within `receive` and `close`, with those about to be revoked; what
+    is done when it returns is committed. `on_lost`: with those that another worker has already.
     `config` overrides properties of librdkafka.
     """
 
@@ -95,7 +95,7 @@ class WorkerConsumer:
         self._offsets = Offsets()
         self._held = False
         self._paused: set[Source] = set()
-        # librdkafka keeps the pause of a partition that was lost, and gives it back paused
+        # librdkafka keeps the pause of a lost partition, and assigns it paused
         self._gained: set[Source] = set()
         self._newly: Partitions = []
         self._log = ThrottledLog(log)
@@ -112,7 +112,7 @@ class WorkerConsumer:
         self._fetch_watchdog.start(self._consumer)
 
     def receive(self, most: int, seconds: float) -> list[Delivery]:
-        """At most `most` records, after at most `seconds`; also what keeps the membership alive.
+        """At most `most` records, after at most `seconds`; this poll also keeps the membership alive.
 
         Raises ConsumerFailed.
         """
@@ -133,11 +133,11 @@ class WorkerConsumer:
         return found
 
     def hold(self, held: bool) -> None:
-        """Whether to hold back further records, from the next `receive` on."""
+        """Whether to pause all partitions, from the next `receive` on."""
         self._held = held
 
     def commit(self) -> bool:
-        """Commits what is done, and waits for the answer; False where the broker did not take it."""
+        """Commits what is done and waits for the answer; False if the broker did not take it."""
         if not self._commits.under_way:
             self._committing = self._offsets.due()
         if not self._committing:
@@ -171,7 +171,7 @@ class WorkerConsumer:
             if resume := (self._paused | self._gained) & assigned - wanted:
                 self._consumer.resume([TopicPartition(*each) for each in resume])
         except KafkaException as error:
-            # a rebalance that was not told yet; said again before the next poll
+            # a rebalance is under way; repeated before the next poll
             PAUSE_FAILED.emit(log, error=str(error))
             self._paused = set()
             return
@@ -185,9 +185,9 @@ class WorkerConsumer:
         assert offset is not None
         source = Source(topic, partition)
         if source in self._paused:
-            self._paused = set()  # something un-paused it: all are paused anew
+            self._paused = set()  # a rebalance resumed it: all are paused again
         if source not in self._offsets:
-            # collected before the rebalance that took its partition away
+            # fetched before the rebalance that revoked its partition
             REVOKED_RECORD.emit(log, topic=topic)
             return None
         of_partition = self._offsets[source]

@@ -19,7 +19,7 @@ from schemas.log_events import THREAD_DIED
 
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 TABLE_ERRORS = ("IO error", "Corruption")
-"""How RocksDB begins what it says of a disk that is full or fails; its Python binding has no type for it."""
+"""First words of RocksDB's errors about a full or failing disk; its Python binding has no type for them."""
 
 
 class ExitCode(IntEnum):
@@ -34,13 +34,13 @@ class ExitCode(IntEnum):
     CONTIGUITY = 72
     """A record was about to be skipped; read again from the committed offset."""
     WATCHDOG = 73
-    """No offset was committed for too long although records wait; stacks are in the log."""
+    """No progress: commits stalled, fetch stalled, or the main loop blocked; stacks are in the log."""
     BREAKER = 74
     """Most records were refused: a bad deploy, not bad records."""
     DEAD_LETTER_REFUSED = 75
     """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
     EXPELLED = 76
-    """The group gave the worker's partitions away while it stood still; its unsent work stays unsent."""
+    """The group gave the partitions to another worker while this one was frozen; unsent work stays unsent."""
     MACHINE_FAULT = 77
     """The machine failed: disk full, I/O error, no file handles left. No record is to blame."""
 
@@ -78,7 +78,7 @@ def frames(error: BaseException) -> list[str]:
 
 
 def end_with_threads() -> None:
-    """From now on a thread that dies of an exception takes the process with it: nobody would miss it."""
+    """From now on an exception that ends a thread ends the process too."""
 
     def died(given: threading.ExceptHookArgs) -> None:
         name = given.thread.name if given.thread else "?"
@@ -92,7 +92,7 @@ def end_with_threads() -> None:
 def fail_stop(code: ExitCode, event: str, /, **details: Any) -> NoReturn:
     """Ends the process now, without clean-up, so that nothing more can be acknowledged.
 
-    `event` says what happened and what follows, on one line.
+    `event`: what happened and what follows, in one line.
     """
     structlog.get_logger("opoi").critical(event, exit_code=int(code), reason=code.name.lower(), **details)
     if code is ExitCode.WATCHDOG:

@@ -63,7 +63,7 @@ class WorkerProcess:
 def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], bool | None]) -> NoReturn:
     """Runs `work`, then ends the process: with 0, or with the exit code of what went wrong.
 
-    `work` returns True where threads are left that an orderly end would wait for or tear down in a call.
+    `work` returns True if threads are left that an orderly end would wait for or interrupt in a call.
     """
     logs.configure(settings.log, stage=stage, worker=settings.worker.name)
     end_with_threads()
@@ -81,9 +81,9 @@ def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], b
     except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
         WORKER_FAILED.emit(log, exc_info=True)
         # with a record in hand, the text may hold what the record holds
-        said = "" if guards is not None and guards.mark.is_set else f": {error}"
+        text = "" if guards is not None and guards.mark.is_set else f": {error}"
         fail_stop(
-            own_code(error), f"stage {stage} failed ({type(error).__name__}{said})", frames=frames(error)
+            own_code(error), f"stage {stage} failed ({type(error).__name__}{text})", frames=frames(error)
         )
     WORKER_STOPPED.emit(log)
     if left:

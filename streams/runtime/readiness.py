@@ -1,4 +1,4 @@
-"""Before the first record: is the broker there, and has it the topics?"""
+"""Before the first record: waits for the broker and checks that it has the topics."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ log = structlog.get_logger(__name__)
 
 
 class TopicsMissing(Refused):
-    """Topics that the broker does not have; the text says what to run."""
+    """The broker lacks topics; the text says what to run."""
 
 
 def wait_for_topics(kafka: KafkaSettings, names: Iterable[str]) -> dict[str, int]:

@@ -1,7 +1,7 @@
-"""The parent of a worker: it waits, and writes down how the worker ended.
+"""The parent process of a worker: it waits, and records how the worker ended.
 
 A process cannot record its own segmentation fault. So `opoi worker` forks: the child does the work, the
-parent imports nothing, passes signals on, and after the child's death counts it against the record that the
+parent imports little, passes signals on, and counts the child's death against the record that the
 child's mark names, if the child died by its own fault: with exit code 70 or 73, with a code that `ExitCode`
 does not list, or by a signal that it raised itself. Without a mark, all records in work are suspects
 (`streams.runtime.quarantine`). The other codes of `ExitCode` blame no record. SIGKILL (the kernel short of
@@ -30,7 +30,7 @@ FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 BLAMELESS = frozenset(ExitCode) - {ExitCode.OWN_FAULT, ExitCode.WATCHDOG} | {0}
-"""Exit codes that say something else than that a record killed the process."""
+"""Exit codes that blame no record."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -60,7 +60,7 @@ class WorkerFolders:
 
 
 def is_own_fault(status: int) -> bool:
-    """Whether a wait status says that the process died by its own fault."""
+    """Whether a wait status is a death by the process's own fault."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) not in FROM_OUTSIDE
     return os.WEXITSTATUS(status) not in BLAMELESS
@@ -128,13 +128,13 @@ def _wait(child: int, stop_seconds: float) -> int:
         if number != signal.SIGUSR1:
             signal.setitimer(signal.ITIMER_REAL, stop_seconds)
 
-    def lose_patience(_: int, __: FrameType | None) -> None:
+    def kill(_: int, __: FrameType | None) -> None:
         os.kill(child, signal.SIGKILL)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lose_patience)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, kill)
     try:
-        # the child stays a zombie until it is waited for, so its number is not given away before
+        # the child is a zombie until it is waited for, so its process id is not reused before
         _, status = os.waitpid(child, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -1,8 +1,8 @@
-"""The contiguity guard: no record of a source is passed over unseen.
+"""The contiguity guard: no record of a source is skipped.
 
 Kafka's logs have real holes (transaction markers, compaction), and Faust's mistakes look the same. So a
-jump is only accepted where an independent consumer finds no record in it. Nothing in Faust is trusted
-but that commits come from the tracker.
+jump is only accepted if an independent consumer finds no record in it. Of Faust it relies only on commits
+that come from the tracker.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class ContiguityGuard:
-    """Decides whether an event is the next of its source. Away brokers raise `ProbeAway`."""
+    """Decides whether an event is the next of its source. Raises `ProbeAway`."""
 
     def __init__(
         self,
@@ -29,7 +29,7 @@ class ContiguityGuard:
         watching: bool = True,
         fleeting: frozenset[str] = frozenset(),
     ) -> None:
-        """`fleeting`: topics whose records nobody misses once the broker has deleted them."""
+        """`fleeting`: topics whose deleted records are no loss."""
         self._tracker = tracker
         self._probe = probe
         self._watching = watching
@@ -47,9 +47,9 @@ class ContiguityGuard:
         return start
 
     async def admit(self, source: Source, offset: int) -> bool:
-        """Whether to process the event at `offset` now; False where it was finished before.
+        """Whether to process the event at `offset` now; False if it was finished before.
 
-        Ends the process with exit code 72 where a record would be skipped.
+        Ends the process with exit code 72 if a record would be skipped.
         """
         expected = await self.begin(source)
         if offset <= expected:
@@ -67,7 +67,7 @@ class ContiguityGuard:
         return True
 
     async def passes(self, source: Source, start: int, end: int) -> bool:
-        """Whether no record stands in [start, end), as the broker has it."""
+        """Whether the broker has no record in [start, end)."""
         return await asyncio.to_thread(self._is_hole, source, start, end)
 
     def _start_of(self, source: Source) -> int:
@@ -90,11 +90,11 @@ class ContiguityGuard:
         first, _ = self._probe.bounds(source)
         if first > start:
             if source.topic not in self._fleeting:
-                self._tell_of_retention(source, min(first, end) - start, first)
+                self._report_deleted(source, min(first, end) - start, first)
             start = first
         return start >= end or self._probe.first_record(source, start, end) is None
 
-    def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
+    def _report_deleted(self, source: Source, lost: int, first: int) -> None:
         metrics.RETENTION_LOSSES.inc(lost)
         RECORDS_DELETED.emit(
             log,

@@ -1,7 +1,7 @@
-"""Before the first record: do the topics fit together?
+"""Before the first record: checks that the topics fit together.
 
-A table's changelog and its stage's sources must have the same partition count: Faust reports ready where they
-differ, and loses every event. Raises `NotReady` with one line that says what to do.
+A table's changelog and its stage's sources must have the same partition count: if they differ, Faust reports
+ready and loses every event.
 """
 
 import time
@@ -63,7 +63,7 @@ def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[s
 
 
 class Broker:
-    """The broker's topics, as its admin interface tells them."""
+    """The broker's topics, from its admin interface."""
 
     def __init__(self, config: Mapping[str, str], timeout: float = 10.0) -> None:
         self._admin = AdminClient({**config, "log_level": 2})
@@ -93,7 +93,7 @@ class Broker:
 
 
 def wait_until_ready(topics: Topics, broker: Broker) -> dict[str, int]:
-    """`check` once the broker answers; says now and then that it waits. Raises `NotReady`."""
+    """`check` once the broker answers; logs while it waits. Raises `NotReady`."""
     waiting = ThrottledLog(log)
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Something that work depends on is away: what needs it waits, one probes, then all go on."""
+"""A circuit breaker: while a dependency is unreachable one run probes it, and the others wait."""
 
 import random
 import threading
@@ -14,20 +14,20 @@ from streams.runtime.throttled_log import ThrottledLog
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
 LONGEST_ASKED = 600.0
-"""The other side's own wish for a delay is followed up to here."""
+"""Longest delay that the dependency itself may ask for."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to try once; to be handed back with `success`, `failure` or `release`."""
+    """Permission to try once; given back by `success`, `failure` or `release`."""
 
     probe: bool
 
 
 class CircuitBreaker:
-    """Whether `target`, which may have an address, is away. Times in seconds. Thread-safe."""
+    """The circuit breaker of `target`; `url`: its address, if it has one. Times in seconds. Thread-safe."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class CircuitBreaker:
         on_change: Callable[[bool], None] = lambda away: None,
     ) -> None:
         self.why = ""
-        """What the last failure said."""
+        """Text of the last failure."""
         self._target = target
         self._url = url
         self._first_wait = first_wait
@@ -54,17 +54,17 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Whether new work had better not begin."""
+        """Whether `target` is unreachable."""
         return self._since is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether `acquire` would give leave now."""
+        """Whether `acquire` would give a permit now."""
         with self._changed:
             return self._since is None or (not self._probing and time.monotonic() >= self._next)
 
     def acquire(self, wait: float = 0.0) -> Permit | None:
-        """Leave to try, after at most `wait` seconds; None: it is still away, or somebody else probes."""
+        """A permit, after at most `wait` seconds; None: still unreachable, or another one probes."""
         end = time.monotonic() + wait
         with self._changed:
             while self._since is not None:
@@ -78,7 +78,7 @@ class CircuitBreaker:
             return Permit(probe=False)
 
     def success(self, permit: Permit) -> None:
-        """It answered. Only a probe ends an outage: other work may have been answered before it began."""
+        """It answered. Only a probe ends an outage: other answers may be from before it began."""
         if not permit.probe:
             return
         with self._changed:
@@ -91,7 +91,7 @@ class CircuitBreaker:
         self._on_change(False)
 
     def failure(self, permit: Permit, why: str, retry_after: float | None = None) -> None:
-        """It did not answer; `retry_after` is its own wish."""
+        """It did not answer; `retry_after`: the delay that it asks for."""
         with self._changed:
             self.why = why
             began = self._since is None
@@ -117,7 +117,7 @@ class CircuitBreaker:
             self._on_change(True)
 
     def release(self, permit: Permit) -> None:
-        """The try said nothing about whether it is away."""
+        """The try did not show whether it is reachable."""
         if permit.probe:
             with self._changed:
                 self._probing = False

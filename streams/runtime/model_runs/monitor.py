@@ -1,4 +1,4 @@
-"""What does not come with a record: the operator's word, a broker that is away, a run that hangs."""
+"""State beside the records: the operator's pause, an unreachable broker, runs that hang."""
 
 import time
 from collections.abc import Collection
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class Monitor:
-    """Looks around between two records. `hang_seconds`: what a run may take beyond twice its budget."""
+    """Updated between two records. `hang_seconds`: what a run may take beyond twice its budget."""
 
     def __init__(self, controls: PauseTopic, publisher: Publisher, hang_seconds: float) -> None:
         self.paused = False
@@ -29,7 +29,7 @@ class Monitor:
         self._log = ThrottledLog(log)
 
     def update(self, flights: Collection[ModelRun]) -> None:
-        """Listens to the operator, and says what holds the worker up; `flights`: those that are begun."""
+        """Reads the operator's pause and logs what delays the worker; `flights`: the busy runs."""
         self._listen(len(flights))
         if (seconds := self._publisher.waiting_seconds) > SLOW_SECONDS:
             self._log.emit(BROKER_UNREACHABLE, error=f"results are not acknowledged for {seconds:.0f} s")
@@ -37,7 +37,7 @@ class Monitor:
         metrics.UNCOMMITTED_SECONDS.set(now - min((flight.began for flight in flights), default=now))
 
     def hanging(self, flights: Collection[ModelRun]) -> tuple[ModelRun, TimeoutError] | None:
-        """A run that should have ended long ago; it keeps its place, whether somebody wants it or not."""
+        """A run that hangs, with the error; it occupies a place even if its partition was revoked."""
         now = time.monotonic()
         for flight in flights:
             limit = 2 * flight.job.request.budget.max_seconds + self._hang_seconds
@@ -45,10 +45,10 @@ class Monitor:
                 return flight, TimeoutError(f"the run has not ended after {limit:.0f} s")
         return None
 
-    def is_full(self, away: int) -> None:
-        """No further requests have room; so many of those in hand wait for what is away."""
-        if away:
-            self._log.emit(REPLAYS_FULL, waiting=away)
+    def is_full(self, waiting: int) -> None:
+        """No room for further requests; `waiting` of those in hand wait for what is unreachable."""
+        if waiting:
+            self._log.emit(REPLAYS_FULL, waiting=waiting)
 
     def _listen(self, in_flight: int) -> None:
         control = self._controls.refresh()

@@ -105,7 +105,7 @@ class ReplayWorker:
         self._stopping = True
 
     def run(self, on_turn: Callable[[], None] = lambda: None) -> int:
-        """Works until stopped, says `beat` in each turn; how many runs were left that did not end in time.
+        """Works until stopped, calls `on_turn` in each turn; returns how many runs did not end in time.
 
         Ends the process where the worker is at fault itself. Raises ConsumerFailed.
         """
@@ -145,7 +145,7 @@ class ReplayWorker:
         """Whether to take no further records in."""
         if not self._waiting.is_full:
             return not self._is_ready()
-        self._monitor.is_full(away=len(self._runs.waiting))
+        self._monitor.is_full(waiting=len(self._runs.waiting))
         return True
 
     def _begin(self) -> None:
