@@ -96,8 +96,8 @@ class FetchWatchdog:
             place, count = max(waiting.items(), key=lambda one: one[1])
             self._end(
                 ExitCode.WATCHDOG,
-                f"no record received for {self._limit:.0f} s, although {sum(waiting.values())} wait in "
-                f"{len(waiting)} partitions of this worker, {count} of them in "
+                f"no record received for {self._limit:.0f} s, although {sum(waiting.values())} records "
+                f"wait in {len(waiting)} partitions of this worker, {count} of them in "
                 f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
             )
 
