@@ -113,7 +113,7 @@ def clickhouse(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def secret(pipeline: Pipeline) -> Iterator[Finding]:
-    """Oracles of a shared pipeline are not marked with the secret that everyone knows."""
+    """A shared pipeline does not use the built-in, public secret of the oracle."""
     default = ReplaySettings().oracle_secret
     host = urlsplit(f"//{pipeline.settings.kafka.bootstrap_servers.split(',')[0]}").hostname
     if pipeline.settings.replay.oracle_secret == default and host not in ("127.0.0.1", "localhost", "::1"):

@@ -39,7 +39,7 @@ Partitions = list[TopicPartition]
 
 
 class ConsumerFailed(Refused):
-    """The consumer cannot go on; the text is for the user."""
+    """The consumer cannot continue; the text is for the user."""
 
 
 @dataclass(eq=False, slots=True)
@@ -156,7 +156,7 @@ class WorkerConsumer:
         return len(taken) == len(self._committing)
 
     def close(self) -> None:
-        """Leaves the group; `on_revoked` is called for what was held."""
+        """Leaves the group; calls `on_revoked` with the partitions held."""
         self._fetch_watchdog.stop()
         close_consumer(self._consumer)
 

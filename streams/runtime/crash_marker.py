@@ -36,14 +36,14 @@ class CrashMarker:
         self.clear()
 
     def set(self, at: Coordinates) -> None:
-        """The process works on the record at `at` from now on."""
+        """Marks the record at `at` as the one in work."""
         name = at.topic.encode()[: _SIZE - _BODY_AT]
         self._map[_BODY_AT : _BODY_AT + len(name)] = name
         _HEAD.pack_into(self._map, 1, at.partition, at.offset, len(name))
         self._map[0] = 1
 
     def clear(self) -> None:
-        """The process works on no record."""
+        """No record is in work."""
         self._map[0] = 0
 
     def during(
@@ -67,7 +67,7 @@ class CrashMarker:
 
     @property
     def is_set(self) -> bool:
-        """Whether the process works on a record."""
+        """Whether a record is in work."""
         return bool(self._map[0])
 
 

@@ -1,4 +1,4 @@
-"""How a worker process ends, and the one way to end it at once.
+"""Exit codes of worker processes, and the one way to end a process at once.
 
 The supervisor restarts a worker after each of these; what it had not finished is read again from the
 committed offset. Codes 1 and 2 are those of every command.
@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
 
 
 class WorkerStopped(Exception):
-    """The worker cannot go on; `code` is how its process ends, the text says why and what to do."""
+    """The worker cannot continue; `code`: its exit code; the text says why and what to do."""
 
     def __init__(self, code: ExitCode, reason: str) -> None:
         super().__init__(reason)
@@ -61,7 +61,7 @@ class Refused(WorkerStopped):
 
 
 def own_code(error: BaseException) -> ExitCode:
-    """How a process ends that an exception ends: whether the machine is to blame, or we are."""
+    """Exit code for an exception that ends the process: a fault of the machine, or of opoi."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in MACHINE_ERRORS:
@@ -73,7 +73,7 @@ def own_code(error: BaseException) -> ExitCode:
 
 
 def frames(error: BaseException) -> list[str]:
-    """Where an exception comes from, without its text: that may hold what a record holds."""
+    """Code locations of an exception, without its text, which may quote a record."""
     return [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
 
 

@@ -124,12 +124,12 @@ def _one_line(_: Any, __: str, event: Any) -> Any:
 
 
 def _indented(text: str) -> str:
-    """Several lines of which only the first begins where an event does."""
+    """The text with all lines but the first indented, so that none looks like an event."""
     return "\n  ".join(map(visible, text.split("\n")))
 
 
 def _traceback(out: TextIO, error: Any) -> None:
-    """The traceback, indented: a message of several lines forges no event."""
+    """Writes the traceback indented, so that a message of several lines forges no event."""
     plain = StringIO()
     structlog.dev.plain_traceback(plain, error)
     out.write(_indented("\n" + str(_bounded(plain.getvalue().strip("\n")))))

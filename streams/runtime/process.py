@@ -1,4 +1,4 @@
-"""The life of a worker's process, the same for every stage: logs, metrics, guards, signals, and how it ends.
+"""The lifecycle of a worker's process, the same for every stage: logs, metrics, guards, signals, end.
 
 A stage's `run(settings)` calls `run` with what the stage does; `opoi worker` calls it in a child process
 (`streams.runtime.supervisor`).
@@ -26,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProcessSettings(Protocol):
-    """What of the settings every worker's process needs."""
+    """The settings that every worker's process needs."""
 
     @property
     def home(self) -> Path:
@@ -38,7 +38,7 @@ class ProcessSettings(Protocol):
 
     @property
     def log(self) -> LogSettings:
-        """What it logs."""
+        """Format and level of its logs."""
 
     @property
     def metrics(self) -> MetricsSettings:

@@ -19,7 +19,7 @@ LOTS = 64
 
 
 class Quarantine:
-    """The records in work of one worker, on disk, and those of its predecessor where that crashed."""
+    """The records in work of one worker, on disk, and the suspects of its predecessor's crash."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

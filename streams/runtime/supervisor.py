@@ -40,7 +40,7 @@ class AlreadyRuns(Exception):
 
 
 class WorkerFolders:
-    """Where a worker keeps its things, below `home`. Raises UnsafeName."""
+    """Folders and files of a worker, below `home`. Raises UnsafeName."""
 
     def __init__(self, home: Path, stage: str, worker: str) -> None:
         self._home = home
@@ -107,7 +107,7 @@ def supervise(folders: WorkerFolders, work: Callable[[], None], stop_seconds: fl
 
 
 def exits(folders: WorkerFolders) -> dict[str, int]:
-    """How often the worker ended in which way."""
+    """Number of ends of the worker by `describe`."""
     try:
         found = json.loads(folders.exits.read_text())
     except (FileNotFoundError, ValueError):

@@ -1,4 +1,4 @@
-"""Events that every turn of a loop would log, logged now and then."""
+"""Throttles events that a loop would log in every turn."""
 
 import time
 from collections.abc import Callable
@@ -10,8 +10,7 @@ INTERVAL_SECONDS = 30.0
 
 
 class ThrottledLog:
-    """Logs each event at most once in `seconds`, with the fields of the moment. Thread-safe enough: a race
-    costs one line more."""
+    """Logs each event at most once in `seconds`, with the fields of that moment."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ class ContiguityGuard:
         self._fleeting = fleeting
 
     async def begin(self, source: Source) -> int:
-        """The next offset of `source`, asked from the broker at the first call of an assignment."""
+        """The next offset of `source`; the first call of an assignment asks the broker."""
         known = self._tracker.next_offset(source)
         if known is not None:
             return known

@@ -63,7 +63,7 @@ class Held:
 
 
 class Memory:
-    """The account of one worker. Used by the thread that fetches alone."""
+    """Memory of one worker. Used by the fetching thread only."""
 
     def __init__(self) -> None:
         self.paused: float | None = None

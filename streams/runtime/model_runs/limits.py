@@ -7,7 +7,7 @@ from streams.runtime.offsets import MAX_OPEN
 LEAST_WAITING = 32
 """Requests that may wait in memory whatever the concurrency."""
 MOST_WAITING_BYTES = 64 * 1024 * 1024
-"""Of the requests that wait in memory; one larger than that waits alone."""
+"""Bytes of the requests that wait in memory; a larger one waits alone."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
 DRAIN_SECONDS = 20.0

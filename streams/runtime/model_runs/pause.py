@@ -74,7 +74,7 @@ class PauseTopic:
 
 
 def publish_pause(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> PauseState:
-    """Tells `stage` to pause or to go on; returns once the broker has it. Raises DeliveryFailed."""
+    """Sends pause or resume to `stage`; returns once the broker has it. Raises DeliveryFailed."""
     state = PauseState(paused, reason, datetime.now(UTC))
     producer = CheckedProducer(kafka, **{"message.timeout.ms": 10_000})
     producer.send(TOPIC, stage, state.value())

@@ -38,7 +38,7 @@ class Waiting:
         return self._was_full
 
     def next(self, *, unread: bool) -> ModelRun | Delivery | None:
-        """What to begin: of the agent with the fewest runs, what has waited longest.
+        """What to begin next: the oldest of the agent with the fewest runs.
 
         Runs that wait for what is still unreachable are skipped; with `unread` False, unread requests too.
         """
