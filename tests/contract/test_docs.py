@@ -90,6 +90,7 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
     assert wrong_commands(SAID, "`opoi sql funnel`, `opoi sql tunnel`, `opoi worker join`") == {
         "opoi sql tunnel"
     }
+    assert wrong_commands(SAID, "`opoi sql dead_letters`, `opoi sql dead_letter`") == {"opoi sql dead_letter"}
     assert wrong_targets("`make golden` or `python -m schemas.make`, `make test`") == {
         "make golden",
         "python -m schemas.make",
