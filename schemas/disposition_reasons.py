@@ -56,130 +56,88 @@ ListedReason = OwnReason | StopReason | ReviewStatus | TraceStatus | VerdictKind
 
 
 class Reason(NamedTuple):
-    """Why an input has one of `outcomes` at one of `stages`."""
+    """Why an input has one of `outcomes`."""
 
     code: ListedReason
     outcomes: tuple[DispositionOutcome, ...]
-    stages: tuple[str, ...]
     meaning: str
     remedy: str = "-"
 
 
-_Where = tuple[tuple[DispositionOutcome, ...], tuple[str, ...]]
-_CLOSED: _Where = ("emitted",), ("trigger",)
-_RAN: _Where = ("emitted",), ("replay",)
 _RAISE = "raise the budget if such cases matter (docs/operations.md)"
 
 REASONS: tuple[Reason, ...] = (
-    Reason("joined", ("emitted",), ("join",), "A review pairs the decision with the verdict that counts."),
-    Reason("awaiting_decision", ("pending",), ("join",), "The verdict came before its decision."),
-    Reason("awaiting_verdict", ("pending",), ("join",), "The decision has no verdict yet."),
-    Reason(
-        "no_verdict",
-        ("expired",),
-        ("join", "trigger"),
-        "No verdict came within `OPOI_PIPELINE__VERDICT_WAIT_DAYS`.",
-    ),
+    Reason("joined", ("emitted",), "A review pairs the decision with the verdict that counts."),
+    Reason("awaiting_decision", ("pending",), "The verdict came before its decision."),
+    Reason("awaiting_verdict", ("pending",), "The decision has no verdict yet."),
+    Reason("no_verdict", ("expired",), "No verdict came within `OPOI_PIPELINE__VERDICT_WAIT_DAYS`."),
     Reason(
         "decision_missing",
         ("expired",),
-        ("join", "trigger"),
         "No decision came within `OPOI_PIPELINE__DECISION_WAIT_HOURS`.",
         "send the decision, then the verdict under a new revision",
     ),
     Reason(
         "conflict",
         ("emitted", "pending", "withdrawn"),
-        ("join", "trigger", "sanitize"),
         "Experts disagree; nothing of the decision counts until one adjudicates.",
         "send a verdict that names the others in `adjudicates`",
     ),
-    Reason(
-        "retracted",
-        ("emitted", "withdrawn"),
-        ("join", "trigger", "sanitize"),
-        "The verdict that counted was taken back.",
-    ),
-    Reason("same_bytes", ("duplicate",), ("join",), "The same record came before."),
-    Reason("agrees", ("duplicate",), ("join",), "The verdict agrees with the one that counts."),
-    Reason("older_revision", ("superseded",), ("join", "trigger"), "A later revision came before."),
-    Reason(
-        "newer_revision", ("superseded", "withdrawn"), ("join",), "A later revision came while it waited."
-    ),
-    Reason(
-        "retracted_before_its_decision",
-        ("withdrawn",),
-        ("join",),
-        "The verdict was taken back while it waited.",
-    ),
-    Reason("nothing_to_retract", ("withdrawn",), ("join",), "No verdict stood that could be taken back."),
-    Reason("awaiting_traces", ("pending",), ("trigger",), "The case waits for replays that it asked for."),
-    Reason("older_review", ("superseded",), ("trigger",), "A later review has the case."),
-    Reason("same_verdict", ("duplicate",), ("trigger",), "The case is about this very verdict."),
-    Reason(
-        "newer_verdict",
-        ("superseded",),
-        ("trigger",),
-        "Another verdict counts; the case of this one is over.",
-    ),
-    Reason(
-        "earlier_case",
-        ("superseded",),
-        ("trigger",),
-        "The trace says that an earlier case's run was skipped.",
-    ),
-    Reason("duplicate_run", ("duplicate",), ("trigger",), "The case has a trace of this replay."),
-    Reason("case_is_closed", ("superseded",), ("trigger",), "The trace came after its case had closed."),
-    Reason("closed", *_CLOSED, "The case is closed and its bytes are forgotten."),
-    Reason("unhinted_hit", *_CLOSED, "A run without a hint took the expert's action."),
-    Reason("opoi_hit", *_CLOSED, "A hinted run took the expert's action and passed the gates."),
-    Reason("tries_used_up", *_CLOSED, "No hinted run took the expert's action in all samples."),
-    Reason("test_split", *_CLOSED, "The account is held out for tests: no hinted run."),
+    Reason("retracted", ("emitted", "withdrawn"), "The verdict that counted was taken back."),
+    Reason("same_bytes", ("duplicate",), "The same record came before."),
+    Reason("agrees", ("duplicate",), "The verdict agrees with the one that counts."),
+    Reason("older_revision", ("superseded",), "A later revision came before."),
+    Reason("newer_revision", ("superseded", "withdrawn"), "A later revision came while it waited."),
+    Reason("retracted_before_its_decision", ("withdrawn",), "The verdict was taken back while it waited."),
+    Reason("nothing_to_retract", ("withdrawn",), "No verdict stood that could be taken back."),
+    Reason("awaiting_traces", ("pending",), "The case waits for replays that it asked for."),
+    Reason("older_review", ("superseded",), "A later review has the case."),
+    Reason("same_verdict", ("duplicate",), "The case is about this very verdict."),
+    Reason("newer_verdict", ("superseded",), "Another verdict counts; the case of this one is over."),
+    Reason("earlier_case", ("superseded",), "The trace says that an earlier case's run was skipped."),
+    Reason("duplicate_run", ("duplicate",), "The case has a trace of this replay."),
+    Reason("case_is_closed", ("superseded",), "The trace came after its case had closed."),
+    Reason("closed", ("emitted",), "The case is closed and its bytes are forgotten."),
+    Reason("unhinted_hit", ("emitted",), "A run without a hint took the expert's action."),
+    Reason("opoi_hit", ("emitted",), "A hinted run took the expert's action and passed the gates."),
+    Reason("tries_used_up", ("emitted",), "No hinted run took the expert's action in all samples."),
+    Reason("test_split", ("emitted",), "The account is held out for tests: no hinted run."),
     Reason(
         "version_skew",
         ("emitted",),
-        ("trigger", "replay"),
         "The decision's prompt, tools or model no longer run.",
         "register or serve that version; `cases.missing` names it",
     ),
-    Reason("budget_attempts", *_CLOSED, "The case used up its attempts.", _RAISE),
-    Reason("budget_tokens", *_CLOSED, "The case used up its tokens.", _RAISE),
-    Reason("budget_seconds", *_CLOSED, "The case used up its seconds.", _RAISE),
-    Reason("budget_cost", *_CLOSED, "The case used up its money.", _RAISE),
-    Reason("budget_day", *_CLOSED, "The agent used up its budget of the day.", _RAISE),
+    Reason("budget_attempts", ("emitted",), "The case used up its attempts.", _RAISE),
+    Reason("budget_tokens", ("emitted",), "The case used up its tokens.", _RAISE),
+    Reason("budget_seconds", ("emitted",), "The case used up its seconds.", _RAISE),
+    Reason("budget_cost", ("emitted",), "The case used up its money.", _RAISE),
+    Reason("budget_day", ("emitted",), "The agent used up its budget of the day.", _RAISE),
     Reason(
         "deadline",
-        *_CLOSED,
+        ("emitted",),
         "The case's time was over; it closed with what there was.",
         "`opoi replay status`",
     ),
-    Reason("approve", *_CLOSED, "The expert approved: no run is needed."),
-    Reason("decline", *_CLOSED, "The expert declined without a correction: no run is possible."),
-    Reason("completed", *_RAN, "The run ended with an action."),
-    Reason("invalid", *_RAN, "The run ended without a usable action."),
-    Reason("refused", *_RAN, "The model refused to answer."),
-    Reason("exhausted", *_RAN, "The run, or its agent's day, used up its budget.", _RAISE),
-    Reason("failed", *_RAN, "The run failed; the trace's reason says why.", "`opoi replay show`"),
-    Reason(
-        "cancelled",
-        ("emitted", "superseded"),
-        ("replay",),
-        "Another verdict took the place of the request's.",
-    ),
-    Reason("in_flight", ("duplicate",), ("replay",), "The same replay runs already."),
+    Reason("approve", ("emitted",), "The expert approved: no run is needed."),
+    Reason("decline", ("emitted",), "The expert declined without a correction: no run is possible."),
+    Reason("completed", ("emitted",), "The run ended with an action."),
+    Reason("invalid", ("emitted",), "The run ended without a usable action."),
+    Reason("refused", ("emitted",), "The model refused to answer."),
+    Reason("exhausted", ("emitted",), "The run, or its agent's day, used up its budget.", _RAISE),
+    Reason("failed", ("emitted",), "The run failed; the trace's reason says why.", "`opoi replay show`"),
+    Reason("cancelled", ("emitted", "superseded"), "Another verdict took the place of the request's."),
+    Reason("in_flight", ("duplicate",), "The same replay runs already."),
     Reason(
         "past_deadline",
         ("superseded",),
-        ("replay",),
         "The case's deadline passed before the run; the trace says what it waited for.",
         "add workers, or restore what was unreachable",
     ),
-    Reason("1_examples", ("emitted",), ("sanitize",), "One dataset arm got a row."),
-    Reason("2_examples", ("emitted",), ("sanitize",), "Two dataset arms got a row."),
-    Reason("3_examples", ("emitted",), ("sanitize",), "Three dataset arms got a row."),
-    Reason("4_examples", ("emitted",), ("sanitize",), "All four dataset arms got a row."),
-    Reason(
-        "no_example", ("rejected",), ("sanitize",), "Every dataset arm was refused.", "`opoi sql rejections`"
-    ),
+    Reason("1_examples", ("emitted",), "One dataset arm got a row."),
+    Reason("2_examples", ("emitted",), "Two dataset arms got a row."),
+    Reason("3_examples", ("emitted",), "Three dataset arms got a row."),
+    Reason("4_examples", ("emitted",), "All four dataset arms got a row."),
+    Reason("no_example", ("rejected",), "Every dataset arm was refused.", "`opoi sql rejections`"),
 )
 """Every reason with its meaning and remedy; `correct` and `retract` are the reason of none."""

@@ -111,10 +111,9 @@ def kinds_table(_: str) -> str:
 def dispositions_table(_: str) -> str:
     """Every reason of a disposition that no other list has."""
     rows = [
-        (f"`{one.code}`", ", ".join(one.outcomes), ", ".join(one.stages), one.meaning, one.remedy)
-        for one in DISPOSITION_REASONS
+        (f"`{one.code}`", ", ".join(one.outcomes), one.meaning, one.remedy) for one in DISPOSITION_REASONS
     ]
-    return _table(("reason", "outcome", "stage", "meaning", "do"), rows)
+    return _table(("reason", "outcome", "meaning", "do"), rows)
 
 
 def events_table(_: str) -> str:

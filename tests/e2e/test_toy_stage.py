@@ -133,9 +133,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     reasons = folder / "schemas" / "disposition_reasons.py"
     for code, outcome in REASONS.items():
         put_after(reasons, "OwnReason = Literal[", f'    "{code}",\n')
-        put_after(
-            reasons, "REASONS: ", f'    Reason("{code}", ("{outcome}",), ("toy",), "Of the toy stage."),\n'
-        )
+        put_after(reasons, "REASONS: ", f'    Reason("{code}", ("{outcome}",), "Of the toy stage."),\n')
 
     made = Copy(folder, environment / "bin" / "python", base / "home")
     for generator in (
