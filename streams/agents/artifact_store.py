@@ -103,7 +103,7 @@ class ArtifactStore:
                     self._read_to_end()
                 except KafkaException as error:
                     servers = self._settings.bootstrap_servers
-                    raise self._away(
+                    raise self._unreachable(
                         f"{TOPIC} cannot be read from {servers}: {error.args[0].str()}"
                     ) from error
             return self._found.get(artifact_id)
@@ -146,7 +146,7 @@ class ArtifactStore:
                     if place.offset >= ends[place.partition]:
                         behind.discard(place.partition)
                 if behind and time.monotonic() > give_up:
-                    raise self._away(f"{topic}: nothing came for {self._patience:g} s before its end")
+                    raise self._unreachable(f"{topic}: nothing came for {self._patience:g} s before its end")
                 continue
             if message.error() is not None:
                 raise KafkaException(message.error())
@@ -160,7 +160,7 @@ class ArtifactStore:
             if offset + 1 >= ends[partition]:
                 behind.discard(partition)
 
-    def _away(self, text: str) -> ArtifactsAway:
+    def _unreachable(self, text: str) -> ArtifactsAway:
         # a client can stop fetching for good after an outage; the next reading has a new one
         self._consumer = None
         return ArtifactsAway(text)

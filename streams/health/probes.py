@@ -18,7 +18,7 @@ def answers_http(url: str) -> bool:
     return True
 
 
-def away(port: int) -> list[str]:
+def unreachable(port: int) -> list[str]:
     """What the replay worker with metrics on `port` of 127.0.0.1 cannot reach: `model`, `agent:NAME`, ...
 
     Empty if no worker answers there.

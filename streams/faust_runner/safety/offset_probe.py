@@ -76,13 +76,13 @@ class BrokerOffsetProbe:
     def first_record(self, source: Source, start: int, end: int) -> int | None:
         """See `OffsetProbe.first_record`."""
         try:
-            return asyncio.run(asyncio.wait_for(self._look(source, start, end), self._timeout))
+            return asyncio.run(asyncio.wait_for(self._find_first(source, start, end), self._timeout))
         except (KafkaError, TimeoutError, OSError) as error:
             raise ProbeAway(
                 f"{source.topic}-{source.partition} at {start}: no answer ({type(error).__name__}: {error})"
             ) from error
 
-    async def _look(self, source: Source, start: int, end: int) -> int | None:
+    async def _find_first(self, source: Source, start: int, end: int) -> int | None:
         client = AIOKafkaClient(**self._client)
         try:
             await client.bootstrap()

@@ -78,9 +78,9 @@ class Watchdog:
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
     _own: frozenset[Source] = field(default=frozenset(), init=False)
     _changes: int = field(default=0, init=False)
-    _stage_looked_at: float = field(default=float("-inf"), init=False)
+    _stage_checked_at: float = field(default=float("-inf"), init=False)
     _restored: int = field(default=0, init=False)
-    _got_on: float = field(default=0.0, init=False)
+    _progressed_at: float = field(default=0.0, init=False)
     """When any partition last progressed."""
 
     def start(self) -> None:
@@ -95,37 +95,37 @@ class Watchdog:
     def watch(self) -> None:
         """One check; without an answer of the broker nothing counts as hanging."""
         try:
-            self._look()
+            self._check()
         except ProbeAway:
             self._since.clear()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self.clock()
-        self._look_at_the_step(now)
+        self._check_step(now)
         restored, self._restored = self._restored, self.restored()
         changes, self._changes = self._changes, self.progress.changes
         self._own = self.progress.sources
         if self.progress.waiting or restored != self._restored or changes != self._changes:
             self._since.clear()
         if not self._own:
-            if now - self._stage_looked_at < STAGE_SECONDS:
+            if now - self._stage_checked_at < STAGE_SECONDS:
                 return
-            self._stage_looked_at = now
+            self._stage_checked_at = now
         before, self._since = self._since, {}
         for source in sorted(self._own or self.stage):
             committed = self.probe.committed(source)
             known, since = before.get(source, (committed, now))
             if committed != known:
-                self._got_on = now
+                self._progressed_at = now
             if committed != known or not self._is_behind(source, committed):
                 since = now
             elif now - since > self._allowed(now):
-                if self._a_record_waits(source, committed):
-                    self._end_it(source, now - since)
+                if self._has_waiting_record(source, committed):
+                    self._end_stalled(source, now - since)
                 since = now
             self._since[source] = (committed, since)
 
-    def _look_at_the_step(self, now: float) -> None:
+    def _check_step(self, now: float) -> None:
         entered = self.progress.step_since
         if entered is not None and now - entered > self.limit:
             self._dump()
@@ -136,7 +136,7 @@ class Watchdog:
             )
 
     def _allowed(self, now: float) -> float:
-        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._got_on <= self.limit else 1)
+        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._progressed_at <= self.limit else 1)
         if self._own:
             return allowed
         return allowed * (PATIENCE_OUTSIDE if self.progress.outside else PATIENCE_SPARE)
@@ -145,12 +145,12 @@ class Watchdog:
         first, end = self.probe.bounds(source)
         return max(first, committed or 0) < end
 
-    def _a_record_waits(self, source: Source, committed: int | None) -> bool:
+    def _has_waiting_record(self, source: Source, committed: int | None) -> bool:
         # the end of a log may be nothing but transaction markers
         first, end = self.probe.bounds(source)
         return self.probe.first_record(source, max(first, committed or 0), end) is not None
 
-    def _end_it(self, source: Source, seconds: float) -> None:
+    def _end_stalled(self, source: Source, seconds: float) -> None:
         self._dump()
         self.end(
             ExitCode.WATCHDOG,

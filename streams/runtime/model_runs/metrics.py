@@ -26,7 +26,7 @@ UNCOMMITTED_SECONDS = Gauge(
 )
 
 
-def away(what: str) -> Callable[[bool], None]:
-    """Sets the gauge of `what`."""
+def setter_of(what: str) -> Callable[[bool], None]:
+    """A function that sets the gauge of `what`."""
     gauge = AWAY.labels(what)
     return lambda is_away: gauge.set(is_away)

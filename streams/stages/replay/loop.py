@@ -80,7 +80,7 @@ class ReplayWorker:
         self._fault: tuple[ExitCode, str] | None = None
         self._committed_at = 0.0
         self._commits_taken = True
-        self._registry = CircuitBreaker("registry", on_change=metrics.away("registry"))
+        self._registry = CircuitBreaker("registry", on_change=metrics.setter_of("registry"))
         self._runs = Runs(execute, Targets(), self._events.put, self._landed, admission.is_cancelled)
         self._waiting = Waiting(self._runs, bounds)
         self._in_work = InWork(self._runs, guards)
