@@ -11,6 +11,7 @@ from agent.ports import GenerationConfig, ToolBox, ToolError
 from agent.run import AgentDefinition, Run
 from agent.spec import AgentSpec
 from schemas.identity import canonical_json
+from schemas.log_events import SNAPSHOT_FAILED
 from schemas.records import AgentDecision, SnapshotEntry
 
 log = structlog.get_logger(__name__)
@@ -92,11 +93,11 @@ def take_snapshot(
             answer = tools.call(call.tool, arguments)
             arguments_json = canonical_json(arguments)
         except ToolError as error:
-            log.warning("snapshot call failed", tool=call.tool, error=str(error))
+            SNAPSHOT_FAILED.emit(log, tool=call.tool, error=str(error))
             continue
         except Exception as error:  # noqa: BLE001 - a read beside the run must not end the run
             # the text of a foreign error may hold addresses and tokens
-            log.warning("snapshot call failed", tool=call.tool, error=type(error).__name__)
+            SNAPSHOT_FAILED.emit(log, tool=call.tool, error=type(error).__name__)
             continue
         entries.append(
             SnapshotEntry(

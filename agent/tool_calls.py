@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 
 from agent.ports import ToolAnswer, ToolBox, ToolError
+from schemas.log_events import TOOL_RAISED, TOOL_TIMED_OUT
 from schemas.records import Part
 
 log = structlog.get_logger(__name__)
@@ -42,7 +43,7 @@ def answer_call(tools: ToolBox, call: Part, *, seconds: float, bytes_: int) -> P
     try:
         failure = future.exception(timeout=seconds)
     except TimeoutError:
-        log.warning("tool timed out", tool=name, effect=effect, seconds=seconds)
+        TOOL_TIMED_OUT.emit(log, tool=name, effect=effect, seconds=seconds)
         if effect == "write":
             raise WriteUnknown(f"{name} did not answer in {seconds:g} s; it may have taken effect") from None
         return _part(known, _error(f"{name} did not answer within {seconds:g} s"))
@@ -50,7 +51,7 @@ def answer_call(tools: ToolBox, call: Part, *, seconds: float, bytes_: int) -> P
         return _part(known, {"error": str(failure), "answered_by": failure.answered_by})
     if failure is not None:
         # the text of a foreign error may hold addresses and tokens: neither the log nor the model gets it
-        log.warning("tool raised", tool=name, effect=effect, error=type(failure).__name__)
+        TOOL_RAISED.emit(log, tool=name, effect=effect, error=type(failure).__name__)
         return _part(known, _error(f"{name} failed ({type(failure).__name__})"))
     return _part(known, _body(name, future.result(), bytes_))
 

@@ -12,7 +12,7 @@ from local_stack.processes import BASE, WORKERS, metrics_ports
 from local_stack.supervise import EXIT_MINUTES, State, Supervisor, last_line, recent_exits
 from streams.errors import UserError
 from streams.health.checks import PIPELINE, Finding, Pipeline, fault, ok, skipped
-from streams.health.probes import away
+from streams.health.probes import unreachable
 from streams.settings import Settings
 
 LONGEST_LINE = 300
@@ -128,7 +128,7 @@ def replays(scene: Scene) -> Iterator[Finding]:
     if scene.states is None:
         yield skipped("replays", "no stack runs here")
         return
-    found = away(metrics_ports(scene.settings.local)["replay"])
+    found = unreachable(metrics_ports(scene.settings.local)["replay"])
     for what in found:
         message = f"{what} is away, and the replays that need it wait"
         yield fault("replays", message, "see `opoi logs replay` for why, and bring it back")

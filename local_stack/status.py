@@ -10,7 +10,7 @@ from local_stack.ports import PORTS
 from local_stack.processes import metrics_ports
 from local_stack.supervise import Supervisor, recent_exits
 from streams.errors import UserError
-from streams.health.probes import away
+from streams.health.probes import unreachable
 from streams.settings import Settings
 
 
@@ -60,7 +60,7 @@ def status(home: Home, settings: Settings) -> Status:
         memory=own + sum(process.memory for process in processes),
         ports=ports,
         disk=home.sizes(),
-        away=away(listening["replay"]) if running else [],
+        away=unreachable(listening["replay"]) if running else [],
     )
 
 

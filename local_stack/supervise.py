@@ -274,11 +274,14 @@ def log_file(log: Path) -> TextIO:
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log; of a structured one, what it says."""
+    """The last line of a log; of a structured one, its event and error."""
     line = next(iter(tail(log, 1)), "its log is empty").strip()
     if line.startswith("{"):
         try:
-            return str(json.loads(line)["event"])
+            found = json.loads(line)
+            return ": ".join(
+                str(found[name]) for name in ("event", "error") if name == "event" or name in found
+            )
         except (ValueError, KeyError):
             return line
     return line

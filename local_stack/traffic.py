@@ -27,6 +27,7 @@ from agent.run import AgentDefinition, Limits
 from agent.runtime import Runtime
 from agent.settings import AdsSettings
 from schemas.identity import content_hash
+from schemas.log_events import NO_DECISION
 from schemas.records import AgentDecision
 
 log = structlog.get_logger(__name__)
@@ -140,7 +141,7 @@ class Production:
         try:
             return record(self.agent, setting, run, decided_at=decided_at, snapshot=snapshot)
         except NotADecision as error:
-            log.warning("the agent came to no decision", decision_id=run_id, reason=str(error))
+            NO_DECISION.emit(log, decision_id=run_id, reason=str(error))
             return None
 
     def _batch(self, seed: int) -> str:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from schemas import records
 from schemas.catalog import NAMESPACE, plain_schema, schema, topic
 from schemas.cleaned_schema import UnsafeSchema
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.decode_limits import TooManyValues, WriterSchema, writer_schema
 from schemas.errors import CatalogError, Undecodable, Unencodable
 from schemas.record import Record
@@ -83,7 +84,7 @@ class _Writer:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    kind: str
+    kind: DeadLetterKind
     reason: str
     until: float
 

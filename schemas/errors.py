@@ -1,5 +1,7 @@
 """How reading and writing records can fail."""
 
+from schemas.dead_letter_kinds import DeadLetterKind
+
 _MOST_TEXT = 500
 
 
@@ -27,14 +29,10 @@ class CatalogError(SchemaError):
 
 
 class Undecodable(SchemaError):
-    """Bytes that can never become a record of their topic; `kind` is a short stable code.
+    """Bytes that can never become a record of their topic; the text says why."""
 
-    Kinds: `empty_body`, `not_framed`, `truncated`, `unknown_schema_id`, `wrong_record`, `wrong_subject`,
-    `unresolvable`, `too_many_values`, `trailing_bytes`, `contract`.
-    """
-
-    def __init__(self, kind: str, reason: str) -> None:
-        # it may quote untrusted schemas and bytes
+    def __init__(self, kind: DeadLetterKind, reason: str) -> None:
+        # schemas and bytes of others are quoted in it
         self.kind, self.reason = kind, shortened(one_line(reason))
         super().__init__(self.reason)
 

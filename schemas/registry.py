@@ -15,6 +15,7 @@ from schemas.cleaned_schema import UnsafeSchema, schema_of_text
 from schemas.codec import MOST_ID, Codec, SubjectNames
 from schemas.deployment import WireSettings
 from schemas.errors import DeployRefused, NotRegistered, RegistryAway, Undecodable, one_line
+from schemas.log_events import SUBJECTS_UNKNOWN
 from schemas.settings import RegistrySettings
 from schemas.store import SchemaStore as SchemaStore
 
@@ -101,8 +102,8 @@ class ConfluentRegistry:
                 said = str(error)
             except TooLarge as error:
                 said = str(error)
-        log.warning(
-            "the registry cannot say which subjects a schema has: records with it are read all the same",
+        SUBJECTS_UNKNOWN.emit(
+            log,
             registry=self._url,
             schema_id=schema_id,
             error=said,

@@ -13,7 +13,10 @@ from typing import NamedTuple
 
 from pydantic import SecretStr
 
+from schemas.dead_letter_kinds import KINDS
+from schemas.disposition_reasons import REASONS as DISPOSITION_REASONS
 from schemas.errors import CatalogError
+from schemas.log_events import EVENTS
 from scripts.generated import write_or_check
 from sinks.named_queries import named_queries
 from streams import retired_settings
@@ -100,6 +103,25 @@ def reasons_table(_: str) -> str:
     return _table(("gate or rule", "reason code", "meaning"), rows)
 
 
+def kinds_table(_: str) -> str:
+    """Every kind of an unusable record."""
+    return _table(("kind", "meaning", "do"), [(f"`{one.code}`", one.meaning, one.remedy) for one in KINDS])
+
+
+def dispositions_table(_: str) -> str:
+    """Every reason of a disposition that no other list has."""
+    rows = [
+        (f"`{one.code}`", ", ".join(one.outcomes), one.meaning, one.remedy) for one in DISPOSITION_REASONS
+    ]
+    return _table(("reason", "outcome", "meaning", "do"), rows)
+
+
+def events_table(_: str) -> str:
+    """Every log event."""
+    rows = [(f"`{one.text}`", one.level, one.meaning, one.remedy) for one in EVENTS.values()]
+    return _table(("event", "level", "meaning", "do"), rows)
+
+
 def retired_table(_: str) -> str:
     """Every retired setting."""
     return retired_settings.markdown() + "\n"
@@ -110,6 +132,9 @@ PARTS: Mapping[str, Callable[[str], str]] = {
     "settings": settings_table,
     "queries": queries_table,
     "reasons": reasons_table,
+    "kinds": kinds_table,
+    "dispositions": dispositions_table,
+    "events": events_table,
     "retired": retired_table,
 }
 """Name of a part to its text, given the text that is there."""

@@ -27,6 +27,7 @@ from agent.ports import ToolBox
 from agent.run import AgentDefinition, Limits, Price, Run, priced
 from agent.runtime import turn_seed, utc_now
 from agent.spec import AgentSpec
+from schemas.log_events import TRACE_CHECK_FAILED
 from schemas.records import TraceStatus, Turn, Usage
 
 FIRST_POLL = 0.05
@@ -216,7 +217,7 @@ def _verified(
         raise
     except Exception as error:
         # a fault of opoi, but it must end this one run alone
-        log.exception("a trace could not be checked", run_id=request.run_id)
+        TRACE_CHECK_FAILED.emit(log, run_id=request.run_id, exc_info=error)
         raise Breach("contract", f"the trace cannot be checked ({type(error).__name__})") from error
 
 

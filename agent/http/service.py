@@ -22,6 +22,7 @@ from agent.ports import GenerationConfig, Model, ModelError, ModelReply, ModelRe
 from agent.run import AgentDefinition, Limits, Run
 from agent.runtime import Runtime
 from schemas.identity import canonical_json, sha256
+from schemas.log_events import CALLBACK_FAILED, SERVICE_RUN_FAILED
 from schemas.records import Usage
 
 log = structlog.get_logger(__name__)
@@ -128,8 +129,8 @@ class AgentService:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run ends and says so
             # neither its text nor its frames' values: they may hold prompts and tokens
             frame = traceback.extract_tb(error.__traceback__)[-1]
-            log.error(
-                "a run failed by a fault of the service",
+            SERVICE_RUN_FAILED.emit(
+                log,
                 run_id=asked.run_id,
                 error=type(error).__name__,
                 at=f"{frame.filename}:{frame.lineno}",
@@ -176,7 +177,7 @@ class AgentService:
             self._client.post(asked.callback_url, content=status.model_dump_json(), headers=headers)
         except httpx2.HTTPError as error:
             # the status is there to be polled
-            log.info("the callback was not heard", run_id=asked.run_id, error=type(error).__name__)
+            CALLBACK_FAILED.emit(log, run_id=asked.run_id, error=type(error).__name__)
 
 
 class _Cancellable:

@@ -17,6 +17,7 @@ from local_stack.model.scripts import analyst_trace, scripted
 from local_stack.model.vocabulary import SIZE
 from local_stack.model.weights import Fitter, Floats, Weights, blank, save
 from local_stack.model.world import draw_scenes
+from schemas.log_events import MODEL_TRAINING
 
 log = structlog.get_logger()
 
@@ -68,7 +69,7 @@ def base_model(recipe: Recipe | None = None) -> tuple[Weights, str]:
     if not path.exists():
         with locked(path.with_suffix(".lock")):
             if not path.exists():
-                log.info("fitting the local model", traces=recipe.traces, cache=str(path))
+                MODEL_TRAINING.emit(log, traces=recipe.traces, cache=str(path))
                 save(path, train(recipe), version)
     return Weights(_dense(path), np.zeros((1, SIZE), np.float32), np.full(ROWS, -1, np.int32)), version
 

@@ -19,6 +19,7 @@ from local_stack.model.files import write_whole
 from local_stack.model.registry import BASE_NAME, Registry, short_name
 from local_stack.model.weights import Fitter, fork
 from local_stack.model.wire import mapping, member
+from schemas.log_events import TUNING_FAILED
 
 DEFAULT_EPOCHS = 3
 MAXIMUM_EPOCHS = 100
@@ -135,8 +136,8 @@ class Jobs:
             message = error.message if isinstance(error, ApiError) else str(error)
             with self._lock:
                 self._set(job, "JOB_STATE_FAILED", error={"code": 3, "message": message})
-        except Exception as error:
-            log.exception("a tuning job failed", job=job.short)
+        except Exception as error:  # noqa: BLE001  whatever it is, the job ends and says so
+            TUNING_FAILED.emit(log, job=job.short, exc_info=error)
             with self._lock:
                 self._set(job, "JOB_STATE_FAILED", error={"code": 13, "message": f"internal: {error}"})
 

@@ -10,6 +10,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from schemas.codec import Codec
 from schemas.errors import RegistryAway, SchemaError, Undecodable, one_line
 from schemas.identity import sha256
+from schemas.log_events import RECORD_LEFT_OUT
 from schemas.records import Artifact, ArtifactKind
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
@@ -18,7 +19,7 @@ from streams.runtime.kafka_clients import CheckedProducer, make_consumer
 TOPIC = "agent.artifacts"
 POLL_SECONDS = 0.2
 BROKER_SECONDS = 5.0
-"""Short: a worker that waits holds its partitions up, and tries again."""
+"""Short: a waiting worker delays its partitions, and tries again."""
 PATIENT_SECONDS = 30.0
 """For commands: a broker that has just started is slow for a while."""
 
@@ -35,7 +36,7 @@ class ArtifactsAway(RegistryAway):
 
 def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]) -> None:
     """Puts artifacts on the topic, acknowledged; doing it again changes nothing. Raises DeliveryFailed."""
-    # a fresh broker is still electing when the first artifact comes, and librdkafka would say so on stderr
+    # a fresh broker is still electing, and librdkafka would print that to stderr
     producer = CheckedProducer(settings, log_level=3)
     for artifact in artifacts:
         producer.send(TOPIC, artifact.artifact_id, codec.encode(TOPIC, artifact))
@@ -45,8 +46,8 @@ def publish(settings: KafkaSettings, codec: Codec, artifacts: Iterable[Artifact]
 class ArtifactStore:
     """A local copy of the topic, read on demand. Thread-safe.
 
-    It belongs to no consumer group: every process reads all of it. A broker that gives no answer for
-    `patience` seconds is away.
+    It belongs to no consumer group: every process reads all of it. A broker without an answer for
+    `patience` seconds counts as unreachable.
     """
 
     def __init__(self, settings: KafkaSettings, codec: Codec, *, patience: float = BROKER_SECONDS) -> None:
@@ -88,7 +89,7 @@ class ArtifactStore:
         return list(self._found.values())
 
     def close(self) -> None:
-        """Leaves the broker."""
+        """Closes the connection."""
         with self._lock:
             if self._consumer is not None:
                 self._consumer.close()
@@ -102,13 +103,13 @@ class ArtifactStore:
                     self._read_to_end()
                 except KafkaException as error:
                     servers = self._settings.bootstrap_servers
-                    raise self._away(
+                    raise self._unreachable(
                         f"{TOPIC} cannot be read from {servers}: {error.args[0].str()}"
                     ) from error
             return self._found.get(artifact_id)
 
     def _partitions(self, consumer: Consumer, topic: str) -> list[int]:
-        """The topic's partitions; a broker that nothing can connect to is away sooner than a slow one."""
+        """The topic's partitions; a refused connection is an error sooner than a slow answer."""
         give_up = time.monotonic() + self._patience
         while True:
             try:
@@ -145,7 +146,7 @@ class ArtifactStore:
                     if place.offset >= ends[place.partition]:
                         behind.discard(place.partition)
                 if behind and time.monotonic() > give_up:
-                    raise self._away(f"{topic}: nothing came for {self._patience:g} s before its end")
+                    raise self._unreachable(f"{topic}: nothing came for {self._patience:g} s before its end")
                 continue
             if message.error() is not None:
                 raise KafkaException(message.error())
@@ -153,28 +154,30 @@ class ArtifactStore:
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
-            # kept first: where the registry is away, the next reading begins here again
-            self._keep(message.value())
+            # kept first: if the registry is unreachable, the next reading begins here again
+            self._keep(offset, message.value())
             self._next[partition] = offset + 1
             if offset + 1 >= ends[partition]:
                 behind.discard(partition)
 
-    def _away(self, text: str) -> ArtifactsAway:
+    def _unreachable(self, text: str) -> ArtifactsAway:
         # a client can stop fetching for good after an outage; the next reading has a new one
         self._consumer = None
         return ArtifactsAway(text)
 
-    def _keep(self, value: bytes | str | None) -> None:
+    def _keep(self, offset: int, value: bytes | str | None) -> None:
         try:
             artifact = self._codec.decode_as(TOPIC, value if isinstance(value, bytes) else None, Artifact)
         except Undecodable as error:
             metrics.LEFT_OUT.labels(TOPIC, error.kind).inc()
-            log.error("an artifact is left out", kind=error.kind, error=error.reason)
+            RECORD_LEFT_OUT.emit(log, topic=TOPIC, offset=offset, kind=error.kind, error=error.reason)
             return
         if sha256(artifact.content) != artifact.artifact_id:
             metrics.LEFT_OUT.labels(TOPIC, "wrong_hash").inc()
-            log.error(
-                "an artifact is left out",
+            RECORD_LEFT_OUT.emit(
+                log,
+                topic=TOPIC,
+                offset=offset,
                 kind="wrong_hash",
                 error=f"its content is not that of its id {one_line(artifact.artifact_id)}",
             )

@@ -1,12 +1,20 @@
 """What runs used, and whether that is all they may."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from schemas.disposition_reasons import StopReason
 from schemas.records import AgentTrace, Budget, CaseRequest, Spent
 
 DAY_BUDGET = "day_budget"
 """A trace's reason begins with this where its agent's budget of the day was used up."""
+
+_BUDGETS: Mapping[str, StopReason] = {
+    "attempts": "budget_attempts",
+    "tokens": "budget_tokens",
+    "seconds": "budget_seconds",
+    "cost_micros": "budget_cost",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +61,12 @@ def spent_on(requests: Iterable[CaseRequest]) -> Spent:
     return total(one.spent for one in requests if one.spent is not None)
 
 
-def used_up(allowed: Allowance, spent: Spent) -> str | None:
+def used_up(allowed: Allowance, spent: Spent) -> StopReason | None:
     """The stop reason where a bound is reached, such as `budget_tokens`; None where there is room."""
-    for name in ("attempts", "tokens", "seconds", "cost_micros"):
+    for name, reason in _BUDGETS.items():
         most, used = getattr(allowed, name), getattr(spent, name)
         if most is not None and (used or 0) >= most:
-            return f"budget_{name.removesuffix('_micros')}"
+            return reason
     return None
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, Protocol, TypeVar
 
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import shortened
 from schemas.record import Record
 
@@ -24,9 +25,9 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Poison(Exception):
-    """An input that can never be processed; `kind` is a short stable code, the text says why, `shortened`."""
+    """An input that can never be processed; the text says why, `shortened`."""
 
-    def __init__(self, kind: str, reason: str) -> None:
+    def __init__(self, kind: DeadLetterKind, reason: str) -> None:
         self.kind = kind
         self.reason = shortened(reason)
         super().__init__(self.reason)

@@ -4,12 +4,17 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from schemas.dead_letter_kinds import DeadLetterKind
+from schemas.disposition_reasons import ListedReason
 from schemas.identity import canonical_json, decision_key, json_object
 from schemas.record import Record
 from schemas.records import Action, Cause, Disposition, DispositionOutcome, Rejection
 from schemas.stages import DISPOSITIONS, REJECTIONS
 from streams.core.contract import Coordinates, Event, Output, Poison, header
 from streams.gates.reason_codes import ReasonCode
+
+DispositionReason = ListedReason | ReasonCode | DeadLetterKind
+"""A short stable code."""
 
 
 def cause(at: Coordinates, record_id: str) -> Cause:
@@ -60,7 +65,7 @@ def disposition(
     stage: str,
     of: Cause,
     outcome: DispositionOutcome,
-    reason: str,
+    reason: DispositionReason,
     recorded_at: datetime,
     caused_by: Iterable[Cause] = (),
 ) -> Output:

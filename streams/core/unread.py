@@ -6,12 +6,13 @@ partition.
 
 import hashlib
 
+from schemas.dead_letter_kinds import DeadLetterKind
+
 
 class Unread(bytes):
     """Bytes in place of a record's value: the value's head, or those of the batch that cannot be unpacked."""
 
-    kind: str
-    """A short stable code: `too_large`, `unreadable_batch`."""
+    kind: DeadLetterKind
     reason: str
     last_offset: int
     """Of the last record that it stands for; the first one's is its own."""

@@ -26,7 +26,7 @@ RAW: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Application:
-    """What the shell works with; `table` is None for a stage without memory."""
+    """What the runner works with; `table` is None for a stage without memory."""
 
     app: Any
     inbox: Any

@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 
 from schemas.errors import Undecodable
+from schemas.log_events import DEADLINES_COLLECTED
 from schemas.record import Record
 from schemas.records import Tick
 from schemas.stages import changelog_of
@@ -20,7 +21,7 @@ from streams.runtime.outputs import BrokenStep, Encoder, RecordCodec, check_disp
 
 State = TypeVar("State", bound=Record)
 SCAN_PAUSE = 200
-"""States that are read in one go while the deadlines of a partition are collected."""
+"""States read in one go while the deadlines of a partition are collected."""
 
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ class Keyed(Generic[State]):
         table: Any,
         codec: RecordCodec,
         encoder: Encoder,
-        clock: DeadlineTimers,
+        timers: DeadlineTimers,
         partition_of: Callable[[bytes], int],
         partitions: int,
     ) -> None:
@@ -45,7 +46,7 @@ class Keyed(Generic[State]):
         self._table = table
         self._codec = codec
         self._encoder = encoder
-        self._clock = clock
+        self._timers = timers
         self._partition_of = partition_of
         self._partitions = partitions
         self._changelog = changelog_of(step.stage)
@@ -63,39 +64,39 @@ class Keyed(Generic[State]):
             raise Poison(
                 "wrong_partition",
                 f"key {key!r} belongs to partition {right} of {self._partitions} (murmur2), the record "
-                f"stands in {partition}: its producer uses another partitioner or key",
+                f"is in {partition}: its producer uses another partitioner or key",
             )
         transition = self._step.on_event(self._state(key), event)
         check_disposition(transition.outputs, self.name, event.coordinates)
         return self._done(partition, key, transition, event)
 
-    async def tick(self, event: Event, shell: StepRunner) -> None:
-        """Fires what is due, where the sources were read up to the tick."""
+    async def tick(self, event: Event, runner: StepRunner) -> None:
+        """Fires the due deadlines if the sources were read up to the tick."""
         assert isinstance(event.record, Tick)
         tick, partition = event.record, event.coordinates.partition
         if (tick.partition, tick.partitions) != (partition, self._partitions):
             raise Poison(
                 "wrong_tick",
-                f"the tick is for partition {tick.partition} of {tick.partitions}, it stands in "
+                f"the tick is for partition {tick.partition} of {tick.partitions}, it is in "
                 f"{partition} of {self._partitions}: restart the ticker",
             )
-        until_done = shell.patience.until_done
-        if not await until_done(lambda: self._clock.has_come(tick)):
+        until_done = runner.retry.until_done
+        if not await until_done(lambda: self._timers.sources_reached(tick)):
             metrics.HELD_TICKS.labels(self.name).inc()
             return
-        deadlines = await until_done(lambda: self._clock.of_partition(partition, self._scan))
+        deadlines = await until_done(lambda: self._timers.of_partition(partition, self._scan))
         due = [
             await until_done(partial(self._fire, partition, key, event, tick))
-            for key in deadlines.pop_due(tick.at, self._clock.most_at_once)
-            if self._clock.enter(partition, key)
+            for key in deadlines.pop_due(tick.at, self._timers.most_at_once)
+            if self._timers.begin_deadline(partition, key)
         ]
-        self._clock.leave(event.coordinates)
+        self._timers.end_deadlines(event.coordinates)
         fired = [done for done in due if done is not None]
-        await shell.fire(fired)
+        await runner.fire(fired)
         metrics.DEADLINES.labels(self.name).inc(len(fired))
 
     async def _fire(self, partition: int, key: str, event: Event, tick: Tick) -> StepResult | None:
-        """What the deadline gives; None where that does not fit: it is left alone, and its state stays."""
+        """Result of the deadline; None if it does not fit: then the state stays as it is."""
         state = self._state(key)
         if state is None:
             return StepResult(())
@@ -106,7 +107,7 @@ class Keyed(Generic[State]):
         try:
             return self._done(partition, key, transition, event)
         except Poison as poison:
-            self._clock.leave_alone(key, f"{poison.kind}: {poison.reason}")
+            self._timers.skip_too_large(key, f"{poison.kind}: {poison.reason}")
             return None
 
     def _state(self, key: str) -> State | None:
@@ -136,12 +137,12 @@ class Keyed(Generic[State]):
         when = None if state is None else self._step.deadline(state)
 
         def put() -> None:
-            # also where nothing changed: after a crash the local table may know what the changelog lacks
+            # also if nothing changed: after a crash the local table may have what the changelog lacks
             if value is None:
                 del self._table[raw]
             else:
                 self._table[raw] = value
-            self._clock.set(partition, key, when)
+            self._timers.set(partition, key, when)
 
         return StepResult(outputs, put)
 
@@ -153,5 +154,5 @@ class Keyed(Generic[State]):
             found.set(key.decode(), self._step.deadline(self._read(value)))
             if number % SCAN_PAUSE == 0:
                 await asyncio.sleep(0)
-        log.info("deadlines collected", stage=self.name, partition=partition, deadlines=len(found))
+        DEADLINES_COLLECTED.emit(log, partition=partition, deadlines=len(found))
         return found

@@ -54,28 +54,28 @@ class StageContext:
 
 
 def run_keyed(step: KeyedStep[State], around: StageContext) -> NoReturn:
-    """Runs a keyed step until the process is told to stop; exits with an `ExitCode`."""
+    """Runs a keyed step until SIGTERM or SIGINT; exits with an `ExitCode`."""
 
     def work(process: WorkerProcess) -> None:
         base = _prepare(process, around.stages[step.stage], around)
-        clock = DeadlineTimers(
+        timers = DeadlineTimers(
             step.stage,
             around.kafka,
-            base.ledger,
+            base.tracker,
             base.guard,
             process.guards.mark,
             process.guards.deaths,
             around.worker.deaths_allowed,
             around.worker.deadlines_per_tick,
         )
-        base.on_forget.append(clock.forget)
+        base.on_forget.append(timers.forget)
         count = base.partitions[around.kafka.physical(changelog_of(step.stage))]
         stage = Keyed(
             step,
             base.application.table,
             around.codec,
             base.encoder,
-            clock,
+            timers,
             lambda key: (murmur2(key) & 0x7FFFFFFF) % count,
             count,
         )
@@ -102,11 +102,11 @@ class _Base:
     application: Application
     partitions: Mapping[str, int]
     """Of each topic, by physical name."""
-    ledger: OffsetTracker
+    tracker: OffsetTracker
     guard: ContiguityGuard
-    lease: MembershipFence
+    fence: MembershipFence
     encoder: Encoder
-    pulse: WorkerProgress
+    progress: WorkerProgress
     on_forget: list[Callable[[], None]]
 
 
@@ -119,29 +119,29 @@ def _prepare(process: WorkerProcess, spec: StageSpec, around: StageContext) -> _
     application = build(
         stage, physical, around.kafka, folder, around.worker.name, keyed=spec.keyed is not None
     )
-    ledger = track_offsets(application.app)
-    witness = _witness(stage, around)
+    tracker = track_offsets(application.app)
+    probe = _probe(stage, around)
     return _Base(
         stage,
         sources,
         process,
         application,
         partitions,
-        ledger,
+        tracker,
         ContiguityGuard(
-            ledger,
-            witness,
+            tracker,
+            probe,
             watching="guard" not in left_out,
             fleeting=frozenset({around.kafka.physical(ticks_of(stage))}),
         ),
         fence_of(group_of(stage), float("inf") if "lease" in left_out else LEASE_SECONDS),
         Encoder(stage, around.codec, {name: around.topics[name] for name in spec.writes}),
         WorkerProgress(),
-        [ledger.forget, process.guards.deaths.load],
+        [tracker.forget, process.guards.deaths.load],
     )
 
 
-def _witness(stage: str, around: StageContext) -> BrokerOffsetProbe:
+def _probe(stage: str, around: StageContext) -> BrokerOffsetProbe:
     return BrokerOffsetProbe(around.kafka.client_config(), aiokafka_config(around.kafka), group_of(stage))
 
 
@@ -168,22 +168,22 @@ def _run(stage: Stage, base: _Base, around: StageContext) -> None:
     app, worker = base.application.app, around.worker
     logical = {around.kafka.physical(source): source for source in base.sources}
     guards = base.process.guards
-    shell = StepRunner(
+    runner = StepRunner(
         stage,
         RunnerParts(
             app=app,
             kafka=around.kafka,
             codec=around.codec,
             encoder=base.encoder,
-            ledger=base.ledger,
+            tracker=base.tracker,
             guard=base.guard,
-            lease=base.lease,
+            fence=base.fence,
             mark=guards.mark,
             deaths=guards.deaths,
             deaths_allowed=worker.deaths_allowed,
             breaker=guards.breaker,
             letters=DeadLetters(base.stage, around.topics),
-            pulse=base.pulse,
+            progress=base.progress,
             logical=logical,
         ),
     )
@@ -191,7 +191,7 @@ def _run(stage: Stage, base: _Base, around: StageContext) -> None:
 
     async def agent(stream: Any) -> None:
         async for event in stream.events():
-            await shell.handle(event.message)
+            await runner.handle(event.message)
             let_go(event)
 
     app.agent(base.application.inbox, name=base.stage, concurrency=1)(agent)
@@ -200,8 +200,8 @@ def _run(stage: Stage, base: _Base, around: StageContext) -> None:
     asyncio.set_event_loop(loop)
     if "watchdog" not in faust_safety.LEFT_OUT:
         Watchdog(
-            base.pulse,
-            _witness(base.stage, around),
+            base.progress,
+            _probe(base.stage, around),
             frozenset(Source(topic, each) for topic in logical for each in range(base.partitions[topic])),
             worker.watchdog_seconds,
             loop=loop,
@@ -222,16 +222,16 @@ def _follow_the_assignment(base: _Base, sources: set[str]) -> None:
     def forget() -> None:
         for action in base.on_forget:
             action()
-        base.lease.renew()
+        base.fence.renew()
 
     async def revoked(_: Any, partitions: Any, **__: Any) -> None:
         forget()
-        base.pulse.revoked()
+        base.progress.revoked()
 
     async def assigned(_: Any, partitions: Any, **__: Any) -> None:
         forget()
-        base.pulse.assigned(frozenset(Source(*each) for each in partitions if each.topic in sources))
-        metrics.ASSIGNED_PARTITIONS.labels(base.stage).set(len(base.pulse.sources))
+        base.progress.assigned(frozenset(Source(*each) for each in partitions if each.topic in sources))
+        metrics.ASSIGNED_PARTITIONS.labels(base.stage).set(len(base.progress.sources))
 
     app.on_partitions_revoked.connect(revoked, weak=False)
     app.on_partitions_assigned.connect(assigned, weak=False)

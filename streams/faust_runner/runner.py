@@ -1,7 +1,7 @@
 """Runs a pure step on Faust: everything between the broker and the step.
 
 An event is finished when its outputs and table changes are with the producer; the commit waits until the
-broker has them. What may happen to an event on the way is told in docs/faust.md.
+broker has them. docs/faust.md tells what may happen to an event on the way.
 """
 
 import asyncio
@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import structlog
 
 from schemas.errors import NotRegistered, Undecodable
+from schemas.log_events import RECORD_RELEASED, TICK_REFUSED, WORKER_FAILED
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, TICKS
@@ -34,14 +35,14 @@ from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 
 DISPOSITIONS_AT_ONCE = 10_000
-"""Of so many records of a batch that cannot be read each gets its disposition; more are no batch of ours."""
+"""Records of an unreadable batch that get a disposition each; a batch of ours has no more."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What came of one event: records to send, and the key's new state where the stage has any."""
+    """Result of one event: records to send, and the key's new state if the stage is keyed."""
 
     outputs: Sequence[Encoded]
     put: Callable[[], None] | None = None
@@ -54,10 +55,10 @@ class Stage(Protocol):
     sources: tuple[str, ...]
 
     async def step(self, event: Event) -> StepResult:
-        """Runs the step on one event. Raises Poison, RegistryAway, and anything on its own fault."""
+        """Runs the step on one event. Raises Poison, RegistryAway, and anything by its own fault."""
 
-    async def tick(self, event: Event, shell: "StepRunner") -> None:
-        """Hands what the due deadlines give to `shell.fire`."""
+    async def tick(self, event: Event, runner: "StepRunner") -> None:
+        """Hands the results of due deadlines to `runner.fire`."""
 
 
 class Stateless:
@@ -75,28 +76,28 @@ class Stateless:
         check_disposition(outputs, self.name, event.coordinates)
         return StepResult(self._encoder.encode(outputs, event.timestamp))
 
-    async def tick(self, event: Event, shell: "StepRunner") -> None:
-        """A stage without memory has no clock."""
+    async def tick(self, event: Event, runner: "StepRunner") -> None:
+        """A stage without memory has no deadlines. Raises BrokenStep."""
         raise BrokenStep(f"stage {self.name} has no table and no clock")
 
 
 @dataclass
 class RunnerParts:
-    """What a shell is made of."""
+    """What a runner is made of."""
 
     app: Any
     kafka: KafkaSettings
     codec: RecordCodec
     encoder: Encoder
-    ledger: OffsetTracker
+    tracker: OffsetTracker
     guard: ContiguityGuard
-    lease: MembershipFence
+    fence: MembershipFence
     mark: CrashMarker
     deaths: DeathCounter
     deaths_allowed: int
     breaker: DlqLimit
     letters: DeadLetters
-    pulse: WorkerProgress
+    progress: WorkerProgress
     logical: dict[str, str] = field(default_factory=dict)
     """Logical topic name by physical one."""
 
@@ -108,9 +109,9 @@ class StepRunner:
         self._stage = stage
         self._parts = parts
         self._headers: Headers = ()
-        self.patience = RetryPolicy(stage.name, parts.pulse, self._given_up)
+        self.retry = RetryPolicy(stage.name, parts.progress, self._is_aborted)
 
-    def _given_up(self) -> bool:
+    def _is_aborted(self) -> bool:
         app = self._parts.app
         return bool(app.should_stop) or not app.flow_control.is_active()
 
@@ -118,14 +119,14 @@ class StepRunner:
         """One message of Faust. No exception leaves; an own fault ends the process."""
         parts = self._parts
         source = Source(message.topic, message.partition)
-        assignment = parts.ledger.assignment
-        if parts.ledger.is_held(source):
+        assignment = parts.tracker.assignment
+        if parts.tracker.is_held(source):
             return
         try:
-            await self._hold_the_lease()
-            admitted = await self.patience.until_done(lambda: parts.guard.admit(source, message.offset))
-            if assignment != parts.ledger.assignment:
-                raise RetryAborted("the partitions went elsewhere")
+            await self._until_member()
+            admitted = await self.retry.until_done(lambda: parts.guard.admit(source, message.offset))
+            if assignment != parts.tracker.assignment:
+                raise RetryAborted("the partitions were revoked")
             if not admitted:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
                 return
@@ -133,31 +134,31 @@ class StepRunner:
             parts.mark.set(arrived.coordinates)
             await self._process(arrived)
         except RetryAborted as error:
-            log.info("an event is given up, it comes again", topic=source.topic, reason=str(error))
-            parts.ledger.hold(source, assignment)
+            RECORD_RELEASED.emit(log, topic=source.topic, reason=str(error))
+            parts.tracker.hold(source, assignment)
         except NotRegistered as error:
             fail_stop(ExitCode.REFUSED, str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
             # the message may hold what the record holds, so it is not for the log
-            said = f": {error}" if isinstance(error, BrokenStep) else ""
-            log.debug("a step failed", exc_info=True)
+            text = f": {error}" if isinstance(error, BrokenStep) else ""
+            WORKER_FAILED.emit(log, exc_info=True)
             fail_stop(
                 own_code(error),
                 f"stage {self._stage.name} failed on {source.topic}-{source.partition} at {message.offset} "
-                f"({type(error).__name__}{said}); stopping before it is acknowledged",
+                f"({type(error).__name__}{text}); stopping before it is acknowledged",
                 frames=frames(error),
             )
         except BaseException:
-            parts.ledger.hold(source, assignment)
+            parts.tracker.hold(source, assignment)
             raise
         else:
-            parts.ledger.finish(source, last_offset(message.value, message.offset), assignment)
+            parts.tracker.finish(source, last_offset(message.value, message.offset), assignment)
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
             parts.mark.clear()
 
-    async def _hold_the_lease(self) -> None:
-        await self.patience.until_true(self._parts.lease.holds, "the group coordinator does not answer")
+    async def _until_member(self) -> None:
+        await self.retry.until_true(self._parts.fence.holds, "the group coordinator does not answer")
 
     async def _process(self, arrived: Message) -> None:
         at = arrived.coordinates
@@ -170,13 +171,13 @@ class StepRunner:
             if isinstance(arrived.value, Unread):
                 raise Poison(arrived.value.kind, arrived.value.reason)
             topic = contract_topic(arrived, self._stage.sources)
-            record = await self.patience.until_done(lambda: self._decode(topic, arrived))
+            record = await self.retry.until_done(lambda: self._decode(topic, arrived))
             assert arrived.value is not None
             event = Event(at, topic, arrived.timestamp, arrived.key, arrived.value, record, arrived.headers)
             if topic.startswith(TICKS):
                 await self._stage.tick(event, self)
             else:
-                await self.send(await self.patience.until_done(lambda: self._step(event)))
+                await self.send(await self.retry.until_done(lambda: self._step(event)))
         except Undecodable as error:
             await self._bury(arrived, Poison(error.kind, error.reason))
         except Poison as poison:
@@ -189,16 +190,16 @@ class StepRunner:
         return self._parts.codec.decode(topic, arrived.value)
 
     async def _step(self, event: Event) -> StepResult:
-        self._parts.pulse.step_since = time.monotonic()
+        self._parts.progress.step_since = time.monotonic()
         try:
             return await self._stage.step(event)
         finally:
-            self._parts.pulse.step_since = None
+            self._parts.progress.step_since = None
 
     async def send(self, done: StepResult) -> None:
-        """Hands everything to the producer; the table first, so that no output tells of a lost state."""
-        # the process may have stood still during the step
-        await self._hold_the_lease()
+        """Hands everything to the producer; the table first, so that no output refers to a lost state."""
+        # the process may have been frozen during the step
+        await self._until_member()
         if done.put is not None:
             done.put()
         for output in done.outputs:
@@ -206,18 +207,18 @@ class StepRunner:
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
 
     async def fire(self, deadlines: Sequence[StepResult]) -> None:
-        """Sends what deadlines gave, and moves their states once the broker has all of it.
+        """Sends the results of deadlines, and puts their states once the broker has all of it.
 
-        No input comes again for a deadline that a crash cut short: a state that had moved without its
+        No input is delivered again for a deadline that a crash cut short: a state put without its
         outputs would lose them.
         """
-        await self._hold_the_lease()
+        await self._until_member()
         sent = []
         for output in (output for done in deadlines for output in done.outputs):
             sent.append(await self._send(output.topic, output.key, output.value, headers=self._headers))
             metrics.OUTPUTS.labels(self._stage.name, output.topic).inc()
         await asyncio.gather(*sent)
-        await self._hold_the_lease()
+        await self._until_member()
         for done in deadlines:
             if done.put is not None:
                 done.put()
@@ -233,7 +234,7 @@ class StepRunner:
         physical = self._parts.kafka.physical(topic)
         try:
             future = await self._parts.app.producer.send(physical, key, value, None, None, list(headers))
-        except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
+        except Exception as error:  # noqa: BLE001  whatever it is, the record is not sent
             produce_failed(physical, error)
         future.add_done_callback(lambda done: stop_on_failure(physical, done))
         return future
@@ -242,7 +243,7 @@ class StepRunner:
         """Puts a record into the dead letters and waits until the broker has it."""
         name, at = self._stage.name, arrived.coordinates
         if at.topic.startswith(TICKS):
-            log.error("a tick is refused", kind=poison.kind, offset=at.offset)
+            TICK_REFUSED.emit(log, kind=poison.kind, error=poison.reason, offset=at.offset)
             return
         if why := self._parts.breaker.refuse():
             self._parts.mark.clear()
@@ -267,7 +268,7 @@ class StepRunner:
             )
             for offset in range(at.offset, last + 1)
         ]
-        encoded = await self.patience.until_done(lambda: self._encode(outputs, arrived.timestamp))
+        encoded = await self.retry.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
         await self.send(StepResult(encoded))

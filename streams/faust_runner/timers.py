@@ -1,4 +1,4 @@
-"""When the keys of each partition next want to be woken, and when they may be."""
+"""Deadlines of the keys of each partition, and when they may fire."""
 
 import heapq
 from collections.abc import Awaitable, Callable
@@ -10,6 +10,7 @@ import structlog
 
 from schemas.errors import shortened
 from schemas.identity import sha256
+from schemas.log_events import DEADLINE_QUARANTINED, DEADLINE_TOO_LARGE
 from schemas.records import Tick
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
@@ -34,7 +35,7 @@ class Deadlines:
         return len(self._when)
 
     def set(self, key: str, when: datetime | None) -> None:
-        """`key` wants to be woken at `when`; None: never."""
+        """The deadline of `key` is `when`; None: it has none."""
         if when is None:
             self._when.pop(key, None)
         elif self._when.get(key) != when:
@@ -42,7 +43,7 @@ class Deadlines:
             heapq.heappush(self._heap, (when, key))
 
     def pop_due(self, now: datetime, limit: int) -> list[str]:
-        """At most `limit` keys whose deadline is at or before `now`, earliest first; they are forgotten."""
+        """Removes and returns at most `limit` keys with a deadline at or before `now`, earliest first."""
         due: list[str] = []
         while self._heap and self._heap[0][0] <= now and len(due) < limit:
             when, key = heapq.heappop(self._heap)
@@ -53,13 +54,13 @@ class Deadlines:
 
 
 class DeadlineTimers:
-    """When deadlines may fire, and which."""
+    """Which deadlines may fire, and when."""
 
     def __init__(
         self,
         stage: str,
         kafka: KafkaSettings,
-        ledger: OffsetTracker,
+        tracker: OffsetTracker,
         guard: ContiguityGuard,
         mark: CrashMarker,
         deaths: DeathCounter,
@@ -69,7 +70,7 @@ class DeadlineTimers:
         self.most_at_once = most_at_once
         self._stage = stage
         self._kafka = kafka
-        self._ledger = ledger
+        self._tracker = tracker
         self._guard = guard
         self._mark = mark
         self._deaths = deaths
@@ -84,7 +85,7 @@ class DeadlineTimers:
         self._seen.clear()
 
     def set(self, partition: int, key: str, when: Any) -> None:
-        """The deadline of `key`, where those of its partition were collected already."""
+        """Sets the deadline of `key`, if those of its partition were collected already."""
         deadlines = self._partitions.get(partition)
         if deadlines is not None:
             deadlines.set(key, when)
@@ -92,15 +93,15 @@ class DeadlineTimers:
     async def of_partition(self, partition: int, scan: Callable[[int], Awaitable[Deadlines]]) -> Deadlines:
         """The deadlines of `partition`, collected by `scan` at the first tick of an assignment."""
         if partition not in self._partitions:
-            assignment = self._ledger.assignment
+            assignment = self._tracker.assignment
             found = await scan(partition)
-            if assignment != self._ledger.assignment:
+            if assignment != self._tracker.assignment:
                 return Deadlines()
             self._partitions[partition] = found
         return self._partitions[partition]
 
-    async def has_come(self, tick: Tick) -> bool:
-        """Whether every source was read up to where it ended when the tick was made."""
+    async def sources_reached(self, tick: Tick) -> bool:
+        """Whether every source was read up to its end as of the tick."""
         for end in tick.end_offsets:
             source = Source(self._kafka.physical(end.topic), tick.partition)
             reached = await self._guard.begin(source)
@@ -108,41 +109,29 @@ class DeadlineTimers:
                 continue
             moved = self._seen.get(source) != reached
             self._seen[source] = reached
-            # a log may end in transaction markers, which nobody reads; look only where nothing moves
+            # a log may end in transaction markers, which are never delivered; look only if nothing moves
             if moved or not await self._guard.passes(source, reached, end.offset):
                 return False
-            self._ledger.finish(source, end.offset - 1, self._ledger.assignment)
+            self._tracker.finish(source, end.offset - 1, self._tracker.assignment)
         return True
 
-    def enter(self, partition: int, key: str) -> bool:
-        """Marks that the deadline of `key` fires; False where that killed this version too often."""
-        # what the mark has no room for would never be found among the deaths
+    def begin_deadline(self, partition: int, key: str) -> bool:
+        """Marks that the deadline of `key` fires; False if that killed this version too often."""
+        # the mark has no room for a longer name, and deaths are counted by it
         named = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}#{sha256(key.encode())}"
         at = Coordinates(f"deadline/{self._version}/{named}", partition, -1)
         if self._deaths.count(at) >= self._deaths_allowed:
             metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-            log.error(
-                "a deadline that killed the process is left alone: another version of opoi tries it again; "
-                "to have this one do so, delete the file and restart the worker",
-                stage=self._stage,
-                key=shortened(key),
-                file=str(self._deaths.file(at)),
-            )
+            DEADLINE_QUARANTINED.emit(log, key=shortened(key), file=str(self._deaths.file(at)))
             return False
         self._mark.set(at)
         return True
 
-    def leave_alone(self, key: str, why: str) -> None:
-        """Says that what the deadline of `key` gives cannot be sent; there is no input to bury."""
+    def skip_too_large(self, key: str, why: str) -> None:
+        """Counts and logs that outputs of the deadline of `key` do not fit; no input can be a dead letter."""
         metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-        log.error(
-            "deadline left alone: what it gives does not fit its topic, and what waits for it stays pending; "
-            "it is tried again after a restart",
-            stage=self._stage,
-            key=shortened(key),
-            error=why,
-        )
+        DEADLINE_TOO_LARGE.emit(log, key=shortened(key), error=why)
 
-    def leave(self, tick: Coordinates) -> None:
-        """Back from the deadlines to the tick itself."""
+    def end_deadlines(self, tick: Coordinates) -> None:
+        """Marks the tick again after its deadlines."""
         self._mark.set(tick)

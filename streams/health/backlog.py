@@ -1,4 +1,4 @@
-"""What waits for the workers of a group, as the broker tells it."""
+"""Records that wait for the workers of a group, from the broker."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,13 +35,13 @@ def backlog(kafka: KafkaSettings, stage: str, topics: Sequence[str]) -> Backlog:
 
 
 def _waiting(admin: AdminClient, log_offsets: LogOffsets, group: str, topic: str) -> int:
-    """Records that the group has not done, those left out that it did beyond its committed offset."""
+    """Records that the group has not done; those done beyond its committed offset do not count."""
     partitions = admin.list_topics(topic, timeout=SECONDS).topics[topic].partitions
     places = [TopicPartition(topic, each) for each in partitions]
     if not places:
         return 0
-    asked = ConsumerGroupTopicPartitions(group, places)
-    committed = admin.list_consumer_group_offsets([asked], request_timeout=SECONDS)[group].result()
+    wanted = ConsumerGroupTopicPartitions(group, places)
+    committed = admin.list_consumer_group_offsets([wanted], request_timeout=SECONDS)[group].result()
     waiting = 0
     starts, ends = log_offsets.starts(places), log_offsets.ends(places)
     for each in committed.topic_partitions:

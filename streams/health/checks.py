@@ -1,4 +1,4 @@
-"""What `opoi doctor` looks at of the pipeline, wherever it runs: small checks, each with what to do."""
+"""The checks of the pipeline in `opoi doctor`, wherever it runs; each fault with what to do."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Finding:
 
 
 class Pipeline:
-    """What the checks look at; asked once, when a check first needs it."""
+    """What the checks need to know; each asked once, when a check first needs it."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -38,17 +38,17 @@ class Pipeline:
 
 
 def ok(check: str, message: str) -> Finding:
-    """All is well."""
+    """A finding without fault."""
     return Finding(check, "ok", message)
 
 
 def skipped(check: str, why: str) -> Finding:
-    """Not looked at."""
+    """A finding that was not checked."""
     return Finding(check, "skipped", why)
 
 
 def fault(check: str, message: str, remedy: str) -> Finding:
-    """Something is wrong."""
+    """A fault and its remedy."""
     return Finding(check, "fault", message, remedy)
 
 
@@ -113,7 +113,7 @@ def clickhouse(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def secret(pipeline: Pipeline) -> Iterator[Finding]:
-    """Oracles of a shared pipeline are not marked with the secret that everyone knows."""
+    """A shared pipeline does not use the built-in, public secret of the oracle."""
     default = ReplaySettings().oracle_secret
     host = urlsplit(f"//{pipeline.settings.kafka.bootstrap_servers.split(',')[0]}").hostname
     if pipeline.settings.replay.oracle_secret == default and host not in ("127.0.0.1", "localhost", "::1"):

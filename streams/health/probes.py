@@ -18,10 +18,10 @@ def answers_http(url: str) -> bool:
     return True
 
 
-def away(port: int) -> list[str]:
-    """What the replay worker with metrics on `port` of 127.0.0.1 finds away: `model`, `agent:NAME`, ...
+def unreachable(port: int) -> list[str]:
+    """What the replay worker with metrics on `port` of 127.0.0.1 cannot reach: `model`, `agent:NAME`, ...
 
-    Nothing where no worker answers there.
+    Empty if no worker answers there.
     """
     from prometheus_client.parser import text_string_to_metric_families
 

@@ -1,1 +1,1 @@
-"""Stages that wait on a network: plain confluent-kafka consumers."""
+"""What every worker shares: process, consumer, dead letters, offsets, metrics, exit codes."""

@@ -1,8 +1,8 @@
-"""Commits that can hang without the worker.
+"""Commits with a time limit.
 
-librdkafka's commit waits for its answer without a limit, and now and then none comes
-(confluent-kafka-python issue 1801): the worker would stop polling and lose its partitions for ever. So it
-waits on a thread of its own, and a client that hangs while the broker answers ends the process.
+librdkafka's commit has no time limit, and sometimes never returns (confluent-kafka-python issue 1801): the
+worker would stop polling and lose its partitions for ever. So it runs in a thread of its own, and a client
+that hangs although the broker answers ends the process.
 """
 
 import threading
@@ -36,61 +36,61 @@ class BoundedCommit:
         self._clock = clock
         self._wait = wait
         self._end = end
-        self._asked: Future[list[TopicPartition]] | None = None
+        self._pending: Future[list[TopicPartition]] | None = None
         self._since = 0.0
-        self._here = False
+        self._in_callback = False
 
     @property
     def under_way(self) -> bool:
-        """Whether a commit has not been answered yet; then `commit` begins no other one."""
-        return self._asked is not None
+        """Whether a commit waits for its answer; then `commit` begins no other one."""
+        return self._pending is not None
 
     @contextmanager
     def in_callback(self) -> Iterator[None]:
-        """While the client calls back in a rebalance, it answers only the thread that it called."""
-        self._here = True
+        """For the callbacks of a rebalance: there the client answers only the thread that it called."""
+        self._in_callback = True
         try:
             yield
         finally:
-            self._here = False
+            self._in_callback = False
 
     def commit(self, offsets: Sequence[TopicPartition]) -> list[TopicPartition] | None:
-        """The answers to these offsets, or to those that are under way; None while there are none.
+        """The answers to these offsets, or to those under way; None without an answer in time.
 
-        Each answer bears its own error. Raises KafkaException where the broker refuses all of them.
+        Each answer has its own error. Raises KafkaException if the broker refuses all of them.
         """
-        if self._here:
-            if self._asked is not None:
+        if self._in_callback:
+            if self._pending is not None:
                 return None
             return self._consumer.commit(offsets=list(offsets), asynchronous=False) or []
-        if self._asked is None:
-            self._asked = self._ask(list(offsets))
+        if self._pending is None:
+            self._pending = self._start(list(offsets))
             self._since = self._clock()
         try:
-            answers = self._asked.result(max(0.0, self._since + self._wait - self._clock()))
+            answers = self._pending.result(max(0.0, self._since + self._wait - self._clock()))
         except TimeoutError:
-            self._look(offsets)
+            self._check(offsets)
             return None
         except KafkaException:
-            self._asked = None
+            self._pending = None
             raise
-        self._asked = None
+        self._pending = None
         return answers
 
-    def _ask(self, offsets: list[TopicPartition]) -> Future[list[TopicPartition]]:
-        asked: Future[list[TopicPartition]] = Future()
+    def _start(self, offsets: list[TopicPartition]) -> Future[list[TopicPartition]]:
+        answer: Future[list[TopicPartition]] = Future()
 
         def work() -> None:
             try:
-                asked.set_result(self._consumer.commit(offsets=offsets, asynchronous=False) or [])
+                answer.set_result(self._consumer.commit(offsets=offsets, asynchronous=False) or [])
             except (KafkaException, RuntimeError) as error:
-                asked.set_exception(error)
+                answer.set_exception(error)
 
         threading.Thread(target=work, name="commit", daemon=True).start()
-        return asked
+        return answer
 
-    def _look(self, offsets: Sequence[TopicPartition]) -> None:
-        """Ends the process where the client hangs; while the broker is away, nobody does."""
+    def _check(self, offsets: Sequence[TopicPartition]) -> None:
+        """Ends the process if the client hangs; not while the broker is unreachable."""
         if self._clock() - self._since < HANG_SECONDS:
             return
         try:

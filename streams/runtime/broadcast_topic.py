@@ -1,7 +1,7 @@
 """A small topic of one partition that every worker reads whole, outside of any group.
 
-What it says reaches every worker on every machine within a poll, and holds over restarts of workers and of
-the broker; nothing is needed that workers do not need anyway.
+Its records reach every worker on every machine within a poll, and outlive restarts of workers and broker.
+It needs nothing that workers do not need anyway.
 """
 
 import time
@@ -11,22 +11,24 @@ from datetime import datetime
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import BrokerAway, one_line
+from schemas.log_events import RECORD_LEFT_OUT
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
 from streams.runtime.kafka_clients import make_consumer
 
 AT_ONCE = 1000
-"""Records of one refresh; the rest waits for the next, and the worker's own work goes on."""
+"""Records of one refresh; the rest waits for the next one, so that the worker's own work continues."""
 
 
 log = structlog.get_logger(__name__)
 
 
-def left_out(message: Message, topic: str, kind: str, reason: str) -> None:
-    """Says of a record that nothing can be made of it: anybody may write one, and it must stop no worker."""
+def left_out(message: Message, topic: str, kind: DeadLetterKind, reason: str) -> None:
+    """Counts and logs an unusable record: anybody may write one, and it must stop no worker."""
     metrics.LEFT_OUT.labels(topic, kind).inc()
-    log.error("a record is left out", topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
+    RECORD_LEFT_OUT.emit(log, topic=topic, offset=message.offset(), kind=kind, error=one_line(reason))
 
 
 class BroadcastTopic:
@@ -53,7 +55,7 @@ class BroadcastTopic:
         self._start = 0
 
     def catch_up(self, timeout: float = 10.0) -> None:
-        """Reads to where the topic ends now. Raises BrokerAway; it may be called again."""
+        """Reads to the present end of the topic. Raises BrokerAway; may be called again."""
         give_up = time.monotonic() + timeout
         try:
             self._begin(timeout)
@@ -66,10 +68,10 @@ class BroadcastTopic:
             raise BrokerAway(f"{self._partition.topic} cannot be read: {error}") from error
 
     def refresh(self) -> None:
-        """Reads what came in the meantime, without waiting."""
+        """Reads new records, without waiting."""
         for _ in range(AT_ONCE):
             message = self._consumer.poll(0)
-            # a broker that is away says so at every poll
+            # an unreachable broker gives an error at every poll
             if message is None or message.error() is not None:
                 return
             self._take(message)

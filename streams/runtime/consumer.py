@@ -1,4 +1,4 @@
-"""The consumer of a worker that is not Faust's: records in, offsets out. Nothing else speaks to the group."""
+"""The consumer of workers without Faust: records in, offsets out. Nothing else talks to the group."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,17 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from schemas.log_events import (
+    BROKER_UNREACHABLE,
+    OFFSET_COMMIT_FAILED,
+    OFFSETS_UNKNOWN,
+    PARTITIONS_ASSIGNED,
+    PARTITIONS_LOST,
+    PARTITIONS_REVOKED,
+    PAUSE_FAILED,
+    REVOKED_RECORD,
+    LogEvent,
+)
 from schemas.settings import KafkaSettings
 from schemas.stages import group_of
 from streams.core.contract import Coordinates
@@ -28,12 +39,12 @@ Partitions = list[TopicPartition]
 
 
 class ConsumerFailed(Refused):
-    """The consumer cannot go on; the text is for the user."""
+    """The consumer cannot continue; the text is for the user."""
 
 
 @dataclass(eq=False, slots=True)
 class Delivery:
-    """One record in hand. Nothing is committed past it before `done`."""
+    """One record in hand. No offset past it is committed before `done`."""
 
     arrived: Message
     source: Source
@@ -41,7 +52,7 @@ class Delivery:
 
     @property
     def live(self) -> bool:
-        """Whether the record is still this worker's."""
+        """Whether the record's partition is still assigned to this worker."""
         return self._partition.live
 
     @property
@@ -50,16 +61,16 @@ class Delivery:
         return self._partition.is_committed(self.arrived.coordinates.offset)
 
     def done(self) -> None:
-        """Everything that the record leads to is acknowledged."""
+        """Everything that the record led to is acknowledged."""
         self._partition.done(self.arrived.coordinates.offset)
 
 
 class WorkerConsumer:
     """Records of `topics` (logical names) for the group of `stage`. Not thread-safe.
 
-    `on_assigned` is called with new partitions after the poll that brought them, before their records are
-    handed out. `on_revoked` is called with those that are about to go elsewhere, from within `receive` and
-    `close`; what is done when it returns is committed. `on_lost`: with those that are already gone.
+    `on_assigned` is called with new partitions after the poll that assigned them, before their records are
+    returned. `on_revoked` is called, from within `receive` and `close`, with those about to be revoked; what
+    is done when it returns is committed. `on_lost`: with those that another worker has already.
     `config` overrides properties of librdkafka.
     """
 
@@ -84,30 +95,30 @@ class WorkerConsumer:
         self._offsets = Offsets()
         self._held = False
         self._paused: set[Source] = set()
-        # librdkafka keeps the pause of a partition that was lost, and gives it back paused
+        # librdkafka keeps the pause of a lost partition, and assigns it paused
         self._gained: set[Source] = set()
         self._newly: Partitions = []
-        self._log = ThrottledLog(log, stage=stage)
+        self._log = ThrottledLog(log)
         self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
-        self._starvation = FetchWatchdog(kafka)
+        self._fetch_watchdog = FetchWatchdog(kafka)
         self._commits = BoundedCommit(self._consumer)
-        self._asked: dict[Source, Position] = {}
+        self._committing: dict[Source, Position] = {}
 
     def start(self) -> None:
         """Joins the group."""
         self._consumer.subscribe(
             list(self._logical), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
-        self._starvation.start(self._consumer)
+        self._fetch_watchdog.start(self._consumer)
 
     def receive(self, most: int, seconds: float) -> list[Delivery]:
-        """At most `most` records, after at most `seconds`; also what keeps the membership alive.
+        """At most `most` records, after at most `seconds`; this poll also keeps the membership alive.
 
         Raises ConsumerFailed.
         """
         self._apply_hold()
         messages = self._consumer.consume(most, seconds)
-        self._starvation.asked(messages, held=self._held)
+        self._fetch_watchdog.polled(messages, held=self._held)
         if self._newly:
             newly, self._newly = self._newly, []
             self._guards.deaths.load()
@@ -122,31 +133,31 @@ class WorkerConsumer:
         return found
 
     def hold(self, held: bool) -> None:
-        """Whether to hold back further records, from the next `receive` on."""
+        """Whether to pause all partitions, from the next `receive` on."""
         self._held = held
 
     def commit(self) -> bool:
-        """Commits what is done, and waits for the answer; False where the broker did not take it."""
+        """Commits what is done and waits for the answer; False if the broker did not take it."""
         if not self._commits.under_way:
-            self._asked = self._offsets.due()
-        if not self._asked:
+            self._committing = self._offsets.due()
+        if not self._committing:
             return True
-        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in self._asked.items()]
+        wanted = [TopicPartition(*source, at.offset, at.metadata) for source, at in self._committing.items()]
         try:
             answers = self._commits.commit(wanted)
         except KafkaException as error:
-            self._log.warning("offsets cannot be committed now, they are tried again", error=str(error))
+            self._log.emit(OFFSET_COMMIT_FAILED, error=str(error))
             return False
         if answers is None:
-            self._log.warning("a commit of offsets has no answer yet")
+            self._log.emit(OFFSET_COMMIT_FAILED, error="no answer yet")
             return False
         taken = {Source(each.topic, each.partition) for each in answers if each.error is None}
-        self._offsets.committed({source: at for source, at in self._asked.items() if source in taken})
-        return len(taken) == len(self._asked)
+        self._offsets.committed({source: at for source, at in self._committing.items() if source in taken})
+        return len(taken) == len(self._committing)
 
     def close(self) -> None:
-        """Leaves the group; `on_revoked` is called for what was held."""
-        self._starvation.stop()
+        """Leaves the group; calls `on_revoked` with the partitions held."""
+        self._fetch_watchdog.stop()
         close_consumer(self._consumer)
 
     def _apply_hold(self) -> None:
@@ -160,8 +171,8 @@ class WorkerConsumer:
             if resume := (self._paused | self._gained) & assigned - wanted:
                 self._consumer.resume([TopicPartition(*each) for each in resume])
         except KafkaException as error:
-            # a rebalance that was not told yet; said again before the next poll
-            log.debug("partitions cannot be paused or resumed now", error=str(error))
+            # a rebalance is under way; repeated before the next poll
+            PAUSE_FAILED.emit(log, error=str(error))
             self._paused = set()
             return
         self._paused = wanted
@@ -174,10 +185,10 @@ class WorkerConsumer:
         assert offset is not None
         source = Source(topic, partition)
         if source in self._paused:
-            self._paused = set()  # something un-paused it: all are paused anew
+            self._paused = set()  # a rebalance resumed it: all are paused again
         if source not in self._offsets:
-            # collected before the rebalance that took its partition away
-            log.debug("a record of a partition that is not held comes again elsewhere", topic=topic)
+            # fetched before the rebalance that revoked its partition
+            REVOKED_RECORD.emit(log, topic=topic)
             return None
         of_partition = self._offsets[source]
         if not of_partition.take(offset):
@@ -204,7 +215,7 @@ class WorkerConsumer:
                 f"the consumer of {self._stage} cannot go on: {error.str()}; where the broker is older "
                 "than 4.0 set OPOI_KAFKA__GROUP_PROTOCOL=classic"
             )
-        self._log.warning("the broker does not give records now", error=error.str())
+        self._log.emit(BROKER_UNREACHABLE, error=error.str())
 
     def _assigned(self, consumer: Consumer, partitions: Partitions) -> None:
         self._paused = set()
@@ -212,7 +223,7 @@ class WorkerConsumer:
         for source, committed in self._committed(consumer, partitions).items():
             self._offsets.begin(source, committed)
             self._gained.add(source)
-        self._counted("partitions assigned", partitions)
+        self._counted(PARTITIONS_ASSIGNED, partitions)
 
     def _committed(self, consumer: Consumer, partitions: Partitions) -> dict[Source, Position | None]:
         found: dict[Source, Position | None] = dict.fromkeys(_sources(partitions))
@@ -221,9 +232,7 @@ class WorkerConsumer:
         try:
             answers = consumer.committed(partitions, timeout=10)
         except KafkaException as error:
-            log.warning(
-                "what is done beyond the committed offsets is not known, it is done again", error=str(error)
-            )
+            OFFSETS_UNKNOWN.emit(log, error=str(error))
             return found
         for each in answers:
             if each.error is None and each.offset >= 0:
@@ -236,13 +245,13 @@ class WorkerConsumer:
             self._on_revoked(going)
             self.commit()
         self._drop(going)
-        self._counted("partitions given back", partitions)
+        self._counted(PARTITIONS_REVOKED, partitions)
 
     def _lost(self, consumer: Consumer, partitions: Partitions) -> None:
         gone = _sources(partitions)
         self._on_lost(gone)
         self._drop(gone)
-        self._counted("partitions lost, what was in hand is done again elsewhere", partitions)
+        self._counted(PARTITIONS_LOST, partitions)
 
     def _drop(self, going: frozenset[Source]) -> None:
         self._paused = set()
@@ -251,10 +260,10 @@ class WorkerConsumer:
         for source in going:
             self._offsets.end(source)
 
-    def _counted(self, what: str, partitions: Partitions) -> None:
+    def _counted(self, event: LogEvent, partitions: Partitions) -> None:
         metrics.ASSIGNED_PARTITIONS.labels(self._stage).set(len(self._offsets))
         if partitions:
-            log.info(what, stage=self._stage, partitions=len(partitions), held=len(self._offsets))
+            event.emit(log, partitions=len(partitions), held=len(self._offsets))
 
 
 def _sources(partitions: Partitions) -> frozenset[Source]:

@@ -1,4 +1,4 @@
-"""What a worker keeps on disk about records that kill it or that it refuses."""
+"""State on disk about records that kill a worker or that it refuses."""
 
 from dataclasses import dataclass
 
@@ -37,16 +37,16 @@ class CrashGuard:
         )
 
     def why_dead(self, at: Coordinates) -> str:
-        """Why the record at `at` is given up; empty where it is not."""
+        """Why the record at `at` goes to the dead letters; empty if it does not."""
         deaths = self.deaths.count(at)
         return f"the process died {deaths} times on it" if deaths >= self.deaths_allowed else ""
 
     def may_be_read(self, at: Coordinates) -> bool:
-        """Whether the record at `at` may be read again although it is given up: not if that killed too."""
+        """Whether a record for the dead letters may be read once more: not if that killed the process too."""
         return self.deaths.count(at) <= self.deaths_allowed
 
     def harmless(self, at: Coordinates) -> None:
-        """The work on the record at `at` is over, and the process lives."""
+        """The record at `at` is no suspect any more: work on it ended and the process lives."""
         if at in self.suspects:
             self.suspects.clear(at)
             self.mark.clear()

@@ -1,8 +1,8 @@
-"""Which record a process is working on, where a crash cannot erase it.
+"""The record that a process works on, kept over its crash.
 
 The mark lives in a memory-mapped file: writing it costs less than a microsecond, and the kernel keeps it
-when the process dies by whatever signal. Only a crash of the machine may lose it, and then no process
-died by its own fault. Who counts deaths is the keeper (`streams.runtime.supervisor`).
+whatever signal ends the process. Only a crash of the machine may lose it, and then no process
+died by its own fault. The parent process counts deaths (`streams.runtime.supervisor`).
 """
 
 import hashlib
@@ -36,22 +36,22 @@ class CrashMarker:
         self.clear()
 
     def set(self, at: Coordinates) -> None:
-        """The process works on the record at `at` from now on."""
+        """Marks the record at `at` as the one in work."""
         name = at.topic.encode()[: _SIZE - _BODY_AT]
         self._map[_BODY_AT : _BODY_AT + len(name)] = name
         _HEAD.pack_into(self._map, 1, at.partition, at.offset, len(name))
         self._map[0] = 1
 
     def clear(self) -> None:
-        """The process works on no record."""
+        """No record is in work."""
         self._map[0] = 0
 
     def during(
         self, at: Coordinates, expected: tuple[type[Exception], ...] = ()
     ) -> AbstractContextManager[None]:
-        """The process works on the record at `at` meanwhile; afterwards on what it worked on before.
+        """Marks the record at `at` for the block, then restores the mark of before.
 
-        An exception that is not `expected` leaves the mark as it is: it names the record.
+        After an exception that is not `expected` the mark stays on the record.
         """
         return _During(self, at, expected)
 
@@ -67,7 +67,7 @@ class CrashMarker:
 
     @property
     def is_set(self) -> bool:
-        """Whether the process works on a record."""
+        """Whether a record is in work."""
         return bool(self._map[0])
 
 
@@ -110,7 +110,7 @@ class DeathCounter:
         self._counts: dict[Coordinates, int] = {}
 
     def load(self) -> None:
-        """Reads the folder: what the other workers died on is known from here on, too."""
+        """Reads the folder, deaths of the other workers included."""
         self._counts = {}
         for path in self._folder.glob("*.json"):
             try:
@@ -139,18 +139,18 @@ class DeathCounter:
         return len(deaths)
 
     def forget(self, at: Coordinates) -> None:
-        """The record at `at` was dealt with."""
+        """Deletes the deaths on the record at `at`: it is finished or in the dead letters."""
         self._counts.pop(at, None)
         self.file(at).unlink(missing_ok=True)
 
     def file(self, at: Coordinates) -> Path:
-        """Where the deaths on the record at `at` are written down."""
+        """The file of the deaths on the record at `at`."""
         name = hashlib.sha256(f"{at.topic}/{at.partition}/{at.offset}".encode()).hexdigest()
         return self._folder / f"{name[:24]}.json"
 
 
 def _read_deaths(path: Path) -> tuple[Coordinates, list[dict[str, str]]] | None:
-    """What a file says; None where a crash of the machine left it unreadable. Raises FileNotFoundError."""
+    """Content of a file; None if a crash of the machine cut it. Raises FileNotFoundError."""
     try:
         found = json.loads(path.read_text())
         return Coordinates(found["topic"], found["partition"], found["offset"]), list(found["deaths"])

@@ -1,4 +1,4 @@
-"""The one way of a record into the dead letters: its letter, its disposition, its count and its log line.
+"""Dead letters: the letter of a record, its disposition, its metric and its log event.
 
 A letter fits its topic whatever the record holds. One that would not is cut: the value's head, the key's head
 and the headers that there is room for, with the length and sha256 of the whole, and `too_large` as its kind.
@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 import structlog
 
 from schemas.catalog import TopicSpec
+from schemas.dead_letter_kinds import DeadLetterKind
 from schemas.errors import shortened
+from schemas.log_events import DEAD_LETTER_SENT
 from schemas.records import Disposition
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
@@ -20,16 +22,16 @@ from streams.core.record_size import headers_bytes, record_bytes
 from streams.core.unread import Unread
 from streams.runtime import metrics
 
-TOO_LARGE = "too_large"
+TOO_LARGE: DeadLetterKind = "too_large"
 MOST_HEADERS = 10_000
-"""Of a record, in its letter: of more than 100,000 librdkafka hands out none, and ours would be gone, too."""
+"""Headers of a record that its letter keeps. Of more than 100,000 librdkafka returns none, ours included."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter as it is sent. `at`: where the record stood when it was given up."""
+    """A dead letter as it is sent. `at`: coordinates of the record."""
 
     at: Coordinates
     kind: str
@@ -54,13 +56,13 @@ class DeadLetters:
         value: bytes | None,
         headers: Headers | None,
         *,
-        kind: str,
+        kind: DeadLetterKind,
         reason: str,
         topic_id: str = "",
     ) -> Letter:
-        """The letter of the record at `at`. `headers` None: they cannot be read, and the letter says so.
+        """The letter of the record at `at`. `headers` None: they are unreadable, and the letter says so.
 
-        `kind` is a short stable code. It is the letter's own, or `too_large` where the record does not fit.
+        The letter is of `kind`, or of `too_large` where the record does not fit.
         """
         whole = dead_letter(
             topic=at.topic,
@@ -87,7 +89,7 @@ class DeadLetters:
         )
 
     def disposition(self, letter: Letter, recorded_at: datetime, record_id: str | None = None) -> Output:
-        """What says that the record is dead. `record_id` None: what it is cannot be read, or is too long."""
+        """The disposition `dead` of the record. `record_id` None: its id is unreadable or too long."""
         at = letter.at
         record = Disposition(
             stage=self._stage,
@@ -102,10 +104,10 @@ class DeadLetters:
         return Output(DISPOSITIONS, f"{self._stage}/{at.topic}/{at.partition}/{at.offset}", record)
 
     def sent(self, letter: Letter) -> None:
-        """Counts and logs a letter that the broker has."""
+        """Counts and logs a letter that the broker acknowledged."""
         metrics.DEAD_LETTERS.labels(self._stage, letter.kind).inc()
-        log.warning(
-            "record sent to dead letters",
+        DEAD_LETTER_SENT.emit(
+            log,
             stage=self._stage,
             kind=letter.kind,
             error=letter.error,
@@ -151,7 +153,7 @@ def fitted(
 
 
 def _with_kind(letter: DeadLetter) -> str:
-    """The error of a letter that is cut: why the record was given up, not that it is large."""
+    """The error of a cut letter: why the record is in the dead letters, not that it is large."""
     if letter.error_type == TOO_LARGE:
         return letter.error
     return shortened(f"{letter.error_type}: {letter.error}")

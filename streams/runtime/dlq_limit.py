@@ -1,7 +1,7 @@
-"""Stops a stage that refuses most of what it sees: then the stage is wrong, not the records.
+"""The dead-letter limit: stops a stage that refuses most records, since then the stage is wrong.
 
-A bad deploy must not empty a topic into the dead letters. What tripped it is kept on disk, so that a
-restart does not let the next run through: until the stage does well again there, the first refusal stops it.
+A bad deploy must not empty a topic into the dead letters. The kind that tripped the limit is kept on disk:
+after a restart the first refusal of that kind stops the stage again, until enough records succeed.
 """
 
 from collections import defaultdict, deque
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 class DlqLimit:
-    """Counts what a worker finished and refused, each kind for itself. `run`, `window` in records."""
+    """Counts finished and refused records by kind. `run`, `window`: numbers of records."""
 
     def __init__(self, tripped: Path, *, run: int, share: float, window: int) -> None:
         self._file = tripped
@@ -20,7 +20,7 @@ class DlqLimit:
 
     @property
     def half_open(self) -> bool:
-        """Whether it tripped before and has not seen a good run since."""
+        """Whether it tripped, and not enough records have succeeded since."""
         return self._tripped_by is not None
 
     def good(self, kind: str = "") -> None:
@@ -32,7 +32,7 @@ class DlqLimit:
             self._tripped_by = None
 
     def refuse(self, kind: str = "") -> str:
-        """A record is about to be refused. Says why the stage must stop instead, or an empty text."""
+        """A record is about to be refused. Returns why the stage must stop instead; empty if it need not."""
         last = self._kinds[kind]
         last.add(True)
         seen = len(last.records)

@@ -1,4 +1,4 @@
-"""How a worker process ends, and the one way to end it at once.
+"""Exit codes of worker processes, and the one way to end a process at once.
 
 The supervisor restarts a worker after each of these; what it had not finished is read again from the
 committed offset. Codes 1 and 2 are those of every command.
@@ -15,9 +15,11 @@ from typing import Any, NoReturn
 
 import structlog
 
+from schemas.log_events import THREAD_DIED
+
 MACHINE_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENFILE})
 TABLE_ERRORS = ("IO error", "Corruption")
-"""How RocksDB begins what it says of a disk that is full or fails; its Python binding has no type for it."""
+"""First words of RocksDB's errors about a full or failing disk; its Python binding has no type for them."""
 
 
 class ExitCode(IntEnum):
@@ -32,19 +34,19 @@ class ExitCode(IntEnum):
     CONTIGUITY = 72
     """A record was about to be skipped; read again from the committed offset."""
     WATCHDOG = 73
-    """No offset was committed for too long although records wait; stacks are in the log."""
+    """No progress: commits stalled, fetch stalled, or the main loop blocked; stacks are in the log."""
     BREAKER = 74
     """Most records were refused: a bad deploy, not bad records."""
     DEAD_LETTER_REFUSED = 75
     """ClickHouse refuses a dead letter: the sink stops rather than write a dead letter about it."""
     EXPELLED = 76
-    """The group gave the worker's partitions away while it stood still; its unsent work stays unsent."""
+    """The group gave the partitions to another worker while this one was frozen; unsent work stays unsent."""
     MACHINE_FAULT = 77
     """The machine failed: disk full, I/O error, no file handles left. No record is to blame."""
 
 
 class WorkerStopped(Exception):
-    """The worker cannot go on; `code` is how its process ends, the text says why and what to do."""
+    """The worker cannot continue; `code`: its exit code; the text says why and what to do."""
 
     def __init__(self, code: ExitCode, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +61,7 @@ class Refused(WorkerStopped):
 
 
 def own_code(error: BaseException) -> ExitCode:
-    """How a process ends that an exception ends: whether the machine is to blame, or we are."""
+    """Exit code for an exception that ends the process: a fault of the machine, or of opoi."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, OSError) and cause.errno in MACHINE_ERRORS:
@@ -71,17 +73,17 @@ def own_code(error: BaseException) -> ExitCode:
 
 
 def frames(error: BaseException) -> list[str]:
-    """Where an exception comes from, without its text: that may hold what a record holds."""
+    """Code locations of an exception, without its text, which may quote a record."""
     return [f"{at.filename}:{at.lineno} {at.name}" for at in traceback.extract_tb(error.__traceback__)]
 
 
 def end_with_threads() -> None:
-    """From now on a thread that dies of an exception takes the process with it: nobody would miss it."""
+    """From now on an exception that ends a thread ends the process too."""
 
     def died(given: threading.ExceptHookArgs) -> None:
         name = given.thread.name if given.thread else "?"
         fault = given.exc_value or given.exc_type()
-        structlog.get_logger("opoi").error("a thread died", thread=name, exc_info=fault)
+        THREAD_DIED.emit(structlog.get_logger("opoi"), thread=name, exc_info=fault)
         fail_stop(own_code(fault), f"the thread {name} died of {type(fault).__name__}: {fault}")
 
     threading.excepthook = died
@@ -90,7 +92,7 @@ def end_with_threads() -> None:
 def fail_stop(code: ExitCode, event: str, /, **details: Any) -> NoReturn:
     """Ends the process now, without clean-up, so that nothing more can be acknowledged.
 
-    `event` says what happened and what follows, on one line.
+    `event`: what happened and what follows, in one line.
     """
     structlog.get_logger("opoi").critical(event, exit_code=int(code), reason=code.name.lower(), **details)
     if code is ExitCode.WATCHDOG:

@@ -1,9 +1,8 @@
-"""Ends a worker to which nothing comes although its partitions have records.
+"""Ends a worker whose fetch is stalled: it receives nothing although its partitions have records.
 
 After a rebalance librdkafka (2.16, under load) can stop fetching without an error: the group counts the
-member and its partitions, so nobody else gets them. That records wait can be seen at the broker alone. It is
-asked by the consumer and by partition: admin requests about a group abort the process where a broker that was
-away answers late.
+member and its partitions, so no other worker gets them. Only the broker knows that records wait. The consumer
+asks it by partition: admin requests about a group abort the process when an unreachable broker answers late.
 """
 
 import threading
@@ -13,6 +12,7 @@ from collections.abc import Callable, Iterable
 import structlog
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
+from schemas.log_events import FETCH_CHECK_FAILED
 from schemas.settings import KafkaSettings
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.kafka_clients import LogOffsets
@@ -20,18 +20,18 @@ from streams.runtime.offsets import Source
 
 LIMIT_SECONDS = 90.0
 GRACE_SECONDS = 5.0
-"""A record that was just appended is on its way for so long at most: the broker may collect some first."""
+"""Time that a record just appended may take to arrive: the broker may collect some first."""
 BUSY_SECONDS = 10.0
-"""A loop that has not asked for so long was at work; what it did not ask for could not come."""
+"""A loop that did not poll for so long was busy; without a poll nothing can arrive."""
 BROKER_SECONDS = 10.0
-# only the ends that librdkafka tells show that it stands behind markers, which are never handed out
+# ends of partitions show that librdkafka is past transaction markers, which it never returns
 CONFIG = {"enable.partition.eof": True}
 
 log = structlog.get_logger(__name__)
 
 
 class FetchWatchdog:
-    """The loop says `asked` after each poll; `limit` seconds of polls without an answer are looked into."""
+    """The loop calls `polled` after each poll; after `limit` seconds of empty polls the broker is asked."""
 
     def __init__(
         self,
@@ -46,75 +46,75 @@ class FetchWatchdog:
         self._end = end
         self._log_offsets = LogOffsets(kafka)
         self._next: dict[Source, int] = {}
-        self._asked = clock()
+        self._polled_at = clock()
         self._empty_since: float | None = None
         self._suspected: tuple[float | None, float] = None, 0.0
-        self._looking = threading.Lock()
+        self._checking = threading.Lock()
 
     def start(self, consumer: Consumer) -> None:
-        """Looks from now on, in a daemon thread, for as long as the process lives."""
+        """Checks from now on, in a daemon thread, until `stop`."""
 
         def run() -> None:
             while True:
                 time.sleep(self._limit / 6)
-                with self._looking:
-                    self.look(consumer)
+                with self._checking:
+                    self.check(consumer)
 
-        threading.Thread(target=run, name="starvation", daemon=True).start()
+        threading.Thread(target=run, name="fetch-watchdog", daemon=True).start()
 
     def stop(self) -> None:
-        """No look from now on: the client is not to be asked while it is closed."""
-        self._looking.acquire(timeout=BROKER_SECONDS)
+        """No check from now on: a client must not be called while it is closed."""
+        self._checking.acquire(timeout=BROKER_SECONDS)
 
-    def asked(self, came: Iterable[Message], *, held: bool = False) -> None:
-        """A poll has come back with `came`, ends of partitions too. `held`: records were not wanted."""
-        before, self._asked = self._asked, self._clock()
+    def polled(self, messages: Iterable[Message], *, held: bool = False) -> None:
+        """A poll returned `messages`, ends of partitions included. `held`: the partitions were paused."""
+        before, self._polled_at = self._polled_at, self._clock()
         nothing = True
-        for message in came:
+        for message in messages:
             nothing = False
             topic, partition, offset = message.topic(), message.partition(), message.offset()
             if topic is not None and partition is not None and offset is not None:
                 self._next[Source(topic, partition)] = offset + (message.error() is None)
-        if not nothing or held or self._asked - before > BUSY_SECONDS:
+        if not nothing or held or self._polled_at - before > BUSY_SECONDS:
             self._empty_since = None
         elif self._empty_since is None:
-            self._empty_since = self._asked
+            self._empty_since = self._polled_at
 
-    def look(self, consumer: Consumer) -> None:
-        """One look."""
-        if not self._hungers():
+    def check(self, consumer: Consumer) -> None:
+        """Ends the process if the fetch is stalled."""
+        if not self._is_idle():
             return
         try:
             waiting = self._waiting(consumer)
         except KafkaException as error:
-            log.debug("it cannot be told whether records wait", error=str(error))
+            FETCH_CHECK_FAILED.emit(log, error=str(error))
             self._empty_since = None
             return
         except RuntimeError:
             return  # the consumer is closed
-        if waiting and self._hungers() and self._still():
+        if waiting and self._is_idle() and self._is_confirmed():
             place, count = max(waiting.items(), key=lambda one: one[1])
             self._end(
                 ExitCode.WATCHDOG,
-                f"nothing has come for {self._limit:.0f} s, although {sum(waiting.values())} records wait in "
-                f"{len(waiting)} partitions of this worker, {count} of them in "
+                f"no record received for {self._limit:.0f} s, although {sum(waiting.values())} records "
+                f"wait in {len(waiting)} partitions of this worker, {count} of them in "
                 f"{place.topic}[{place.partition}]; stopping, what was not committed is done again",
             )
 
-    def _still(self) -> bool:
-        """Whether records were found to wait before, and nothing came although they had their time."""
+    def _is_confirmed(self) -> bool:
+        """Whether an earlier check found waiting records too, long enough ago for them to arrive."""
         since, found = self._suspected
         if since != self._empty_since:
             self._suspected = self._empty_since, self._clock()
             return False
         return self._clock() - found >= GRACE_SECONDS
 
-    def _hungers(self) -> bool:
+    def _is_idle(self) -> bool:
         now, since = self._clock(), self._empty_since
-        return since is not None and now - since >= self._limit and now - self._asked <= BUSY_SECONDS
+        return since is not None and now - since >= self._limit and now - self._polled_at <= BUSY_SECONDS
 
     def _waiting(self, consumer: Consumer) -> dict[Source, int]:
-        """Records that were neither handed out nor committed, by partition of the consumer."""
+        """Records that were neither received nor committed, by partition of the consumer."""
         places = [TopicPartition(each.topic, each.partition) for each in consumer.assignment()]
         if not places:
             return {}

@@ -1,4 +1,4 @@
-"""Kafka clients as every part of opoi makes them; nobody else configures one."""
+"""Kafka clients: the one place that configures them."""
 
 import logging
 import threading
@@ -20,7 +20,7 @@ from schemas.catalog import client_message_bytes
 from schemas.settings import KafkaSettings
 
 BROKER_SECONDS = 10.0
-"""How long the broker has for an answer about its logs."""
+"""Time limit of requests about logs."""
 CLIENT_LOG = logging.getLogger("librdkafka")
 
 
@@ -29,7 +29,7 @@ class DeliveryFailed(Exception):
 
 
 def _client_config(settings: KafkaSettings) -> dict[str, Any]:
-    # with every broker away, a client of librdkafka 2.10 and later forgets how often it tried: its default is
+    # with every broker unreachable, librdkafka 2.10 and later forgets how often it tried: its default is
     # twenty tries and log lines a second for as long as that lasts
     return {**settings.client_config(), "reconnect.backoff.ms": 1_000}
 
@@ -68,7 +68,7 @@ def consumer_config(settings: KafkaSettings, group: str) -> dict[str, Any]:
 
 def make_consumer(settings: KafkaSettings, group: str, **overrides: Any) -> Consumer:
     """A consumer of the group `group`; `overrides` are librdkafka properties."""
-    # it speaks when it is polled, and consumers always are
+    # its log lines are delivered by polls, and consumers always poll
     return Consumer({**consumer_config(settings, group), **overrides}, logger=CLIENT_LOG)
 
 
@@ -78,19 +78,19 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
 
 
 class LogOffsets:
-    """Where logs begin and end, as the broker tells it; partitions by physical topic. Thread-safe."""
+    """First and next offset of logs, from the broker; partitions by physical topic. Thread-safe."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._admin = make_admin(settings)
 
     def starts(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """First offset that each partition still holds. Raises KafkaException."""
+        """First offset of each partition. Raises KafkaException."""
         # confluent-kafka has no types for it
         return self._ask(places, OffsetSpec.earliest())  # type: ignore[no-untyped-call]
 
     def ends(self, places: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Where each partition ends for a reader of committed records. Raises KafkaException."""
+        """Next offset of each partition for a reader of committed records. Raises KafkaException."""
         # confluent-kafka has no types for it
         return self._ask(places, OffsetSpec.latest())  # type: ignore[no-untyped-call]
 
@@ -117,7 +117,7 @@ class LogOffsets:
 
 
 def header_pairs(headers: Any) -> tuple[tuple[str, bytes | None], ...]:
-    """A message's headers as they came, of all the forms in which the client gives them."""
+    """Headers of a message, from any of the client's forms."""
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
     return tuple((name, as_bytes(value)) for name, value in pairs)
 

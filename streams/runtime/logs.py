@@ -1,4 +1,4 @@
-"""What a worker says: one line an event on stderr, of opoi's own loggers and of the libraries'."""
+"""Logging of a process: one line an event on stderr, of opoi's loggers and of libraries."""
 
 import logging
 import sys
@@ -9,6 +9,7 @@ from typing import Any, TextIO
 
 import structlog
 
+from schemas.log_events import PROCESS_DIED
 from streams.settings import LogSettings
 from streams.visible import visible
 
@@ -16,17 +17,17 @@ OURS = ("opoi", "streams", "agent", "sinks", "schemas", "local_stack", "testkit"
 LIBRARIES = {
     "faust": logging.INFO,
     "mode": logging.INFO,
-    # its errors reach us as exceptions, which are told once and in words
+    # its errors reach us as exceptions, which are logged once
     "clickhouse_connect": logging.CRITICAL,
     "urllib3": logging.ERROR,
 }
-"""The least level that is written of each; of all others warnings, for the rest is nobody's news."""
+"""Minimum level per logger; all others WARNING."""
 LONGEST_TEXT = 16 * 1024
-"""Characters of one field of a line: a text may quote a record, and that may be megabytes."""
+"""Characters of one field of a line: a text may quote a record of megabytes."""
 
 
 def configure(settings: LogSettings, **fixed: Any) -> None:
-    """Sets up logging of this process; `fixed` stands on every line."""
+    """Sets up logging of this process; every line has the fields `fixed`."""
 
     def with_fixed(_: Any, __: str, event: Any) -> Any:
         return {**fixed, **event}
@@ -68,7 +69,7 @@ def configure(settings: LogSettings, **fixed: Any) -> None:
 
 
 def bounded(_: Any, __: str, event: Any) -> Any:
-    """The middle of a field that is too long is left out; a number, or what is none, keeps its type."""
+    """Cuts the middle out of long fields; numbers and None keep their type."""
     return {name: value if name == "exc_info" else _bounded(value) for name, value in event.items()}
 
 
@@ -84,7 +85,7 @@ def _bounded(value: Any) -> Any:
 
 def _rendered(settings: LogSettings) -> list[Any]:
     if settings.format == "json":
-        # a traceback is a field there, and as long as the message of its exception
+        # a traceback is a field, and as long as the message of its exception
         traceback = structlog.processors.format_exc_info
         return [traceback, bounded, structlog.processors.JSONRenderer(default=str)]
     return [
@@ -99,7 +100,7 @@ def _rendered(settings: LogSettings) -> list[Any]:
 
 
 class _Shown:
-    """A value whose representation can be seen."""
+    """A value whose representation has control characters escaped."""
 
     def __init__(self, value: object) -> None:
         self._value = value
@@ -109,7 +110,7 @@ class _Shown:
 
 
 def _one_line(_: Any, __: str, event: Any) -> Any:
-    """The event with texts that neither begin a line of their own nor move the cursor."""
+    """The event with control characters escaped: no text begins a line or moves the cursor."""
     shown = {
         visible(name): visible(value) if isinstance(value, str) else _Shown(value)
         for name, value in event.items()
@@ -123,12 +124,12 @@ def _one_line(_: Any, __: str, event: Any) -> Any:
 
 
 def _indented(text: str) -> str:
-    """Several lines of which only the first begins where an event does."""
+    """The text with all lines but the first indented, so that none looks like an event."""
     return "\n  ".join(map(visible, text.split("\n")))
 
 
 def _traceback(out: TextIO, error: Any) -> None:
-    """The traceback, indented: a message of several lines forges no event."""
+    """Writes the traceback indented, so that a message of several lines forges no event."""
     plain = StringIO()
     structlog.dev.plain_traceback(plain, error)
     out.write(_indented("\n" + str(_bounded(plain.getvalue().strip("\n")))))
@@ -136,7 +137,7 @@ def _traceback(out: TextIO, error: Any) -> None:
 
 def _uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     if issubclass(kind, Exception):
-        structlog.get_logger("opoi").critical("the process ends by an error", exc_info=(kind, error, trace))
+        PROCESS_DIED.emit(structlog.get_logger("opoi"), exc_info=(kind, error, trace))
     else:
         sys.__excepthook__(kind, error, trace)
 
@@ -146,9 +147,9 @@ def _is_ours(logger: str) -> bool:
 
 
 class RateLimit(logging.Filter):
-    """Lets `burst` lines of one kind of a library through in `seconds`, then says how many it held back.
+    """Passes `burst` lines of one kind of a library in `seconds`, then adds how many were dropped.
 
-    A broker that is away makes aiokafka log a hundred lines a second.
+    With an unreachable broker aiokafka logs a hundred lines a second.
     """
 
     def __init__(self, burst: int = 5, seconds: float = 30.0) -> None:

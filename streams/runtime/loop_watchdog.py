@@ -1,7 +1,7 @@
-"""Ends a worker whose loop has stopped turning.
+"""Ends a worker whose main loop is blocked.
 
-librdkafka can block for ever in calls that have no time limit (a commit, a pause); the process would live on
-without its partitions, and nobody would start it again.
+librdkafka can block for ever in calls that have no time limit (a commit, a pause). The process would live on
+without its partitions, and no supervisor would restart it.
 """
 
 import threading
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from streams.runtime.exit_codes import ExitCode, fail_stop
 
 LIMIT_SECONDS = 120.0
-"""Far above the longest wait of a loop that is well: a drain, a commit, an insert."""
+"""Far above the longest wait of a healthy loop: a drain, a commit, an insert."""
 
 
 class LoopWatchdog:
-    """The loop says `beat` in each turn; `limit` seconds without one end the process."""
+    """The loop calls `reset` in each turn; `limit` seconds without a call end the process."""
 
     def __init__(
         self,
@@ -29,25 +29,25 @@ class LoopWatchdog:
         self._limit = limit
         self._clock = clock
         self._end = end
-        self._beat = clock()
+        self._reset_at = clock()
         self._stopped = threading.Event()
 
     def start(self) -> None:
-        """Looks from now on, in a daemon thread."""
-        self.beat()
-        threading.Thread(target=self._run, name="pulse", daemon=True).start()
+        """Checks from now on, in a daemon thread."""
+        self.reset()
+        threading.Thread(target=self._run, name="loop-watchdog", daemon=True).start()
 
-    def beat(self) -> None:
-        """The loop has turned."""
-        self._beat = self._clock()
+    def reset(self) -> None:
+        """Begins the limit again: the loop made a turn."""
+        self._reset_at = self._clock()
 
     def stop(self) -> None:
-        """The loop has ended in order."""
+        """No check from now on: the loop ended in order."""
         self._stopped.set()
 
-    def look(self) -> None:
-        """One look."""
-        since = self._clock() - self._beat
+    def check(self) -> None:
+        """Ends the process if the limit is over."""
+        since = self._clock() - self._reset_at
         if since > self._limit:
             self._end(
                 ExitCode.WATCHDOG,
@@ -57,4 +57,4 @@ class LoopWatchdog:
 
     def _run(self) -> None:
         while not self._stopped.wait(self._limit / 10):
-            self.look()
+            self.check()

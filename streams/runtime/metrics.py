@@ -25,7 +25,7 @@ QUARANTINED_DEADLINES = Counter(
     "Deadlines left alone: they killed the process or gave what does not fit.",
     ["stage"],
 )
-WAITS = Counter("opoi_waits_total", "Times a stage waited in place for something that was away.", ["stage"])
+WAITS = Counter("opoi_waits_total", "Times a stage waited in place for something unreachable.", ["stage"])
 EXITS = Counter(
     "opoi_worker_exits_total",
     "How workers ended, kept over restarts: produce_failed, contiguity (the guard fired), watchdog, ...",

@@ -1,7 +1,7 @@
-"""What is done of each partition, and how far that can be committed.
+"""What is done of each partition, and which offset can be committed.
 
 Work ends out of order, so the committed offset stays at the oldest unfinished record. What is done beyond
-it travels in the commit's metadata: whoever takes the partition over skips it instead of buying it again.
+it is in the commit's metadata: the next owner of the partition skips it instead of paying for it again.
 """
 
 from collections.abc import Iterable, Mapping
@@ -22,14 +22,14 @@ class Source(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Everything below `end` is done but for the offsets in `unfinished`, which are in order."""
+    """Everything below `end` is done except the offsets in `unfinished`, which are sorted."""
 
     unfinished: tuple[int, ...]
     end: int
 
     @classmethod
     def of(cls, unfinished: Iterable[int], end: int) -> Self:
-        """The position; one with more than `MAX_OPEN` unfinished offsets claims less than is done."""
+        """The position; with more than `MAX_OPEN` unfinished offsets it claims less than is done."""
         ordered = sorted(unfinished)
         if len(ordered) > MAX_OPEN:
             return cls(tuple(ordered[:MAX_OPEN]), ordered[MAX_OPEN])
@@ -37,7 +37,7 @@ class Position:
 
     @classmethod
     def parse(cls, offset: int, metadata: str | None) -> Self:
-        """What was committed; metadata that is not ours says nothing beyond the offset."""
+        """The committed position; metadata that is not ours is ignored."""
         parts = (metadata or "").split(":")
         if len(parts) == 3 and parts[0] == _FORMAT:
             try:
@@ -80,11 +80,11 @@ class PartitionOffsets:
         self._begin = self._first
 
     def take(self, offset: int) -> bool:
-        """The record at `offset` came; False where it was done in an earlier assignment."""
+        """The record at `offset` was received; False if it was done in an earlier assignment."""
         if offset < self._first:
-            # the log was made anew: what is known is about other records
+            # the topic was created again: what is known is about other records
             self._end, self._unfinished, self._restored, self._first = None, set(), set(), 0
-        # records come in order, so what was passed over was deleted by the topic's retention
+        # records are received in order, so a gap was deleted by the topic's retention
         self._unfinished -= {each for each in self._restored if each < offset}
         self._restored = {each for each in self._restored if each > offset}
         if self._end is not None and offset < self._end:
@@ -104,7 +104,7 @@ class PartitionOffsets:
         return None if self._end is None else Position.of(self._unfinished, self._end)
 
     def is_news(self, position: Position) -> bool:
-        """Whether the broker does not know of `position`: a commit that moves nothing is left out."""
+        """Whether a commit of `position` would change anything at the broker."""
         if self.committed is None:
             return position.offset != self._begin or bool(position.metadata)
         return (position.offset, position.metadata) != (self.committed.offset, self.committed.metadata)
@@ -130,7 +130,7 @@ class Offsets:
         return self._partitions[source]
 
     def begin(self, source: Source, committed: Position | None) -> None:
-        """`source` is assigned; `committed` is what the broker knows of it."""
+        """`source` is assigned; `committed`: its committed position."""
         self.end(source)
         self._partitions[source] = PartitionOffsets(committed)
 
@@ -140,7 +140,7 @@ class Offsets:
             partition.live = False
 
     def due(self) -> dict[Source, Position]:
-        """What the broker does not know yet."""
+        """Positions to commit."""
         found = ((source, partition.position()) for source, partition in self._partitions.items())
         return {
             source: position

@@ -83,8 +83,8 @@ class Encoder:
     def encode(self, outputs: Sequence[Output], now: datetime) -> list[Encoded]:
         """The outputs as bytes. `now` is the broker's time of the input.
 
-        Where an output is too large, dispositions that say `emitted` say `rejected` instead. Raises Poison
-        `too_large` where a disposition or what is said instead is too large as well (ids of megabytes),
+        If an output is too large, the outcome `emitted` becomes `rejected`. Raises Poison
+        `too_large` if a disposition or a rejection is too large as well (ids of megabytes),
         BrokenStep, Unencodable, NotRegistered, RegistryAway.
         """
         encoded = [self._encode(output) for output in outputs]
@@ -92,7 +92,7 @@ class Encoder:
         if not large:
             return encoded
         for position in large:
-            # without it nobody would know what became of its input
+            # without it the input would have no outcome
             if isinstance(outputs[position].record, Disposition):
                 raise Poison("too_large", self._why_too_large(outputs[position], encoded[position]))
         causes = [_cause(one.record) for one in outputs if _says_emitted(one.record)]

@@ -1,4 +1,4 @@
-"""The life of a worker's process, the same for every stage: logs, metrics, guards, signals, and how it ends.
+"""The lifecycle of a worker's process, the same for every stage: logs, metrics, guards, signals, end.
 
 A stage's `run(settings)` calls `run` with what the stage does; `opoi worker` calls it in a child process
 (`streams.runtime.supervisor`).
@@ -15,6 +15,7 @@ from typing import NoReturn, Protocol
 
 import structlog
 
+from schemas.log_events import WORKER_FAILED, WORKER_PAUSED, WORKER_STOPPED
 from streams.runtime import logs, metrics
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import ExitCode, WorkerStopped, end_with_threads, fail_stop, frames, own_code
@@ -25,7 +26,7 @@ log = structlog.get_logger(__name__)
 
 
 class ProcessSettings(Protocol):
-    """What of the settings every worker's process needs."""
+    """The settings that every worker's process needs."""
 
     @property
     def home(self) -> Path:
@@ -37,7 +38,7 @@ class ProcessSettings(Protocol):
 
     @property
     def log(self) -> LogSettings:
-        """What it logs."""
+        """Format and level of its logs."""
 
     @property
     def metrics(self) -> MetricsSettings:
@@ -62,7 +63,7 @@ class WorkerProcess:
 def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], bool | None]) -> NoReturn:
     """Runs `work`, then ends the process: with 0, or with the exit code of what went wrong.
 
-    `work` returns True where threads are left that an orderly end would wait for or tear down in a call.
+    `work` returns True if threads are left that an orderly end would wait for or interrupt in a call.
     """
     logs.configure(settings.log, stage=stage, worker=settings.worker.name)
     end_with_threads()
@@ -77,14 +78,14 @@ def run(stage: str, settings: ProcessSettings, work: Callable[[WorkerProcess], b
         left = bool(work(WorkerProcess(stage, settings, folders, guards)))
     except WorkerStopped as stopped:
         fail_stop(stopped.code, f"stage {stage} stops: {stopped}")
-    except Exception as error:
-        log.debug("the worker failed", exc_info=True)
+    except Exception as error:  # noqa: BLE001  whatever it is, the process ends by it
+        WORKER_FAILED.emit(log, exc_info=True)
         # with a record in hand, the text may hold what the record holds
-        said = "" if guards is not None and guards.mark.is_set else f": {error}"
+        text = "" if guards is not None and guards.mark.is_set else f": {error}"
         fail_stop(
-            own_code(error), f"stage {stage} failed ({type(error).__name__}{said})", frames=frames(error)
+            own_code(error), f"stage {stage} failed ({type(error).__name__}{text})", frames=frames(error)
         )
-    log.info("worker stopped", stage=stage)
+    WORKER_STOPPED.emit(log)
     if left:
         sys.stderr.flush()
         os._exit(0)
@@ -109,10 +110,10 @@ def _serve_metrics(stage: str, folders: WorkerFolders, where: MetricsSettings) -
 
 
 def _pause(folders: WorkerFolders, worker: WorkerSettings) -> None:
-    log.warning(
-        "worker waits: it was stopped because it refused most of what it saw; then it tries one record",
+    WORKER_PAUSED.emit(
+        log,
         seconds=worker.dlq_limit_pause_seconds,
         file=str(folders.tripped),
-        next_step="look at the dead letters; delete the file to let records through again",
+        next_step=WORKER_PAUSED.remedy,
     )
     time.sleep(worker.dlq_limit_pause_seconds)

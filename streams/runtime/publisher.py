@@ -1,6 +1,6 @@
-"""Everything that a worker writes, in a thread of its own, so that a slow broker never keeps it from polling.
+"""Writes everything of a worker in a thread of its own, so that a slow broker never delays its polls.
 
-What is handed in is encoded, sent, and flushed; only then is it reported. A refused record ends the process.
+A publication is encoded, sent and flushed; only then is it reported. A refused record ends the process.
 """
 
 import queue
@@ -15,6 +15,7 @@ import structlog
 from confluent_kafka import KafkaException
 
 from schemas.errors import NotRegistered, RegistryAway
+from schemas.log_events import REGISTRY_UNREACHABLE
 from schemas.stages import DEAD_LETTERS
 from streams.core.contract import Headers, Output, Poison
 from streams.runtime import metrics
@@ -22,8 +23,9 @@ from streams.runtime.dead_letters import Letter
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed
 from streams.runtime.outputs import Encoded, Encoder
+from streams.runtime.throttled_log import ThrottledLog
 
-# a broker that is away is waited for: what waits here was paid for
+# an unreachable broker is waited for: the results cost money
 WAIT_FOR_EVER = {"message.timeout.ms": 0}
 _FLUSH_SECONDS = 7 * 24 * 3600.0
 _LONGEST_WAIT = 30.0
@@ -33,18 +35,18 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What belongs together: it is reported when all of it is acknowledged.
+    """Outputs of one input, reported when all of them are acknowledged.
 
-    `at` is the broker's time of the input.
+    `at`: broker time of the input.
     """
 
     outputs: tuple[Output, ...]
     at: datetime
     acknowledged: Callable[[], None]
     refused: Callable[[Poison], None]
-    """Called instead of `acknowledged` where the outputs do not fit their topics; nothing of it was sent."""
+    """Called instead of `acknowledged` if the outputs do not fit their topics; none was sent."""
     broken: Callable[[Exception], None]
-    """Called where the outputs cannot be encoded; must not return."""
+    """Called if the outputs cannot be encoded; must not return."""
     letter: Letter | None = None
     headers: Headers = ()
 
@@ -52,7 +54,7 @@ class Publication:
 class Publisher:
     """Sends publications in order.
 
-    `report` gets `acknowledged` or `refused` of each, to run where it likes.
+    `report` is given `acknowledged` or `refused` of each publication and calls it, in any thread.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Publisher:
         self._report = report
         self._queue: queue.SimpleQueue[Publication] = queue.SimpleQueue()
         self._oldest: float | None = None
+        self._log = ThrottledLog(log)
         threading.Thread(target=self._run, name="publisher", daemon=True).start()
 
     def put(self, publication: Publication) -> None:
@@ -76,7 +79,7 @@ class Publisher:
 
     @property
     def waiting_seconds(self) -> float:
-        """Age of what is being sent; 0 where nothing is."""
+        """Seconds since the batch in hand was begun; 0 without one."""
         since = self._oldest
         return 0.0 if since is None else time.monotonic() - since
 
@@ -100,7 +103,7 @@ class Publisher:
                 self._report(callback)
 
     def _send(self, publication: Publication) -> Callable[[], None]:
-        """Hands everything of a publication to the producer; what is to be reported once that is flushed."""
+        """Hands a publication to the producer; returns what to report after the flush."""
         try:
             outputs = self._encoded(publication)
         except Poison as poison:
@@ -118,7 +121,7 @@ class Publisher:
             try:
                 return self._encoder.encode(publication.outputs, publication.at)
             except (RegistryAway, NotRegistered) as error:
-                log.warning("results wait for the schema registry, nothing is lost", error=str(error))
+                self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
                 metrics.WAITS.labels(self._stage).inc()
                 time.sleep(wait)
                 wait = min(2 * wait, _LONGEST_WAIT)

@@ -1,8 +1,8 @@
-"""Which of several records in work at once killed the process.
+"""Finds out which of several records in work killed the process.
 
-A process that dies by its own fault, with no mark that names a record, does not say which record did it. So
-the records in work stand in a file; after such a death the parent makes them suspects. Suspects are worked on
-in smaller lots, in the end alone: what kills again is among them, and at last the mark names it
+If no mark names a record, a death by the process's own fault does not tell which record caused it. So the
+records in work are written to a file, and after such a death the parent makes them suspects. Suspects are
+worked on in ever smaller lots, at last alone, and then the mark names the one that kills
 (`streams.runtime.supervisor`).
 """
 
@@ -15,11 +15,11 @@ from typing import Any
 from streams.core.contract import Coordinates
 
 LOTS = 64
-"""Into so many lots suspects are split: of 10,000, three deaths leave one."""
+"""Number of lots of suspects: of 10,000, three deaths leave one."""
 
 
 class Quarantine:
-    """The records in work of one worker, on disk, and those of its predecessor where that crashed."""
+    """The records in work of one worker, on disk, and the suspects of its predecessor's crash."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -51,7 +51,7 @@ class Quarantine:
             self._write()
 
     def clear(self, *records: Coordinates) -> None:
-        """The records did no harm."""
+        """The records are no suspects any more: their work ended and the process lives."""
         if harmless := self._suspects & {*records}:
             self._suspects -= harmless
             self._write()
@@ -61,9 +61,9 @@ class Quarantine:
 
 
 def quarantine_all_in_work(file: Path) -> None:
-    """The worker of this file died by its own fault, and nothing names the record.
+    """Makes all records in work suspects: the worker died by its own fault, and no mark names a record.
 
-    Of suspects, those that were in work are the only ones left: the others were not touched.
+    If suspects were among them, only those stay suspects: the others were not touched.
     """
     if file.exists():
         before = _read(file)

@@ -1,4 +1,4 @@
-"""Before the first record: is the broker there, and has it the topics?"""
+"""Before the first record: waits for the broker and checks that it has the topics."""
 
 import time
 from collections.abc import Iterable
@@ -6,32 +6,31 @@ from collections.abc import Iterable
 import structlog
 from confluent_kafka import KafkaException
 
+from schemas.log_events import BROKER_UNREACHABLE
 from schemas.settings import KafkaSettings
 from streams.runtime.exit_codes import Refused
 from streams.runtime.kafka_clients import make_admin
+from streams.runtime.throttled_log import ThrottledLog
 
 RETRY_SECONDS = 2.0
-SAY_EVERY = 30.0
 
 log = structlog.get_logger(__name__)
 
 
 class TopicsMissing(Refused):
-    """Topics that the broker does not have; the text says what to run."""
+    """The broker lacks topics; the text says what to run."""
 
 
 def wait_for_topics(kafka: KafkaSettings, names: Iterable[str]) -> dict[str, int]:
     """Partition counts of the topics by logical name, once the broker answers. Raises TopicsMissing."""
     admin = make_admin(kafka)
-    said = float("-inf")
+    waiting = ThrottledLog(log)
     while True:
         try:
             found = admin.list_topics(timeout=10).topics
             break
         except KafkaException as error:
-            if time.monotonic() - said >= SAY_EVERY:
-                said = time.monotonic()
-                log.warning("the broker does not answer; waiting for it", error=str(error.args[0]))
+            waiting.emit(BROKER_UNREACHABLE, error=str(error.args[0]))
             time.sleep(RETRY_SECONDS)
     counts = {
         name: len(found[physical].partitions)

@@ -1,7 +1,7 @@
-"""The parent of a worker: it waits, and writes down how the worker ended.
+"""The parent process of a worker: it waits, and records how the worker ended.
 
 A process cannot record its own segmentation fault. So `opoi worker` forks: the child does the work, the
-parent imports nothing, passes signals on, and after the child's death counts it against the record that the
+parent imports little, passes signals on, and counts the child's death against the record that the
 child's mark names, if the child died by its own fault: with exit code 70 or 73, with a code that `ExitCode`
 does not list, or by a signal that it raised itself. Without a mark, all records in work are suspects
 (`streams.runtime.quarantine`). The other codes of `ExitCode` blame no record. SIGKILL (the kernel short of
@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
+from schemas.log_events import EXIT_NOT_RECORDED, WORKER_DIED, LogEvent
 from schemas.names import safe_name
 from streams.private_files import own_folder
 from streams.runtime.crash_marker import DeathCounter, read_marker
@@ -29,7 +30,7 @@ FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 
 BLAMELESS = frozenset(ExitCode) - {ExitCode.OWN_FAULT, ExitCode.WATCHDOG} | {0}
-"""Exit codes that say something else than that a record killed the process."""
+"""Exit codes that blame no record."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -39,7 +40,7 @@ class AlreadyRuns(Exception):
 
 
 class WorkerFolders:
-    """Where a worker keeps its things, below `home`. Raises UnsafeName."""
+    """Folders and files of a worker, below `home`. Raises UnsafeName."""
 
     def __init__(self, home: Path, stage: str, worker: str) -> None:
         self._home = home
@@ -59,7 +60,7 @@ class WorkerFolders:
 
 
 def is_own_fault(status: int) -> bool:
-    """Whether a wait status says that the process died by its own fault."""
+    """Whether a wait status is a death by the process's own fault."""
     if os.WIFSIGNALED(status):
         return os.WTERMSIG(status) not in FROM_OUTSIDE
     return os.WEXITSTATUS(status) not in BLAMELESS
@@ -100,13 +101,13 @@ def supervise(folders: WorkerFolders, work: Callable[[], None], stop_seconds: fl
         try:
             _write_down(folders, status)
         except OSError as error:
-            _say(folders, f"how the worker ended cannot be written down: {error}")
+            _log(folders, EXIT_NOT_RECORDED, error=str(error))
             return ExitCode.MACHINE_FAULT
     return 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
 
 
 def exits(folders: WorkerFolders) -> dict[str, int]:
-    """How often the worker ended in which way."""
+    """Number of ends of the worker by `describe`."""
     try:
         found = json.loads(folders.exits.read_text())
     except (FileNotFoundError, ValueError):
@@ -127,13 +128,13 @@ def _wait(child: int, stop_seconds: float) -> int:
         if number != signal.SIGUSR1:
             signal.setitimer(signal.ITIMER_REAL, stop_seconds)
 
-    def lose_patience(_: int, __: FrameType | None) -> None:
+    def kill(_: int, __: FrameType | None) -> None:
         os.kill(child, signal.SIGKILL)
 
     before = {number: signal.signal(number, pass_on) for number in PASSED_ON}
-    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, lose_patience)
+    before[signal.SIGALRM] = signal.signal(signal.SIGALRM, kill)
     try:
-        # the child stays a zombie until it is waited for, so its number is not given away before
+        # the child is a zombie until it is waited for, so its process id is not reused before
         _, status = os.waitpid(child, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -156,12 +157,12 @@ def _write_down(folders: WorkerFolders, status: int) -> None:
         quarantine_all_in_work(folders.in_work)
         return
     deaths = DeathCounter(folders.deaths).add(at, how)
-    _say(
-        folders,
-        f"the worker died on {at.topic}-{at.partition} at {at.offset} ({how}), deaths on it: {deaths}",
-    )
+    where = f"{at.topic}-{at.partition} at {at.offset}"
+    _log(folders, WORKER_DIED, error=f"on {where} ({how}), deaths on it: {deaths}")
 
 
-def _say(folders: WorkerFolders, event: str) -> None:
-    line = {"event": event, "level": "error", "worker": folders.worker.name, "stage": folders.stage.name}
-    print(json.dumps(line), file=sys.stderr)  # noqa: T201
+def _log(folders: WorkerFolders, event: LogEvent, error: str) -> None:
+    # the parent sets no logging up
+    line = {"event": event.text, "error": error, "level": event.level}
+    place = {"worker": folders.worker.name, "stage": folders.stage.name}
+    print(json.dumps(line | place), file=sys.stderr)  # noqa: T201

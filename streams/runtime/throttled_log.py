@@ -1,36 +1,36 @@
-"""A warning that would be said at every turn of a loop, said now and then."""
+"""Throttles events that a loop would log in every turn."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
-SAY_EVERY = 30.0
+from schemas.log_events import LogEvent
+
+INTERVAL_SECONDS = 30.0
 
 
 class ThrottledLog:
-    """Logs each event once in `seconds` at most, with the fields of the moment; `fields` with all of them."""
+    """Logs each event at most once in `seconds`, with the fields of that moment."""
 
     def __init__(
         self,
         log: Any,
         *,
-        seconds: float = SAY_EVERY,
+        seconds: float = INTERVAL_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-        **fields: object,
     ) -> None:
         self._log = log
         self._seconds = seconds
         self._clock = clock
-        self._fields = fields
-        self._said: dict[str, float] = {}
+        self._logged: dict[LogEvent, float] = {}
 
-    def warning(self, event: str, **fields: object) -> None:
-        """`event` is the same text each time; what changes goes into `fields`."""
+    def emit(self, event: LogEvent, **fields: object) -> None:
+        """Logs `event` unless it was logged within the last `seconds`."""
         now = self._clock()
-        if now - self._said.get(event, float("-inf")) >= self._seconds:
-            self._said[event] = now
-            self._log.warning(event, **self._fields, **fields)
+        if now - self._logged.get(event, float("-inf")) >= self._seconds:
+            self._logged[event] = now
+            event.emit(self._log, **fields)
 
-    def forget(self, event: str) -> None:
-        """The next `event` is said at once."""
-        self._said.pop(event, None)
+    def forget(self, event: LogEvent) -> None:
+        """The next `event` is logged at once."""
+        self._logged.pop(event, None)

@@ -170,7 +170,7 @@ def _misbehave(text: str) -> None:
     elif text == "raise":
         raise RuntimeError("this record makes the step fail")
     elif text == "poison":
-        raise Poison("refused", "this record is refused")
+        raise Poison("contract", "this record is refused")
     elif text.startswith("sleep:"):
         time.sleep(float(text.removeprefix("sleep:")))
 

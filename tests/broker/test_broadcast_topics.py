@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from schemas.catalog import plain_schema
 from schemas.deploy import apply_schemas, apply_topics
 from schemas.identity import sha256
+from schemas.log_events import RECORD_LEFT_OUT
 from schemas.record import Record
 from schemas.records import Artifact, Cancellation, Spending
 from schemas.registry import ConfluentRegistry
@@ -112,7 +113,7 @@ def test_bulletins_are_read_past_what_is_no_record(wire: Wire) -> None:
     for topic, count in before.items():
         number = len(words) if topic == "opoi.controls" else len(bad[topic])
         assert left_out(topic) - count == number
-        said = [line for line in logs if line["event"] == "a record is left out" and line["topic"] == topic]
+        said = [line for line in logs if line["event"] == RECORD_LEFT_OUT.text and line["topic"] == topic]
         assert len(said) == number
         assert all(line["error"] and line["kind"] for line in said)
 

@@ -18,6 +18,7 @@ from agent.run import AgentDefinition
 from agent.spec import AgentSpec
 from local_stack.kafka import Broker
 from local_stack.ports import free_port
+from schemas.log_events import DEPENDENCY_UNREACHABLE
 from schemas.records import Budget, ReplayRequest
 from streams.agents.artifact_store import publish
 from testkit import builders
@@ -142,7 +143,7 @@ def test_a_service_that_is_away_pauses_its_own_replays_alone(world: World, good:
         fine = [request(world, "media_buyer", server.url, number) for number in range(12)]
         lost = set(world.ask(away))
         worker = worker_at(world, concurrency=2)
-        wait_for(lambda: "what replays need is away" in worker.says())
+        wait_for(lambda: DEPENDENCY_UNREACHABLE.text in worker.says())
         kept = set(world.ask(fine))
         wait_for(partial(are_traced, world, kept))
     assert outcomes(world) == {("media_buyer", "completed"): 12}

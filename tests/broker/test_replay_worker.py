@@ -11,6 +11,14 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from typer.testing import CliRunner
 
 from local_stack.kafka import Broker
+from schemas.log_events import (
+    DEPENDENCY_UNREACHABLE,
+    PARTITIONS_ASSIGNED,
+    PARTITIONS_LOST,
+    PARTITIONS_REVOKED,
+    REGISTRY_UNREACHABLE,
+    REPLAYS_PAUSED,
+)
 from sinks.dead_letters import dead_letter, parse_dead_letter
 from streams.cli.replay import app
 from streams.health.backlog import backlog
@@ -123,7 +131,7 @@ def test_the_broker_goes_away_and_comes_back(world: World, broker: Broker) -> No
     assert worker.process.poll() is None
     assert worker.stop() == 0
     assert set(world.starts()) == set(asked)
-    if "partitions lost" not in worker.says():
+    if PARTITIONS_LOST.text not in worker.says():
         # what was paid for was kept while the broker was away
         assert max(Counter(world.starts()).values()) == 1
     wait_for(lambda: world.outcomes() == {("emitted", "completed"): 60})
@@ -160,16 +168,16 @@ def test_pause_holds_over_restarts_and_resume_ends_it(world: World) -> None:
     publish_pause(world.kafka, "replay", paused=True, reason="prices")
     asked = world.ask(world.request(f"fast-{n}") for n in range(6))
     worker = world.worker()
-    wait_for(lambda: "replays are paused" in worker.says())
+    wait_for(lambda: REPLAYS_PAUSED.text in worker.says())
     assert worker.stop() == 0
     worker = world.worker()
-    wait_for(lambda: "partitions assigned" in worker.says())
+    wait_for(lambda: PARTITIONS_ASSIGNED.text in worker.says())
     time.sleep(1)
     assert world.starts() == []
     publish_pause(world.kafka, "replay", paused=False)
     wait_for(lambda: world.traced().keys() >= set(asked))
     publish_pause(world.kafka, "replay", paused=True)
-    wait_for(lambda: worker.says().count("replays are paused") == 2)
+    wait_for(lambda: worker.says().count(REPLAYS_PAUSED.text) == 2)
     more = world.ask(world.request(f"fast-more-{n}") for n in range(6))
     time.sleep(1)
     assert not set(world.starts()) & set(more)
@@ -209,7 +217,7 @@ def test_workers_come_and_go_and_nothing_is_lost_or_bought_twice(world: World) -
     first = world.worker("1", fast_seconds=0.5)
     wait_for(lambda: len(world.starts()) >= 20)
     second = world.worker("2", fast_seconds=0.5)
-    wait_for(lambda: "partitions given back" in first.says())
+    wait_for(lambda: PARTITIONS_REVOKED.text in first.says())
     asked += world.ask(world.request(f"fast-more-{n}") for n in range(50))
     time.sleep(2)
     assert second.stop() == 0
@@ -218,7 +226,7 @@ def test_workers_come_and_go_and_nothing_is_lost_or_bought_twice(world: World) -
     assert first.stop() == 0
     begun = Counter(world.starts())
     assert set(begun) == set(asked)
-    if "partitions lost" not in first.says() + second.says():
+    if PARTITIONS_LOST.text not in first.says() + second.says():
         assert max(begun.values()) == 1
     assert world.outcomes() == {("emitted", "completed"): 230}
 
@@ -229,7 +237,7 @@ def test_a_model_that_is_away_is_waited_for(world: World) -> None:
     late = world.request("fast-late", deadline=4)
     world.ask([late])
     worker = world.worker()
-    wait_for(lambda: "what replays need is away" in worker.says())
+    wait_for(lambda: DEPENDENCY_UNREACHABLE.text in worker.says())
     time.sleep(4)
     world.away.unlink()
     wait_for(lambda: sum(world.outcomes().values()) == 31)
@@ -238,7 +246,7 @@ def test_a_model_that_is_away_is_waited_for(world: World) -> None:
     (given_up,) = [trace for trace in world.traces() if trace.replay_id == late.replay_id]
     assert (given_up.status, given_up.attempts) == ("exhausted", 0)
     assert world.outcomes() == {("emitted", "completed"): 30, ("superseded", "past_deadline"): 1}
-    assert worker.says().count("is away") < 4
+    assert worker.says().count(DEPENDENCY_UNREACHABLE.text) < 4
     assert world.read("opoi.dead-letters") == []
 
 
@@ -257,12 +265,12 @@ def test_a_registry_that_is_away_is_waited_for_on_both_sides(world: World) -> No
     world.registry_away.touch()
     asked = world.ask(world.request(f"fast-{n}") for n in range(20))
     worker = world.worker(fast_seconds=3.0)
-    wait_for(lambda: "the schema registry is away" in worker.says())
+    wait_for(lambda: DEPENDENCY_UNREACHABLE.text in worker.says())
     world.registry_away.unlink()
     wait_for(lambda: world.starts())
     # what ran meanwhile has not been written yet, and its schemas are not known
     world.registry_away.touch()
-    wait_for(lambda: "results wait for the schema registry" in worker.says())
+    wait_for(lambda: REGISTRY_UNREACHABLE.text in worker.says())
     world.registry_away.unlink()
     wait_for(lambda: world.traced().keys() >= set(asked))
     assert worker.stop() == 0
@@ -355,7 +363,7 @@ def test_what_another_verdict_called_off_is_not_bought(world: World) -> None:
     early = world.request("fast-early", case_number=1)
     world.ask([early])
     worker = world.worker()
-    wait_for(lambda: "what replays need is away" in worker.says())
+    wait_for(lambda: DEPENDENCY_UNREACHABLE.text in worker.says())
     # one was begun and waits for the model, the other has not been read yet
     world.cancel("fast-early", below=2)
     world.cancel("fast-late", below=2)

@@ -45,8 +45,8 @@ SOURCES = (
     "tests",
 )
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#]+)(?:#[^)]*)?\)")
-COMMAND = re.compile(r"\bopoi ([a-z]+)(?: ([a-z]+))?\b")
-SAID = re.compile(r"(?:`|Example usage: |^- )opoi ([a-z]+)(?: ([a-z]+))?", re.MULTILINE)
+COMMAND = re.compile(r"\bopoi ([a-z]+)(?: ([a-z_]+))?\b")
+SAID = re.compile(r"(?:`|Example usage: |^- )opoi ([a-z]+)(?: ([a-z_]+))?", re.MULTILINE)
 """A command as messages, docstrings and the topics' producers and consumers name it."""
 MAKE = re.compile(r"(?:`|^\$ )make ([a-z-]+)", re.MULTILINE)
 MODULE = re.compile(r"python(?: -P)? -m ([a-z_]+(?:\.[a-z_]+)*)")
@@ -90,6 +90,7 @@ def test_a_command_that_does_not_exist_is_noticed() -> None:
     assert wrong_commands(SAID, "`opoi sql funnel`, `opoi sql tunnel`, `opoi worker join`") == {
         "opoi sql tunnel"
     }
+    assert wrong_commands(SAID, "`opoi sql dead_letters`, `opoi sql dead_letter`") == {"opoi sql dead_letter"}
     assert wrong_targets("`make golden` or `python -m schemas.make`, `make test`") == {
         "make golden",
         "python -m schemas.make",

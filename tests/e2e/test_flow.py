@@ -25,6 +25,7 @@ from schemas.catalog import plain_schema
 from schemas.codec import Codec
 from schemas.errors import RegistryAway
 from schemas.identity import decision_key
+from schemas.log_events import CLICKHOUSE_UNREACHABLE, REGISTRY_UNREACHABLE
 from schemas.record import Record
 from schemas.records import AgentDecision
 from schemas.registry import ConfluentRegistry, make_codec
@@ -223,9 +224,12 @@ class Flow:
 
     def waits(self, name: str, part: str) -> int:
         """How often this worker's log says that it waits for the registry or ClickHouse."""
-        url = {"registry": self.settings.registry.url, "clickhouse": self.settings.clickhouse.url}[part]
+        url, event = {
+            "registry": (self.settings.registry.url, REGISTRY_UNREACHABLE),
+            "clickhouse": (self.settings.clickhouse.url, CLICKHOUSE_UNREACHABLE),
+        }[part]
         lines = self.home.log(name).read_text().splitlines()
-        return sum("nothing is lost" in line and f"{url} does not answer" in line for line in lines)
+        return sum(event.text in line and f"{url} does not answer" in line for line in lines)
 
     def report(self) -> str:
         """Dispositions, ends of workers and the last lines of their logs."""

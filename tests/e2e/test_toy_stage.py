@@ -32,11 +32,14 @@ ROOT = Path(__file__).parents[2]
 TOY = ROOT / "tests" / "toy_stage"
 LINE = '    "toy": "streams.stages.toy.worker:run",\n'
 ROW = "| `toy` | Faust, a table by decision | what waits | echoes decisions, those to hold after a wait |\n"
+REASONS = {"same_id": "duplicate", "awaiting_echo": "pending", "at_once": "emitted", "waited": "emitted"}
+"""Reasons of its dispositions, with the outcome of each."""
 GENERATED = ("sinks/migrations/", "tests/golden/")
 PATIENCE_SECONDS = 120
 CONTRACTS = "from importlinter.cli import lint_imports_command as run; run()"
 TOLD = (
     "tests/contract/test_catalogue.py",
+    "tests/contract/test_dispositions.py",
     "tests/contract/test_docs.py",
     "tests/contract/test_golden_bytes.py",
     "tests/contract/test_stages.py",
@@ -127,10 +130,16 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     put_after(folder / "streams" / "stages" / "__init__.py", f'    "{last}": ', LINE)
     put_after(folder / "docs" / "architecture.md", f"| `{last}` |", ROW)
 
+    reasons = folder / "schemas" / "disposition_reasons.py"
+    for code, outcome in REASONS.items():
+        put_after(reasons, "OwnReason = Literal[", f'    "{code}",\n')
+        put_after(reasons, "REASONS: ", f'    Reason("{code}", ("{outcome}",), "Of the toy stage."),\n')
+
     made = Copy(folder, environment / "bin" / "python", base / "home")
     for generator in (
         "schemas.generate",
         "sinks.generate",
+        "scripts.docs",
         "tests.contract.golden_rows",
         "tests.contract.golden",
     ):
@@ -149,6 +158,8 @@ def test_a_stage_is_its_folder_its_schemas_and_two_lines(copy: Copy) -> None:
     assert [path for path in new if not path.startswith(apart)] == []
     assert {path: lines for path, lines in changed.items() if not path.startswith(apart)} == {
         "docs/architecture.md": 1,
+        # generated
+        "docs/dispositions.md": len(REASONS),
         "streams/stages/__init__.py": 1,
     }
     # what earlier releases wrote and what installations have applied stays

@@ -107,7 +107,7 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_bytes(make_bed: MakeBe
         "garbage": (b"k1", b"\xff\xfe not a record"),
         "tombstone": (b"k2", None),
         "empty": (b"k3", b""),
-        "refused": (b"refused", b'{"id":"refused","number":1,"text":"poison"}'),
+        "refused": (b"contract", b'{"id":"refused","number":1,"text":"poison"}'),
         "astray": (b"another-key", b'{"id":"id77","number":1}'),
     }
     for name, (key, value) in sent.items():
@@ -124,7 +124,7 @@ def test_what_can_never_be_read_is_a_dead_letter_with_its_bytes(make_bed: MakeBe
         "garbage": {"dead/contract"},
         "tombstone": {"dead/contract"},
         "empty": {"dead/contract"},
-        "refused": {"dead/refused"},
+        "refused": {"dead/contract"},
         "good": {"emitted/paired"},
     }
     letters = {}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from schemas.log_events import REGISTRY_UNREACHABLE
 from testkit.faust.harness import Bed
 from testkit.faust.pairs import LEFT
 from testkit.faust.workers import Worker, running, wait_until_drained
@@ -17,7 +18,7 @@ MakeBed = Callable[..., Bed]
 def until_it_waits(worker: Worker) -> None:
     """Returns once the worker says that it waits."""
     deadline = time.monotonic() + 120
-    while "waiting in place" not in worker.log.read_text():
+    while REGISTRY_UNREACHABLE.text not in worker.log.read_text():
         assert worker.process is not None
         assert worker.process.poll() is None, worker.log.read_text()[-3000:]
         assert time.monotonic() < deadline, worker.log.read_text()[-3000:]

@@ -1,4 +1,4 @@
-"""The settings of Faust that are not a matter of taste: each was chosen against a measured loss."""
+"""The settings of Faust that matter: each prevents a measured loss."""
 
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,9 @@ MIB = 1024 * 1024
 SESSION_SECONDS = 10.0
 """Without a heartbeat for so long, the group gives a worker's partitions to others."""
 LEASE_SECONDS = 0.8 * SESSION_SECONDS
-"""Without an answered heartbeat for so long, a worker stops by itself to touch its partitions."""
+"""Without an answered heartbeat for so long, a worker no longer writes."""
 LINGER_SECONDS = 0.02
-"""Records of so long go to the broker together; fewer requests cost broker and worker less."""
+"""Records of so long are sent together; fewer requests cost broker and worker less."""
 NEVER_SECONDS = 10 * 365 * 86_400.0
 BUFFERED_EVENTS = 1024
 """Fetched events that wait in memory; decisions are large."""
@@ -39,8 +39,8 @@ def app_options(folder: Path, instance: str | None) -> dict[str, Any]:
         "broker_session_timeout": SESSION_SECONDS,
         "broker_heartbeat_interval": SESSION_SECONDS / 3,
         "broker_commit_interval": 1.0,
-        # Faust's own warnings about streams that hang: wrong for a changelog, which no stream reads; the
-        # watchdog is what looks
+        # Faust's own warnings about hanging streams are wrong for a changelog, which no stream reads; our
+        # watchdog checks instead
         "stream_processing_timeout": NEVER_SECONDS,
         "broker_commit_livelock_soft_timeout": NEVER_SECONDS,
         "broker_max_poll_records": 500,

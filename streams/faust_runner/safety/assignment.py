@@ -1,9 +1,9 @@
-"""No worker sits in its group without partitions that are there for it.
+"""Every worker gets the partitions that are free for it.
 
-Where the broker went away between a worker's first question for metadata and its joining, aiokafka joins
-with what it knows: nothing. Faust's assignor passes over what it does not know, and the worker gets no
-partitions until the metadata are read again, five minutes later. A restart does not help: a member that
-comes back under its name gets what the coordinator has stored for it, without anybody sharing out anew.
+If the broker stops answering between a worker's first request for metadata and its join, aiokafka joins
+without any metadata. Faust's assignor skips unknown topics, and the worker gets no partitions until the
+metadata are read again, five minutes later. A restart does not help: a member that returns under its name
+gets the assignment that the coordinator has stored, without a new one.
 """
 
 import asyncio
@@ -15,44 +15,45 @@ from aiokafka import errors
 from aiokafka.consumer.group_coordinator import CoordinatorGroupRebalance, GroupCoordinator
 from aiokafka.coordinator.protocol import ConsumerProtocol
 
+from schemas.log_events import TOPICS_UNKNOWN
 from streams.faust_runner.safety.patches import patch
 
 _perform_assignment = GroupCoordinator._perform_assignment
 _on_join_follower = CoordinatorGroupRebalance._on_join_follower
 
 POLL = 0.1
-"""Seconds between two questions for metadata."""
+"""Seconds between two requests for metadata."""
 SAY_SECONDS = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 async def perform_assignment(self: Any, response: Any) -> Any:
-    """Called where the coordinator made this member the leader; the assignment of each member.
+    """Called if the coordinator made this member the leader; returns the assignment of each member.
 
-    Waits as long as a topic is unknown. A coordinator that loses its patience meanwhile has the member
-    join again, and the watchdog ends one that waits for what never comes.
+    Waits as long as a topic is unknown. If that takes too long, the coordinator makes the member join again,
+    and at last the watchdog ends the worker.
     """
     decode = ConsumerProtocol.METADATA.decode
     subscribed = {topic for member in response.members for topic in decode(member[-1]).subscription}
     self._client.set_topics(subscribed)
-    said = time.monotonic()
+    logged_at = time.monotonic()
     while missing := sorted(each for each in subscribed if not self._cluster.partitions_for_topic(each)):
         if self._closing.done():
-            # none is better than an empty one: a static member would get that again
+            # no assignment is better than an empty one, which a static member would get again
             raise errors.KafkaError(f"closed while nothing was known of {', '.join(missing)}")
         await self._client.force_metadata_update()
-        if time.monotonic() - said > SAY_SECONDS:
-            said = time.monotonic()
-            log.warning("partitions are shared out once the broker tells of every topic", missing=missing)
+        if time.monotonic() - logged_at > SAY_SECONDS:
+            logged_at = time.monotonic()
+            TOPICS_UNKNOWN.emit(log, missing=missing)
         await asyncio.sleep(POLL)
     return await _perform_assignment(self, response)
 
 
 async def on_join_follower(self: Any) -> bytes | None:
-    """Called where the coordinator made another member the leader, or says so; this member's assignment.
+    """Called if another member is the leader according to the coordinator; returns this member's assignment.
 
-    One without partitions joins once more: where it is the leader in truth, the partitions are shared out.
+    A member without partitions joins once more: if it is the leader, it assigns them then.
     """
     encoded: bytes | None = await _on_join_follower(self)
     if encoded is not None:

@@ -1,4 +1,4 @@
-"""What a batch of format 2 says of itself, and its bytes from front to back."""
+"""Header of a batch of format 2, and its bytes from front to back."""
 
 import struct
 from collections.abc import Iterator
@@ -7,18 +7,18 @@ from typing import Any
 from streams.faust_runner.safety.decompression import Unreadable
 
 BATCH_BYTES = 1024 * 1024 * 1024
-"""What a batch may unpack to; seconds of work. What comes behind counts as unreadable."""
+"""Most bytes that a batch may unpack to: seconds of work. What follows counts as unreadable."""
 _HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = _HEADER.size
 _ATTRIBUTES_END = struct.calcsize(">qiibIh")
 _CODEC_BITS = 0x07
 _LOG_APPEND_TIME = 0x08
 _EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_000
-"""What a datetime can say, in milliseconds since 1970."""
+"""Range of a datetime, in milliseconds since 1970."""
 
 
 class Header:
-    """What the head of a batch says."""
+    """Header of a batch."""
 
     def __init__(self, batch: memoryview) -> None:
         found = _HEADER.unpack_from(batch)
@@ -43,7 +43,7 @@ class Header:
 
 
 def bounded(timestamp: int) -> int:
-    """A producer may write any number; this is the next one to it that a datetime can say."""
+    """The timestamp, moved into the range of a datetime: a producer may write any number."""
     return max(_EARLIEST, min(_LATEST, timestamp))
 
 
@@ -86,7 +86,7 @@ class Content:
         return found
 
     def number(self, bits: int = 32) -> int:
-        """A zigzag varint of so many bits; what it says above them is cut off, as in Java."""
+        """A zigzag varint of so many bits; higher ones are cut off, as in Java."""
         byte = self.byte()
         found, shift = byte & 0x7F, 7
         while byte >= 0x80:

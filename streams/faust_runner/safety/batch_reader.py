@@ -1,9 +1,9 @@
-"""The records of a batch, handed out one by one where there is room for them.
+"""The records of a batch, handed out one by one as memory allows.
 
 aiokafka's compiled parser unpacks a batch whole, and gives up at header names that are no UTF-8. It reads
 small batches here, which are nearly all. What it cannot read, and what is large, is read from front to back,
-as the broker reads it: a producer's word is believed only where the broker holds it to it. It does not for
-the lengths of compressed records, and for the offsets of uncompressed ones.
+as the broker reads it: only fields that the broker checks are trusted. It checks neither the lengths of
+compressed records nor the offsets of uncompressed ones.
 """
 
 import hashlib
@@ -27,17 +27,17 @@ from streams.faust_runner.safety.memory_bound import (
 )
 
 SMALL_BYTES = MIB
-"""What unpacks to more is read piece by piece, one such batch at a time."""
+"""Larger batches are read piece by piece, one at a time."""
 PAUSE_BYTES = 16 * MIB
-"""So much is passed over in one go: heartbeats run in the same thread."""
+"""Bytes skipped in one go: heartbeats run in the same thread."""
 HEAD_BYTES = 64 * 1024
-"""So much is kept of a value that is too large."""
+"""Bytes kept of a value that is too large."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class _Fields(NamedTuple):
-    """What a record holds; `cut` says what of it is too large to be kept."""
+    """Content of a record; `cut`: what of it is too large to be kept."""
 
     key: bytes | None
     value: bytes | None
@@ -49,9 +49,9 @@ class _Fields(NamedTuple):
 
 
 class BatchReader:
-    """Reads the batches of one fetched partition. What waits for room in `memory` waits in its name.
+    """Reads the batches of one fetched partition; waits for room in `memory` under its own name.
 
-    Where its generators stand still they hold no record that they handed out: it would stay counted.
+    A paused generator holds no record that it handed out, which would stay counted.
     """
 
     def __init__(self, tp: TopicPartition, memory: Memory) -> None:
@@ -59,7 +59,7 @@ class BatchReader:
         self._memory = memory
         self._position = 0
         self._read: _Fields | None = None
-        """What was read and is not handed out yet."""
+        """Read, and not handed out yet."""
 
     def records(self, batch: memoryview, position: int) -> Iterator[Any]:
         """Records of `batch` from the offset `position` on, each a ConsumerRecord; here and there a `Pause`.
@@ -79,7 +79,7 @@ class BatchReader:
     def unreadable(
         self, batch: memoryview, first: int, last: int, why: str, header: Header | None
     ) -> Iterator[Any]:
-        """What stands for the records of `batch` from `first` to `last`; formats 0, 1 have no header."""
+        """One record in place of those of `batch` from `first` to `last`; formats 0, 1 have no header."""
         size = RECORD_BYTES + len(batch)
         yield from self.wait_for_room(size)
         reason = f"the batch of the offsets {first} to {last} cannot be read: {why}"
@@ -121,7 +121,7 @@ class BatchReader:
         for offset in range(header.base_offset, header.last_offset + 1):
             try:
                 record = next(records)
-            except Exception:  # noqa: BLE001  compiled code; the other reader finds out what it is
+            except Exception:  # noqa: BLE001  compiled code; the other reader finds the cause
                 return
             headers = tuple(record.headers)
             size = _size(record.key, record.value, headers)
@@ -179,7 +179,7 @@ class BatchReader:
             header.timestamp_type if header else 0,
             fields.key,
             value,
-            # a field that nobody reads carries what the record is counted by
+            # a field without other use carries what the record is counted by
             self._memory.hand_out(fields.size),
             len(fields.key) if fields.key is not None else -1,
             len(value) if value is not None else -1,
@@ -207,7 +207,7 @@ def _size(key: bytes | None, value: bytes | None, headers: Headers) -> int:
 
 
 def _read_fields(content: Content, end: int) -> _Fields:
-    """A record from its key on. `end`: where the producer says that it ends."""
+    """A record from its key on. `end`: its end according to the producer."""
     left = LARGEST_BYTES
 
     def take() -> bytes | None:

@@ -1,7 +1,7 @@
-"""Commit what the ledger vouches for, and only that.
+"""Commits the offsets of the tracker, and only those.
 
 Faust commits up to what its streams acknowledged, but they also acknowledge records that they skip, that
-raised, or that stood in a jump which was taken for a hole. The ledger counts what the shell finished, in
+raised, or that were in a jump taken for a hole. The tracker counts what the runner finished, in
 order, so its next offset is the lowest one that is not finished.
 """
 
@@ -14,16 +14,16 @@ from faust.types import TP, AppT
 from streams.faust_runner.safety.offset_tracker import OffsetTracker
 from streams.faust_runner.safety.patches import patch
 
-_LEDGERS: WeakKeyDictionary[AppT, OffsetTracker] = WeakKeyDictionary()
+_TRACKERS: WeakKeyDictionary[AppT, OffsetTracker] = WeakKeyDictionary()
 
 
 def track_offsets(app: AppT) -> OffsetTracker:
-    """The ledger from which the commits of `app` are taken."""
-    return _LEDGERS.setdefault(app, OffsetTracker())
+    """The tracker whose offsets `app` commits."""
+    return _TRACKERS.setdefault(app, OffsetTracker())
 
 
 def filter_committable_offsets(self: Consumer, tps: Iterable[TP]) -> dict[TP, int]:
-    """The offsets to commit now. `tps`, what Faust thinks was acknowledged, is thrown away."""
+    """The offsets to commit now. `tps`, what Faust counts as acknowledged, is ignored."""
     for tp in tps:
         self._acked[tp].clear()
         self._acked_index[tp].clear()

@@ -1,14 +1,15 @@
-"""The contiguity guard: no record of a source is passed over unseen.
+"""The contiguity guard: no record of a source is skipped.
 
 Kafka's logs have real holes (transaction markers, compaction), and Faust's mistakes look the same. So a
-jump is only accepted where an independent consumer finds no record in it. Nothing in Faust is trusted
-but that commits come from the ledger.
+jump is only accepted if an independent consumer finds no record in it. Of Faust it relies only on commits
+that come from the tracker.
 """
 
 import asyncio
 
 import structlog
 
+from schemas.log_events import OFFSET_PAST_END, RECORDS_DELETED
 from streams.faust_runner.safety.offset_probe import OffsetProbe
 from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime import metrics
@@ -18,37 +19,37 @@ log = structlog.get_logger(__name__)
 
 
 class ContiguityGuard:
-    """Decides whether an event is the next of its source. Away brokers raise `ProbeAway`."""
+    """Decides whether an event is the next of its source. Raises `ProbeAway`."""
 
     def __init__(
         self,
-        ledger: OffsetTracker,
-        witness: OffsetProbe,
+        tracker: OffsetTracker,
+        probe: OffsetProbe,
         *,
         watching: bool = True,
         fleeting: frozenset[str] = frozenset(),
     ) -> None:
-        """`fleeting`: topics whose records nobody misses once the broker has deleted them."""
-        self._ledger = ledger
-        self._witness = witness
+        """`fleeting`: topics whose deleted records are no loss."""
+        self._tracker = tracker
+        self._probe = probe
         self._watching = watching
         self._fleeting = fleeting
 
     async def begin(self, source: Source) -> int:
-        """The next offset of `source`, asked from the broker at the first call of an assignment."""
-        known = self._ledger.next_offset(source)
+        """The next offset of `source`; the first call of an assignment asks the broker."""
+        known = self._tracker.next_offset(source)
         if known is not None:
             return known
-        assignment = self._ledger.assignment
+        assignment = self._tracker.assignment
         start = await asyncio.to_thread(self._start_of, source)
-        if assignment == self._ledger.assignment:
-            self._ledger.begin(source, start)
+        if assignment == self._tracker.assignment:
+            self._tracker.begin(source, start)
         return start
 
     async def admit(self, source: Source, offset: int) -> bool:
-        """Whether to process the event at `offset` now; False where it was finished before.
+        """Whether to process the event at `offset` now; False if it was finished before.
 
-        Ends the process with exit code 72 where a record would be skipped.
+        Ends the process with exit code 72 if a record would be skipped.
         """
         expected = await self.begin(source)
         if offset <= expected:
@@ -66,17 +67,17 @@ class ContiguityGuard:
         return True
 
     async def passes(self, source: Source, start: int, end: int) -> bool:
-        """Whether no record stands in [start, end), as the broker has it."""
+        """Whether the broker has no record in [start, end)."""
         return await asyncio.to_thread(self._is_hole, source, start, end)
 
     def _start_of(self, source: Source) -> int:
-        committed = self._witness.committed(source)
-        first, end = self._witness.bounds(source)
+        committed = self._probe.committed(source)
+        first, end = self._probe.bounds(source)
         if committed is None:
             return first
         if committed > end:
-            log.error(
-                "the committed offset lies past the end of the log: the topic was made anew; from its start",
+            OFFSET_PAST_END.emit(
+                log,
                 topic=source.topic,
                 partition=source.partition,
                 committed=committed,
@@ -86,17 +87,17 @@ class ContiguityGuard:
         return committed
 
     def _is_hole(self, source: Source, start: int, end: int) -> bool:
-        first, _ = self._witness.bounds(source)
+        first, _ = self._probe.bounds(source)
         if first > start:
             if source.topic not in self._fleeting:
-                self._tell_of_retention(source, min(first, end) - start, first)
+                self._report_deleted(source, min(first, end) - start, first)
             start = first
-        return start >= end or self._witness.first_record(source, start, end) is None
+        return start >= end or self._probe.first_record(source, start, end) is None
 
-    def _tell_of_retention(self, source: Source, lost: int, first: int) -> None:
+    def _report_deleted(self, source: Source, lost: int, first: int) -> None:
         metrics.RETENTION_LOSSES.inc(lost)
-        log.error(
-            "the broker deleted records before they were read: the topic's retention is too short",
+        RECORDS_DELETED.emit(
+            log,
             topic=source.topic,
             partition=source.partition,
             offsets=lost,

@@ -1,7 +1,7 @@
-"""The bytes of a compressed batch in pieces, so that what a megabyte unpacks to is never in memory whole.
+"""Decompresses a batch in pieces, so that the gigabytes of one are never in memory whole.
 
-As lenient as the broker, which unpacks every batch before it takes it: what it passes over behind the
-records is passed over here.
+As lenient as the broker, which decompresses every batch before it takes it: bytes behind the records that
+the broker ignores are ignored here.
 """
 
 import struct
@@ -21,14 +21,14 @@ else:
 PIECE_BYTES = 256 * 1024
 _FEED_BYTES = 64 * 1024
 BLOCK_BYTES = 128 * 1024 * 1024
-"""The most that a codec may need in memory by itself: the largest window of zstd that the broker takes."""
+"""Most memory of a codec itself: the largest window of zstd that the broker takes."""
 _GZIP_MAGIC = b"\x1f\x8b"
 _XERIAL_MAGIC = b"\x82SNAPPY\0"
 _XERIAL_HEAD = 16
-"""Bytes of the magic and of two versions, which nobody holds anybody to."""
+"""Bytes of the magic and of two versions, which nothing checks."""
 
 _FAULTS = (zlib.error, zstd.ZstdError, cramjam.DecompressionError, RuntimeError, ValueError, EOFError)
-"""What the codecs raise at bytes that are not theirs."""
+"""What the codecs raise for bytes that are not theirs."""
 
 
 class Unreadable(Exception):
@@ -68,11 +68,11 @@ class _Gzip:
 
 
 def pieces(codec: int, content: memoryview) -> Iterator[bytes]:
-    """What `content` unpacks to, in order; `codec` as in a batch's attributes. Raises `Unreadable`."""
+    """The decompressed `content`, in order; `codec` as in a batch's attributes. Raises `Unreadable`."""
     try:
         match codec:
             case 1:
-                # a member may follow; anything else behind one is passed over
+                # a member may follow; anything else behind one is ignored
                 yield from _frames(_Gzip, content, _GZIP_MAGIC)
             case 2:
                 yield from _snappy(content)

@@ -1,8 +1,8 @@
-"""What a fetch may hand out, of which transactions, and what becomes of one that died.
+"""Which records a fetch may return, and what happens if it dies.
 
 A fetch of Faust takes the set of partitions that run, as a live object, into the consumer's thread. When
 the last partition is paused while it waits, the set is empty, and aiokafka reads "none" as "all": the
-records of every paused partition are handed out, dropped, and never fetched again.
+records of every paused partition are returned, dropped, and never fetched again.
 """
 
 from typing import Any
@@ -21,7 +21,7 @@ _create_worker_consumer = AIOKafkaConsumerThread._create_worker_consumer
 async def fetch_records(
     self: AIOKafkaConsumerThread, consumer: Any, active_partitions: set[TP] | None, **limits: Any
 ) -> Any:
-    """Records of the partitions that ran when the fetch began; none where none ran."""
+    """Records of the partitions that ran when the fetch began; none if none ran."""
     if active_partitions is None:
         return await _fetch_records(self, consumer, None, **limits)
     _end_where_the_fetch_died(consumer._fetcher)
@@ -35,7 +35,7 @@ async def fetch_records(
 
 
 def _end_where_the_fetch_died(fetcher: Any) -> None:
-    """Nobody looks at aiokafka's fetch task: without it nothing comes any more, and nothing says so."""
+    """Ends the process if aiokafka's fetch task died: nothing else notices that fetching stopped."""
     task = fetcher._fetch_task
     # once the records that it fetched are finished, so that none of them counts as the cause
     if task.done() and not fetcher._closed and MEMORY.handed() == 0:
@@ -48,7 +48,7 @@ def _end_where_the_fetch_died(fetcher: Any) -> None:
 
 
 def create_worker_consumer(self: AIOKafkaConsumerThread, transport: Any) -> Any:
-    """A consumer that reads what was committed: what a producer took back was never said."""
+    """A consumer of committed records only: those of aborted transactions do not count."""
     consumer = _create_worker_consumer(self, transport)
     consumer._isolation_level = "read_committed"
     return consumer

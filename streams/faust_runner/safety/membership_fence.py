@@ -1,10 +1,10 @@
 """A worker may only write while the group still counts it as a member.
 
-A process that stood still for longer than the session (a paused container, a starved node) has lost its
-partitions without knowing it. If it goes on, its older table changes land in the changelog behind those
-of the new owner. So the last answered heartbeat must be young enough before each event, and once more
-where a batch leaves for the broker: what a frozen process had in its buffers is older than the freeze. A
-worker that learns that the group went on without it ends, and its buffers with it.
+A process that was frozen for longer than the session (a paused container, a starved node) has lost its
+partitions without knowing it. If it continued, its older table changes would be in the changelog behind
+those of the new owner. So the last answered heartbeat must be young enough before each event, and again
+before a batch is sent to the broker: the buffers of a frozen process are older than the freeze. A
+worker that learns that the group removed it ends, and its buffers with it.
 """
 
 import asyncio
@@ -21,8 +21,8 @@ _do_heartbeat = GroupCoordinator._do_heartbeat
 _reset_generation = GroupCoordinator.reset_generation
 _send_produce_req = Sender._send_produce_req
 POLL = 0.05
-"""Seconds between two looks at a lease that does not hold."""
-_LEASES: dict[str, "MembershipFence"] = {}
+"""Seconds between two checks of a fence that does not hold."""
+_FENCES: dict[str, "MembershipFence"] = {}
 
 
 def now() -> float:
@@ -31,7 +31,7 @@ def now() -> float:
 
 
 class MembershipFence:
-    """Until when the group holds this worker for a member. `seconds`: how long an answer counts."""
+    """How long this worker counts as a member of its group. `seconds`: how long a heartbeat counts."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -47,25 +47,25 @@ class MembershipFence:
 
 
 def fence_of(group: str, seconds: float) -> MembershipFence:
-    """The lease of this process in `group`."""
-    return _LEASES.setdefault(group, MembershipFence(seconds))
+    """The fence of this process in `group`."""
+    return _FENCES.setdefault(group, MembershipFence(seconds))
 
 
 async def do_heartbeat(self: Any) -> bool:
     """One heartbeat; True where the coordinator still counts the member."""
-    # the lease runs from when the question was asked, not from when the answer came
-    asked = now()
+    # a heartbeat counts from its request, not from its answer
+    requested_at = now()
     answered: bool = await _do_heartbeat(self)
-    lease = _LEASES.get(self.group_id)
-    if answered and lease is not None:
-        lease._renewed = asked
+    fence = _FENCES.get(self.group_id)
+    if answered and fence is not None:
+        fence._renewed = requested_at
     return answered
 
 
 def reset_generation(self: Any) -> None:
-    """Called where the coordinator does not know the member any more, and at its end."""
-    lease = _LEASES.get(self.group_id)
-    if lease is not None and not lease.holds() and self.generation > 0 and not self._closing.done():
+    """Called if the coordinator does not know the member any more, and when it leaves."""
+    fence = _FENCES.get(self.group_id)
+    if fence is not None and not fence.holds() and self.generation > 0 and not self._closing.done():
         fail_stop(
             ExitCode.EXPELLED,
             f"group {self.group_id} gave this worker's partitions away while it did not answer; stopping, "
@@ -76,7 +76,7 @@ def reset_generation(self: Any) -> None:
 
 async def send_produce_req(self: Any, node_id: int, batches: dict[Any, Any]) -> None:
     """Sends batches to a broker."""
-    while not all(lease.holds() for lease in _LEASES.values()):
+    while not all(fence.holds() for fence in _FENCES.values()):
         await asyncio.sleep(POLL)
     await _send_produce_req(self, node_id, batches)
 

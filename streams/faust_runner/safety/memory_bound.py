@@ -1,11 +1,11 @@
-"""How many unpacked bytes a worker holds at once, over all its partitions, and who has to wait.
+"""Bounds the unpacked bytes that a worker holds at once, over all its partitions.
 
-Kafka bounds batches as they are compressed, and a megabyte may unpack to gigabytes. Counted is what lives:
-each record that is handed out carries a `Held`, which gives its bytes back when the last reference to the
-record goes, whoever dropped it and why. So nothing that is thrown away on a rebalance stays counted.
+Kafka bounds compressed batches, and a megabyte may unpack to gigabytes. Live objects are counted: each
+record that is handed out carries a `Held`, which gives its bytes back when the last reference to the record
+is dropped, for whatever reason. So records dropped in a rebalance do not stay counted.
 
-It cannot stand still: who waits needs `LARGEST_BYTES` at most, and what lies about while nothing is worked on
-(a record that a stream skipped, one of a restore) is two records, of `HANDED_BYTES` a third each.
+It cannot deadlock: a waiter needs `LARGEST_BYTES` at most, and an idle worker holds two records at most (one
+that a stream skipped, one of a restore), each of at most a third of `HANDED_BYTES`.
 """
 
 import weakref
@@ -17,17 +17,17 @@ MIB = 1024 * 1024
 HANDED_BYTES = 48 * MIB
 """Records that are handed out and not finished."""
 OPENED_BYTES = 16 * MIB
-"""Batches that are unpacked as a whole and not yet handed out to their end."""
+"""Batches that are unpacked whole and not yet handed out to their end."""
 LARGEST_BYTES = 16 * MIB
-"""Of a record that takes more only the head is kept. No topic takes a quarter of it."""
+"""Of a larger record only the head is kept. No topic takes a quarter of it."""
 RECORD_BYTES = 1024
-"""What a record costs beside its bytes: it is some objects in Faust."""
+"""Cost of a record beside its bytes: it is some objects in Faust."""
 HEADER_BYTES = 128
-"""What a header costs beside its bytes, in lists and tuples."""
+"""Cost of a header beside its bytes, in lists and tuples."""
 
 
 class Pause(NamedTuple):
-    """In place of a record: no more of this partition for so many seconds."""
+    """In place of a record: this partition pauses for so many seconds."""
 
     seconds: float
 
@@ -63,11 +63,11 @@ class Held:
 
 
 class Memory:
-    """The account of one worker. Used by the thread that fetches alone."""
+    """Memory of one worker. Used by the fetching thread only."""
 
     def __init__(self) -> None:
         self.paused: float | None = None
-        """Seconds after which a partition goes on that paused in the last fetch; None: none did."""
+        """Seconds after which a partition continues that paused in the last fetch; None: none did."""
         self._handed = 0
         self._opened = 0
         self._handed_back: deque[int] = deque()
@@ -92,9 +92,9 @@ class Memory:
     def has_room(self, size: int, waiter: Any) -> bool:
         """Whether `size` bytes of a record may be handed out now; if not, `waiter` asks again.
 
-        Who waits first is served first: a large record is not passed by small ones for ever.
+        The first waiter is served first, so that small records cannot delay a large one for ever.
         """
-        # a batch that cannot be read is not cut here and may have more: nobody waits for what never comes
+        # an unreadable batch is not cut and may be larger: no waiter may wait for ever
         size = min(size, LARGEST_BYTES)
         first = self._first() if self._first is not None else None
         ahead = self._first_size if first is not None and first is not waiter else 0

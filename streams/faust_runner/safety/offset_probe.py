@@ -1,4 +1,4 @@
-"""What the broker says, asked without Faust: committed offsets, log ends, whether a record stands there.
+"""Committed offsets, ends of logs and first records, from the broker and without Faust.
 
 The calls block for up to `timeout` seconds; call them from a thread.
 """
@@ -21,7 +21,7 @@ from streams.faust_runner.safety.offset_tracker import Source
 from streams.faust_runner.safety.unpacking import MAGIC_AT, RawBatches, is_passed_over
 
 FETCH_BYTES = 64 * 1024
-"""A look at one record fetches no more; the broker adds what the first batch has above that."""
+"""Bytes of a fetch for one record; the broker adds the rest of the first batch."""
 
 
 class ProbeAway(Exception):
@@ -42,10 +42,10 @@ class OffsetProbe(Protocol):
 
 
 class BrokerOffsetProbe:
-    """A consumer of its own, outside of the group: it looks at batches and commits nothing.
+    """A consumer outside of the group, which reads headers of batches and commits nothing.
 
-    `config` is for confluent-kafka, `client` for aiokafka. Whether a record stands somewhere is read from the
-    heads of batches: librdkafka unpacks them whole, or gives up on what it cannot unpack, and is never done.
+    `config` is for confluent-kafka, `client` for aiokafka. Records are found by the headers of batches:
+    librdkafka would decompress whole batches, and would retry those that it cannot decompress for ever.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class BrokerOffsetProbe:
         self._consumer = Consumer({**config, "group.id": group, "enable.auto.commit": False, "log_level": 2})
 
     def committed(self, source: Source) -> int | None:
-        """See `Witness.committed`."""
+        """See `OffsetProbe.committed`."""
         try:
             (found,) = self._consumer.committed([Place(*source)], timeout=self._timeout)
         except KafkaException as error:
@@ -66,7 +66,7 @@ class BrokerOffsetProbe:
         return found.offset if found.offset >= 0 else None
 
     def bounds(self, source: Source) -> tuple[int, int]:
-        """See `Witness.bounds`."""
+        """See `OffsetProbe.bounds`."""
         try:
             low, high = self._consumer.get_watermark_offsets(Place(*source), timeout=self._timeout)
         except KafkaException as error:
@@ -74,15 +74,15 @@ class BrokerOffsetProbe:
         return low, high
 
     def first_record(self, source: Source, start: int, end: int) -> int | None:
-        """See `Witness.first_record`."""
+        """See `OffsetProbe.first_record`."""
         try:
-            return asyncio.run(asyncio.wait_for(self._look(source, start, end), self._timeout))
+            return asyncio.run(asyncio.wait_for(self._find_first(source, start, end), self._timeout))
         except (KafkaError, TimeoutError, OSError) as error:
             raise ProbeAway(
                 f"{source.topic}-{source.partition} at {start}: no answer ({type(error).__name__}: {error})"
             ) from error
 
-    async def _look(self, source: Source, start: int, end: int) -> int | None:
+    async def _find_first(self, source: Source, start: int, end: int) -> int | None:
         client = AIOKafkaClient(**self._client)
         try:
             await client.bootstrap()

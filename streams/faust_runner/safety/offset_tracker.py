@@ -1,7 +1,7 @@
 """What a worker has finished, per source partition, in its present assignment.
 
-The offsets that may be committed come from here and from nowhere else: Faust's own account of what was
-acknowledged also counts records that it dropped (docs/faust.md).
+Only these offsets may be committed: Faust's own list of acknowledged records also has records that it
+dropped (docs/faust.md).
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ class OffsetTracker:
 
     def __init__(self) -> None:
         self.assignment = 0
-        """Number of the present assignment; what was begun in an earlier one no longer counts."""
+        """Number of the present assignment; work begun in an earlier one does not count."""
         self._next: dict[Source, int] = {}
         self._base: dict[Source, int] = {}
         self._held: set[Source] = set()
@@ -42,7 +42,7 @@ class OffsetTracker:
         return self._next.get(source)
 
     def finish(self, source: Source, offset: int, assignment: int) -> bool:
-        """Everything up to and with `offset` is finished; False where that came too late to count."""
+        """Everything up to and including `offset` is finished; False if the assignment has changed."""
         if assignment != self.assignment or source in self._held:
             return False
         if offset + 1 > self._next[source]:
@@ -50,7 +50,7 @@ class OffsetTracker:
         return True
 
     def hold(self, source: Source, assignment: int) -> None:
-        """Nothing more of `source` counts in this assignment: an event was given up."""
+        """Nothing more of `source` counts in this assignment: an event was released."""
         if assignment == self.assignment:
             self._held.add(source)
 

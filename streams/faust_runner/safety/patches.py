@@ -1,4 +1,4 @@
-"""The versions that these patches were written against, and proof that they patch what they think."""
+"""The versions that the patches are written for, and the check that they replace what was read."""
 
 import hashlib
 import inspect
@@ -23,14 +23,14 @@ class Patch:
     owner: type | ModuleType
     method: str
     sha256: str
-    """Of `original`."""
+    """Hash of the source of `original`."""
     replacement: Callable[..., Any]
     original: Callable[..., Any]
-    """What is replaced or wrapped; where that has no source, what uses it."""
+    """What is replaced or wrapped; if that has no source, its caller."""
 
 
 def patch(guards: str, owner: type, method: str, sha256: str, replacement: Callable[..., Any]) -> Patch:
-    """A patch of `owner.method` as it stands now."""
+    """A patch of the present `owner.method`."""
     return Patch(guards, owner, method, sha256, replacement, owner.__dict__[method])
 
 

@@ -1,7 +1,7 @@
-"""Before the first record: do the topics fit together?
+"""Before the first record: checks that the topics fit together.
 
-A table's changelog and its stage's sources must have the same partition count: Faust reports ready where they
-differ, and loses every event. Raises `NotReady` with one line that says what to do.
+A table's changelog and its stage's sources must have the same partition count: if they differ, Faust reports
+ready and loses every event.
 """
 
 import time
@@ -14,12 +14,13 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 
+from schemas.log_events import BROKER_UNREACHABLE
 from streams.runtime.exit_codes import Refused
+from streams.runtime.throttled_log import ThrottledLog
 
 log = structlog.get_logger(__name__)
 
 RETRY_SECONDS = 2.0
-SAY_SECONDS = 30.0
 
 
 class NotReady(Refused):
@@ -62,7 +63,7 @@ def check(topics: Topics, counts: Mapping[str, int], cleanup_policy: Callable[[s
 
 
 class Broker:
-    """The broker's topics, as its admin interface tells them."""
+    """The broker's topics, from its admin interface."""
 
     def __init__(self, config: Mapping[str, str], timeout: float = 10.0) -> None:
         self._admin = AdminClient({**config, "log_level": 2})
@@ -92,13 +93,11 @@ class Broker:
 
 
 def wait_until_ready(topics: Topics, broker: Broker) -> dict[str, int]:
-    """`check` once the broker answers; says now and then that it waits. Raises `NotReady`."""
-    said = 0.0
+    """`check` once the broker answers; logs while it waits. Raises `NotReady`."""
+    waiting = ThrottledLog(log)
     while True:
         try:
             return check(topics, broker.partition_counts(), broker.cleanup_policy)
         except BrokerAway as error:
-            if time.monotonic() - said > SAY_SECONDS:
-                log.warning("the broker does not answer; waiting for it", error=str(error))
-                said = time.monotonic()
+            waiting.emit(BROKER_UNREACHABLE, error=str(error))
             time.sleep(RETRY_SECONDS)

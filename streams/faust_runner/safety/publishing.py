@@ -1,6 +1,6 @@
-"""Nothing that was to be published may be forgotten: a refused record ends the process.
+"""A refused record ends the process, so that no output or table change is lost.
 
-Faust logs a failed produce and commits past it; table changes give nobody a future to check. And its
+Faust logs a failed produce and commits past it; of table changes it returns no future to check. And its
 flush, on which the commit waits, gives up after 0.1 s and does not count the message in hand.
 """
 
@@ -21,18 +21,18 @@ _put = ProducerBuffer.put
 _send_pending = ProducerBuffer._send_pending
 
 FLUSH_POLL = 0.001
-"""Seconds between two looks at what is unsent."""
+"""Seconds between two checks for unsent messages."""
 
 
 def stop_on_failure(topic: str, future: "asyncio.Future[Any]") -> None:
-    """Ends the process where the broker did not take a record."""
+    """Ends the process if the broker did not take a record."""
     error: BaseException | None = asyncio.CancelledError() if future.cancelled() else future.exception()
     if error is not None:
         produce_failed(topic, error)
 
 
 def produce_failed(topic: str, error: BaseException) -> NoReturn:
-    """Ends the process: what was finished since the last commit is done again."""
+    """Ends the process; what was finished since the last commit is done again."""
     fail_stop(
         ExitCode.PRODUCE_FAILED,
         f"the broker did not take a record of {topic} ({type(error).__name__}: {error}); stopping, "
@@ -53,7 +53,7 @@ async def publish_message(self: Topic, fut: FutureMessage, wait: bool = False) -
     """Hands a message to the producer."""
     try:
         return await _publish_message(self, fut, wait)
-    except Exception as error:  # noqa: BLE001  whatever it was, the record is not on its way
+    except Exception as error:  # noqa: BLE001  whatever it is, the record is not sent
         produce_failed(str(self), error)
 
 

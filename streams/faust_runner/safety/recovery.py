@@ -2,8 +2,7 @@
 
 Faust 0.15.3 lets the source partitions run before it seeks them to the committed offsets and then clears
 the streams' queues: what was fetched in between is neither processed nor fetched again
-(https://github.com/faust-streaming/faust/issues/596). The same order stands in the method for apps
-without tables.
+(https://github.com/faust-streaming/faust/issues/596). The method for apps without tables has the same order.
 """
 
 import asyncio
@@ -58,7 +57,7 @@ async def _let_the_sources_run(self: Recovery, generation_id: int) -> bool:
     if assignment:
         await self._wait(_seek(consumer, sources), timeout=app.conf.broker_request_timeout)
     self.completed.set()
-    # clears the queues; from here on nothing that is fetched may be thrown away
+    # clears the queues; from here on no fetched record may be dropped
     app.flow_control.resume()
     consumer.resume_partitions(sources)
     consumer.resume_flow()

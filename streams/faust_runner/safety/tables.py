@@ -9,28 +9,28 @@ from streams.faust_runner.safety.memory_bound import MIB, let_go
 from streams.runtime.exit_codes import ExitCode, fail_stop
 
 FLUSH_BYTES = 4 * MIB
-"""Restored states that wait in memory; Faust itself waits for a thousand of any size."""
+"""Restored states that wait in memory; Faust itself flushes after a thousand of any size."""
 
 
 class PromptTableManager(TableManager):
     """Faust's own, without the second that it waits for tables which are declared late."""
 
     async def on_start(self) -> None:
-        """Reads the changelogs as soon as the consumer runs; the tables are those of `processors.app`."""
+        """Reads the changelogs as soon as the consumer runs; `faust_runner.app` declares the tables."""
         if not self.should_stop:
             await self._update_channels()
             await self.recovery.start()
 
 
 class RestoreWithinBounds:
-    """Called for each state that is restored: writes what waits before it takes much memory."""
+    """Called for each restored state: flushes before the waiting states take much memory."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
         self._bytes = 0
 
     async def __call__(self, event: Any) -> None:
-        """Called after `event` was put to what waits."""
+        """Called after `event` was added to the waiting states."""
         message, recovery = event.message, self._app.tables.recovery
         if isinstance(message.value, Unread):
             fail_stop(

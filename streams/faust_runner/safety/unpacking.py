@@ -1,8 +1,8 @@
-"""What a producer wrote cannot end the fetch, and cannot fill the memory.
+"""No record of a producer can end the fetch or exhaust the memory.
 
-aiokafka unpacks each batch whole, and lets what its parser raises end the fetch for good: at a header name
-that is no UTF-8, at bytes behind a compressed stream, at numbers of which Java cuts bits off. Here a record
-that can be read is handed out, what cannot is handed out as what it is, and both wait until there is room.
+aiokafka unpacks each batch whole, and an exception of its parser ends the fetch for good: at a header name
+that is no UTF-8, at bytes behind a compressed stream, at numbers of which Java cuts bits off. Here each
+record is handed out, an unreadable one as `Unread`, and both wait until there is room.
 """
 
 import struct
@@ -18,6 +18,7 @@ from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import TopicPartition
 
+from schemas.log_events import WRONG_CHECKSUM
 from streams.faust_runner.safety.batch_content import HEADER_SIZE, Header
 from streams.faust_runner.safety.batch_reader import BatchReader
 from streams.faust_runner.safety.memory_bound import MEMORY, RECORD_BYTES, Pause
@@ -30,12 +31,12 @@ MAGIC_AT = 16
 _LEGACY_BYTES = 26
 """The smallest batch of the formats 0 and 1."""
 CHECKSUM_ATTEMPTS = 3
-"""A batch with a wrong checksum is fetched so often before it counts as unreadable."""
+"""How often a batch with a wrong checksum is fetched before it counts as unreadable."""
 _wrong_checksums: dict[tuple[TopicPartition, int], int] = {}
 
 
 class RawBatches:
-    """The batches of a fetched partition, as they stand in the log; in place of aiokafka's MemoryRecords."""
+    """The batches of a fetched partition, as in the log; in place of aiokafka's MemoryRecords."""
 
     def __init__(self, content: bytes | None) -> None:
         self._content = memoryview(content or b"")
@@ -46,7 +47,7 @@ class RawBatches:
         return len(self._content)
 
     def _end(self) -> int | None:
-        """Where the next batch ends; None where it is not here whole: a fetch ends anywhere."""
+        """End of the next batch; None if it is incomplete: a fetch ends anywhere."""
         if len(self._content) - self._at < _FRAME.size:
             return None
         _, length = _FRAME.unpack_from(self._content, self._at)
@@ -58,7 +59,7 @@ class RawBatches:
         return self._end() is not None
 
     def next_batch(self) -> memoryview:
-        """The next batch. Raises CorruptRecordException where it is too short to be one."""
+        """The next batch. Raises CorruptRecordException if it is too short."""
         end = self._end()
         assert end is not None
         batch = self._content[self._at : end]
@@ -69,8 +70,8 @@ class RawBatches:
 
 
 def unpack_records(self: PartitionRecords) -> Iterator[Any]:
-    """The records of a fetched partition; a `Pause` where there is no room for the next one yet."""
-    # a generator that holds its holder would stay counted until the garbage is collected
+    """The records of a fetched partition; a `Pause` if there is no room for the next one yet."""
+    # a generator in a reference cycle would stay counted until the garbage is collected
     return _unpack(weakref.proxy(self), BatchReader(self._tp, MEMORY))
 
 
@@ -86,7 +87,7 @@ def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
         batch: Any = LegacyRecordBatch(raw, magic) if magic < 2 else DefaultRecordBatch(raw)
         if self._check_crcs and not batch.validate_crc():
             if not _is_wrong_for_good(self._tp, self.next_fetch_offset):
-                # what ends here is fetched again
+                # the rest is fetched again
                 return
             records = _wrong_checksum(self, raw, batch, reader)
         elif magic < 2:
@@ -95,7 +96,7 @@ def _unpack(self: Any, reader: BatchReader) -> Iterator[Any]:
             records = iter(())
         else:
             records = reader.records(raw, self.next_fetch_offset)
-        # no loop, which would hold the record that it handed out last
+        # a loop would hold the record that it handed out last
         yield from map(follow, records)
         # the last records may be compacted away
         self.next_fetch_offset = max(self.next_fetch_offset, batch.next_offset)
@@ -116,8 +117,8 @@ def _is_wrong_for_good(tp: TopicPartition, position: int) -> bool:
     attempts = _wrong_checksums.pop((tp, position), 0) + 1
     if attempts < CHECKSUM_ATTEMPTS:
         _wrong_checksums[tp, position] = attempts
-        log.warning(
-            "a batch with a wrong checksum is fetched again",
+        WRONG_CHECKSUM.emit(
+            log,
             topic=tp.topic,
             partition=tp.partition,
             offset=position,
@@ -139,7 +140,7 @@ def _wrong_checksum(self: Any, raw: memoryview, batch: Any, reader: BatchReader)
 
 
 def _legacy(self: Any, raw: memoryview, batch: Any, reader: BatchReader) -> Iterator[Any]:
-    """Records of the formats 0 and 1, which no broker takes any more; old logs hold them."""
+    """Records of the formats 0 and 1, which only old logs have."""
     position = self.next_fetch_offset
     try:
         for record in batch:

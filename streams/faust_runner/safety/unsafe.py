@@ -24,7 +24,7 @@ REPAIRS = {
 
 
 class UnknownRepair(ValueError):
-    """A name in the variable that stands for nothing; the text is for the user."""
+    """The variable names an unknown repair; the text is for the user."""
 
 
 def left_out(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
@@ -41,6 +41,6 @@ def left_out(environment: Mapping[str, str] = os.environ) -> frozenset[str]:
 
 
 def warn(names: frozenset[str]) -> None:
-    """Says on stderr, loudly, what is missing."""
+    """Prints to stderr which repairs are missing."""
     for name in sorted(names):
         print(f"UNSAFE: {VARIABLE} leaves out {name!r}: {REPAIRS[name]}", file=sys.stderr)  # noqa: T201

@@ -1,11 +1,11 @@
 """Ends a worker that hangs: no commit of a partition for too long although records wait in it.
 
-A backlog is read partition by partition, so one may stand still while others get on: it has longer. A
+A backlog is read partition by partition, so one may pause while others progress: it has more time. A
 worker without partitions watches all of the stage: it may be the one that should have them.
 
-It runs in a thread of its own, so that a blocked event loop does not silence it, and asks the broker
-itself. A worker that waits for what it cannot do without (the registry, the broker, a table's restore) is
-left alone; what says that the broker is away is the watchdog's own question, not the worker.
+It runs in a thread of its own, so that a blocked event loop does not stop it, and asks the broker
+itself. It spares a worker that waits for the registry, the broker or the restore of a table; whether the
+broker is reachable it finds out itself.
 """
 
 import asyncio
@@ -24,19 +24,19 @@ from streams.runtime.exit_codes import ExitCode, fail_stop
 log = structlog.get_logger(__name__)
 
 PATIENCE_WITH_ONE = 5
-"""How many times the limit a partition may stand still while others of the worker get on."""
+"""Times the limit that a partition may pause while others of the worker progress."""
 PATIENCE_OUTSIDE = 2
-"""How many times longer a worker waits to which the group has assigned nothing yet."""
+"""Times the limit for a worker to which the group has assigned nothing yet."""
 PATIENCE_SPARE = 4
-"""The same for one to which it assigned no partition: whether those who have them wait on purpose (a
-registry, a restore) it cannot know."""
+"""Times the limit for a worker without partitions: it cannot know whether their owners wait on purpose (for
+a registry, a restore)."""
 STAGE_SECONDS = 30.0
-"""Seconds between two looks at all of the stage."""
+"""Seconds between two checks of the whole stage."""
 
 
 @dataclass
 class WorkerProgress:
-    """What the worker tells the watchdog; written by the worker, read by the watchdog."""
+    """Progress of the worker: written by the worker, read by the watchdog."""
 
     sources: frozenset[Source] = frozenset()
     """Source partitions of the present assignment."""
@@ -45,7 +45,7 @@ class WorkerProgress:
     changes: int = 0
     """How often the assignment has changed."""
     waiting: str = ""
-    """What the worker waits for on purpose; empty where it should make progress."""
+    """What the worker waits for on purpose; empty if it should make progress."""
     step_since: float | None = None
     """When the pure step that runs now was entered, `time.monotonic`; None outside of steps."""
 
@@ -64,24 +64,24 @@ class WorkerProgress:
 class Watchdog:
     """Watches one worker. `limit` and `interval` in seconds."""
 
-    pulse: WorkerProgress
-    witness: OffsetProbe
+    progress: WorkerProgress
+    probe: OffsetProbe
     stage: frozenset[Source]
-    """Every source partition of the stage, whoever has it."""
+    """Every source partition of the stage, whatever worker has it."""
     limit: float
     interval: float = 5.0
     loop: asyncio.AbstractEventLoop | None = None
     restored: Callable[[], int] = lambda: 0
-    """A number that changes whenever the restore of a table gets on."""
+    """A number that changes while the restore of a table progresses."""
     clock: Callable[[], float] = time.monotonic
     end: Callable[..., None] = fail_stop
     _since: dict[Source, tuple[int | None, float]] = field(default_factory=dict, init=False)
     _own: frozenset[Source] = field(default=frozenset(), init=False)
     _changes: int = field(default=0, init=False)
-    _stage_looked_at: float = field(default=float("-inf"), init=False)
+    _stage_checked_at: float = field(default=float("-inf"), init=False)
     _restored: int = field(default=0, init=False)
-    _got_on: float = field(default=0.0, init=False)
-    """When any partition was last seen to get on."""
+    _progressed_at: float = field(default=0.0, init=False)
+    """When any partition last progressed."""
 
     def start(self) -> None:
         """Watches from now on, in a daemon thread."""
@@ -93,40 +93,40 @@ class Watchdog:
             self.watch()
 
     def watch(self) -> None:
-        """One look; where the broker does not answer nobody can tell what waits, and nobody hangs."""
+        """One check; without an answer of the broker nothing counts as hanging."""
         try:
-            self._look()
+            self._check()
         except ProbeAway:
             self._since.clear()
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         now = self.clock()
-        self._look_at_the_step(now)
+        self._check_step(now)
         restored, self._restored = self._restored, self.restored()
-        changes, self._changes = self._changes, self.pulse.changes
-        self._own = self.pulse.sources
-        if self.pulse.waiting or restored != self._restored or changes != self._changes:
+        changes, self._changes = self._changes, self.progress.changes
+        self._own = self.progress.sources
+        if self.progress.waiting or restored != self._restored or changes != self._changes:
             self._since.clear()
         if not self._own:
-            if now - self._stage_looked_at < STAGE_SECONDS:
+            if now - self._stage_checked_at < STAGE_SECONDS:
                 return
-            self._stage_looked_at = now
+            self._stage_checked_at = now
         before, self._since = self._since, {}
         for source in sorted(self._own or self.stage):
-            committed = self.witness.committed(source)
+            committed = self.probe.committed(source)
             known, since = before.get(source, (committed, now))
             if committed != known:
-                self._got_on = now
+                self._progressed_at = now
             if committed != known or not self._is_behind(source, committed):
                 since = now
             elif now - since > self._allowed(now):
-                if self._a_record_waits(source, committed):
-                    self._end_it(source, now - since)
+                if self._has_waiting_record(source, committed):
+                    self._end_stalled(source, now - since)
                 since = now
             self._since[source] = (committed, since)
 
-    def _look_at_the_step(self, now: float) -> None:
-        entered = self.pulse.step_since
+    def _check_step(self, now: float) -> None:
+        entered = self.progress.step_since
         if entered is not None and now - entered > self.limit:
             self._dump()
             self.end(
@@ -136,21 +136,21 @@ class Watchdog:
             )
 
     def _allowed(self, now: float) -> float:
-        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._got_on <= self.limit else 1)
+        allowed = self.limit * (PATIENCE_WITH_ONE if now - self._progressed_at <= self.limit else 1)
         if self._own:
             return allowed
-        return allowed * (PATIENCE_OUTSIDE if self.pulse.outside else PATIENCE_SPARE)
+        return allowed * (PATIENCE_OUTSIDE if self.progress.outside else PATIENCE_SPARE)
 
     def _is_behind(self, source: Source, committed: int | None) -> bool:
-        first, end = self.witness.bounds(source)
+        first, end = self.probe.bounds(source)
         return max(first, committed or 0) < end
 
-    def _a_record_waits(self, source: Source, committed: int | None) -> bool:
+    def _has_waiting_record(self, source: Source, committed: int | None) -> bool:
         # the end of a log may be nothing but transaction markers
-        first, end = self.witness.bounds(source)
-        return self.witness.first_record(source, max(first, committed or 0), end) is not None
+        first, end = self.probe.bounds(source)
+        return self.probe.first_record(source, max(first, committed or 0), end) is not None
 
-    def _end_it(self, source: Source, seconds: float) -> None:
+    def _end_stalled(self, source: Source, seconds: float) -> None:
         self._dump()
         self.end(
             ExitCode.WATCHDOG,

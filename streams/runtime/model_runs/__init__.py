@@ -1,1 +1,1 @@
-"""Runs that wait on a model: in flight, bounded, stopped while the model is away."""
+"""Model runs: in flight, bounded, waiting while the model is unreachable."""

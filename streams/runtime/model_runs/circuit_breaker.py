@@ -1,4 +1,4 @@
-"""Something that work depends on is away: what needs it waits, one probes, then all go on."""
+"""A circuit breaker: while a dependency is unreachable one run probes it, and the others wait."""
 
 import random
 import threading
@@ -8,38 +8,40 @@ from dataclasses import dataclass
 
 import structlog
 
+from schemas.log_events import DEPENDENCY_REACHABLE, DEPENDENCY_UNREACHABLE
+from streams.runtime.throttled_log import ThrottledLog
+
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 60.0
 LONGEST_ASKED = 600.0
-"""The other side's own wish for a delay is followed up to here."""
-SAY_EVERY = 60.0
+"""Longest delay that the dependency itself may ask for."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to try once; to be handed back with `success`, `failure` or `release`."""
+    """Permission to try once; given back by `success`, `failure` or `release`."""
 
     probe: bool
 
 
 class CircuitBreaker:
-    """Whether `what` is away; `fields` go into what is logged of it. Times in seconds. Thread-safe."""
+    """The circuit breaker of `target`; `url`: its address, if it has one. Times in seconds. Thread-safe."""
 
     def __init__(
         self,
-        what: str,
+        target: str,
+        url: str = "",
         *,
         first_wait: float = FIRST_WAIT,
         longest_wait: float = LONGEST_WAIT,
         on_change: Callable[[bool], None] = lambda away: None,
-        **fields: object,
     ) -> None:
         self.why = ""
-        """What the last failure said."""
-        self._what = what
-        self._fields = fields
+        """Text of the last failure."""
+        self._target = target
+        self._url = url
         self._first_wait = first_wait
         self._longest_wait = longest_wait
         self._on_change = on_change
@@ -48,21 +50,21 @@ class CircuitBreaker:
         self._next = 0.0
         self._failures = 0
         self._probing = False
-        self._said = 0.0
+        self._log = ThrottledLog(log)
 
     @property
     def is_open(self) -> bool:
-        """Whether new work had better not begin."""
+        """Whether `target` is unreachable."""
         return self._since is not None
 
     @property
     def is_ready(self) -> bool:
-        """Whether `acquire` would give leave now."""
+        """Whether `acquire` would give a permit now."""
         with self._changed:
             return self._since is None or (not self._probing and time.monotonic() >= self._next)
 
     def acquire(self, wait: float = 0.0) -> Permit | None:
-        """Leave to try, after at most `wait` seconds; None: it is still away, or somebody else probes."""
+        """A permit, after at most `wait` seconds; None: still unreachable, or another one probes."""
         end = time.monotonic() + wait
         with self._changed:
             while self._since is not None:
@@ -76,19 +78,20 @@ class CircuitBreaker:
             return Permit(probe=False)
 
     def success(self, permit: Permit) -> None:
-        """It answered. Only a probe ends an outage: other work may have been answered before it began."""
+        """It answered. Only a probe ends an outage: other answers may be from before it began."""
         if not permit.probe:
             return
         with self._changed:
             assert self._since is not None
             away_seconds = round(time.monotonic() - self._since, 1)
-            log.info(f"{self._what} is back", away_seconds=away_seconds, **self._fields)
+            DEPENDENCY_REACHABLE.emit(log, target=self._target, url=self._url, away_seconds=away_seconds)
+            self._log.forget(DEPENDENCY_UNREACHABLE)
             self._since, self._failures, self._probing = None, 0, False
             self._changed.notify_all()
         self._on_change(False)
 
     def failure(self, permit: Permit, why: str, retry_after: float | None = None) -> None:
-        """It did not answer; `retry_after` is its own wish."""
+        """It did not answer; `retry_after`: the delay that it asks for."""
         with self._changed:
             self.why = why
             began = self._since is None
@@ -101,21 +104,20 @@ class CircuitBreaker:
             self._failures += 1
             if permit.probe:
                 self._probing = False
-            if began or now - self._said >= SAY_EVERY:
-                self._said = now
-                log.warning(
-                    f"{self._what} is away: what needs it waits",
-                    error=why,
-                    away_seconds=round(now - self._since, 1),
-                    next_try_seconds=round(self._next - now, 1),
-                    **self._fields,
-                )
+            self._log.emit(
+                DEPENDENCY_UNREACHABLE,
+                target=self._target,
+                url=self._url,
+                error=why,
+                away_seconds=round(now - self._since, 1),
+                next_try_seconds=round(self._next - now, 1),
+            )
             self._changed.notify_all()
         if began:
             self._on_change(True)
 
     def release(self, permit: Permit) -> None:
-        """The try said nothing about whether it is away."""
+        """The try did not show whether it is reachable."""
         if permit.probe:
             with self._changed:
                 self._probing = False

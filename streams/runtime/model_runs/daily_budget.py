@@ -1,8 +1,8 @@
-"""What each agent's replays used today, over all workers, and whether that is all they may.
+"""What each agent's replays used today, over all workers, and whether that is their budget.
 
 Every run's usage goes to `opoi.spending` with its trace, and every worker reads that topic from the day's
-beginning. So the sum holds over restarts, and what was bought twice counts twice. Runs in flight are not in
-it: a budget can be passed by as much as they use.
+beginning. So the sum outlives restarts, and a run paid twice counts twice. Runs in flight are not in
+it: they can exceed a budget by as much as they use.
 """
 
 import math
@@ -41,7 +41,7 @@ class DailySpend:
         self._sums: defaultdict[tuple[str, date], Spent] = defaultdict(Spent)
 
     def take(self, record: Record) -> None:
-        """Adds one run. Raises ValueError where it says what no run can use."""
+        """Adds one run. Raises ValueError for an amount that no run can use."""
         assert isinstance(record, Spending)
         amounts = [one for one in record.spent.model_dump().values() if one is not None]
         if not all(math.isfinite(one) and one >= 0 for one in amounts):
@@ -50,7 +50,7 @@ class DailySpend:
         self._sums[place] = total((self._sums[place], record.spent))
 
     def why_not(self, agent: str, allowed: Allowance, now: datetime) -> str | None:
-        """Why `agent` may run nothing more on the day of `now`; None where it may."""
+        """Why `agent` may begin no run on the day of `now`; None if it may."""
         day = now.astimezone(UTC).date()
         spent = self._sums.get((agent, day))
         over = used_up(allowed, spent) if spent is not None else None

@@ -1,4 +1,4 @@
-"""Runs in flight: each in a thread of its own, and those that wait because what they need is away."""
+"""Runs in flight, each in a thread of its own, and runs that wait for what is unreachable."""
 
 import threading
 import time
@@ -17,7 +17,7 @@ from streams.runtime.model_runs import metrics
 from streams.runtime.model_runs.targets import Permits, Targets
 
 EXPIRE_SECONDS = 0.5
-# waited for; anything else that a run raises is our own fault
+# waited for; anything else that a run raises is a fault of opoi
 AWAY = (ModelAway, QuotaExceeded, RegistryAway, NotRegistered, BrokerAway)
 
 
@@ -37,7 +37,7 @@ class Execute(Protocol):
 
 
 class PartitionRevoked(Exception):
-    """The run's partition went elsewhere before it began."""
+    """The run's partition was revoked before the run began."""
 
 
 class PastDeadline(Exception):
@@ -54,56 +54,56 @@ Stage = Literal["waiting", "running", "publishing", "settled", "failed"]
 
 @dataclass(eq=False, slots=True)
 class ModelRun:
-    """One run in work, and the records that asked for it; more than one where a record came again."""
+    """One run, and the records that request it; several if a record was delivered again."""
 
-    asked: ReplayJob
-    tickets: list[Delivery]
+    job: ReplayJob
+    deliveries: list[Delivery]
     began: float = field(default_factory=time.monotonic)
     stage: Stage = "waiting"
-    """`waiting`: for what is away, without a thread; `settled`: acknowledged, but not committed."""
+    """`waiting`: for what is unreachable, without a thread; `settled`: acknowledged, not committed."""
     running_since: float = 0.0
 
     @property
     def wanted(self) -> bool:
-        """Whether anything that asked for it is still this worker's."""
-        return any(ticket.live for ticket in self.tickets)
+        """Whether a record that requests it is still this worker's."""
+        return any(delivery.live for delivery in self.deliveries)
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to be committed about it."""
-        return self.stage == "settled" and all(one.is_committed or not one.live for one in self.tickets)
+        """Whether everything about it is committed."""
+        return self.stage == "settled" and all(one.is_committed or not one.live for one in self.deliveries)
 
-    def asked_by(self, ticket: Delivery) -> bool:
-        """Whether the very record of `ticket` asked for it."""
-        return any(one.arrived.coordinates == ticket.arrived.coordinates for one in self.tickets)
+    def is_requested_by(self, delivery: Delivery) -> bool:
+        """Whether the very record of `delivery` requests it."""
+        return any(one.arrived.coordinates == delivery.arrived.coordinates for one in self.deliveries)
 
-    def also_for(self, asked: ReplayJob) -> None:
-        """A further record asks for the same run: of two cases the later one's word counts."""
-        if asked.request.case_number > self.asked.request.case_number:
-            self.asked = asked
+    def also_for(self, job: ReplayJob) -> None:
+        """A further record requests the same run: of two cases the later one counts."""
+        if job.request.case_number > self.job.request.case_number:
+            self.job = job
 
     @property
     def replay_id(self) -> str:
-        """The replay."""
-        return self.asked.request.replay_id
+        """Id of the replay."""
+        return self.job.request.replay_id
 
     @property
     def agent(self) -> bytes:
-        """Whose it is."""
-        return agent_of(self.tickets[0])
+        """Its agent."""
+        return agent_of(self.deliveries[0])
 
 
-def agent_of(ticket: Delivery) -> bytes:
+def agent_of(delivery: Delivery) -> bytes:
     """The agent of a request that was not read yet, as its message key has it."""
-    return (ticket.arrived.key or b"").partition(b"/")[0]
+    return (delivery.arrived.key or b"").partition(b"/")[0]
 
 
 class Runs:
     """The runs of a worker by replay: those under way and those that wait. Belongs to the worker's loop.
 
-    `post` hands a call from a run's thread to the loop. `land` is told what came of each try: a trace; one of
-    `AWAY`, after which the run waits; why it was not begun; or what else it raised. `is_called_off` is asked
-    before each try.
+    `post` hands a call from a run's thread to the loop. `land` is called with the outcome of each try: a
+    trace; one of `AWAY`, after which the run waits; why it was not begun; or what else it raised.
+    `is_called_off` is called before each try.
     """
 
     def __init__(
@@ -132,13 +132,13 @@ class Runs:
 
     @property
     def waiting(self) -> list[ModelRun]:
-        """Those that wait for what is away, in the order in which they are tried."""
+        """Those that wait for what is unreachable, in the order in which they are tried."""
         return [flight for flight in self._flights.values() if flight.stage == "waiting"]
 
     @property
     def ready(self) -> list[ModelRun]:
         """Those that wait and can be tried now."""
-        return [flight for flight in self.waiting if self._targets.is_ready(flight.asked.request)]
+        return [flight for flight in self.waiting if self._targets.is_ready(flight.job.request)]
 
     @property
     def by_agent(self) -> Counter[bytes]:
@@ -150,31 +150,31 @@ class Runs:
         return self._flights.get(replay_id)
 
     def begin(self, flight: ModelRun) -> None:
-        """Begins the run; where what it needs is away, it waits."""
+        """Begins the run; it waits if what it needs is unreachable."""
         self._flights.setdefault(flight.replay_id, flight)
         if (over := self._why_not(flight)) is not None:
             self._land(flight, over)
             return
-        held = self._targets.acquire(flight.asked.request)
+        held = self._targets.acquire(flight.job.request)
         if held is None:
             flight.stage = "waiting"
             return
         flight.running_since = time.monotonic()
         flight.stage = "running"
-        request, decision = flight.asked.request, flight.asked.decision
+        request, decision = flight.job.request, flight.job.decision
 
-        def fly() -> None:
+        def execute() -> None:
             try:
-                landing: RunOutcome = self._execute(request, decision)
+                outcome: RunOutcome = self._execute(request, decision)
             except Exception as error:  # noqa: BLE001 - judged by the worker
-                landing = error
-            self._post(partial(self._landed, flight, request, held, landing))
+                outcome = error
+            self._post(partial(self._landed, flight, request, held, outcome))
 
         # a daemon, so that a run that hangs does not keep a stopped process alive
-        threading.Thread(target=fly, name=f"replay-{flight.replay_id}", daemon=True).start()
+        threading.Thread(target=execute, name=f"replay-{flight.replay_id}", daemon=True).start()
 
     def expire(self) -> None:
-        """Tells now and then of those that wait and need wait no more."""
+        """Ends waiting runs that need not wait any more; checks every EXPIRE_SECONDS."""
         if time.monotonic() - self._expired_at < EXPIRE_SECONDS:
             return
         self._expired_at = time.monotonic()
@@ -188,7 +188,7 @@ class Runs:
         del self._flights[flight.replay_id]
 
     def _why_not(self, flight: ModelRun) -> Exception | None:
-        request = flight.asked.request
+        request = flight.job.request
         if not flight.wanted:
             return PartitionRevoked()
         if self._is_called_off(request):
@@ -197,19 +197,19 @@ class Runs:
             return PastDeadline(self._targets.why_away(request))
         return None
 
-    def _landed(self, flight: ModelRun, request: ReplayRequest, held: Permits, landing: RunOutcome) -> None:
-        if isinstance(landing, AgentTrace):
+    def _landed(self, flight: ModelRun, request: ReplayRequest, held: Permits, outcome: RunOutcome) -> None:
+        if isinstance(outcome, AgentTrace):
             self._targets.success(held)
-            metrics.REPLAY_SECONDS.labels(landing.status).observe(time.monotonic() - flight.running_since)
-        elif isinstance(landing, AWAY):
-            metrics.REPLAYS_AWAY.labels(type(landing).__name__).inc()
-            self._targets.failure(request, held, landing)
+            metrics.REPLAY_SECONDS.labels(outcome.status).observe(time.monotonic() - flight.running_since)
+        elif isinstance(outcome, AWAY):
+            metrics.REPLAYS_AWAY.labels(type(outcome).__name__).inc()
+            self._targets.failure(request, held, outcome)
             flight.stage = "waiting"
             # to the end, so that another one probes: it may be this one alone that fails
             self._flights[flight.replay_id] = self._flights.pop(flight.replay_id)
         else:
             self._targets.release(held)
-        self._land(flight, landing)
+        self._land(flight, outcome)
 
 
 def seconds_left(request: ReplayRequest) -> float:

@@ -1,4 +1,4 @@
-"""Which records are in work, on disk, should one of them kill the process; suspects are worked on alone."""
+"""The records in work, kept on disk in case one kills the process; suspects are worked on alone."""
 
 from streams.core.contract import Coordinates
 from streams.runtime.crash_guard import CrashGuard
@@ -24,15 +24,15 @@ class InWork:
         metrics.IN_FLIGHT.set(len(self._runs.busy))
 
     def clear_mark(self) -> None:
-        """No record is being looked at; the mark stays on one that is worked on alone."""
+        """Clears the mark, unless a suspect is worked on alone."""
         if not self._is_alone:
             self._guards.mark.clear()
 
     def forget(self, flight: ModelRun) -> None:
-        """The run is over, and the process lives."""
+        """The run is over and the process lives."""
         self._runs.forget(flight)
-        for ticket in flight.tickets:
-            self._guards.harmless(ticket.arrived.coordinates)
+        for delivery in flight.deliveries:
+            self._guards.harmless(delivery.arrived.coordinates)
         self.changed()
 
     @property
@@ -40,4 +40,4 @@ class InWork:
         return any(each in self._guards.suspects for each in self._records())
 
     def _records(self) -> list[Coordinates]:
-        return [ticket.arrived.coordinates for flight in self._runs.busy for ticket in flight.tickets]
+        return [delivery.arrived.coordinates for flight in self._runs.busy for delivery in flight.deliveries]

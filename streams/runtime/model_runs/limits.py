@@ -7,11 +7,11 @@ from streams.runtime.offsets import MAX_OPEN
 LEAST_WAITING = 32
 """Requests that may wait in memory whatever the concurrency."""
 MOST_WAITING_BYTES = 64 * 1024 * 1024
-"""Of the requests that wait in memory; one larger than that waits alone."""
+"""Bytes of the requests that wait in memory; a larger one waits alone."""
 MOST_UNACKNOWLEDGED = 64
 """Answers that may wait for the broker before intake holds."""
 DRAIN_SECONDS = 20.0
-"""What runs may take to end when the worker stops or gives partitions back; the rest is dropped."""
+"""Time for runs to end when the worker stops or partitions are revoked; the rest is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +22,11 @@ class RunLimits:
     drain_seconds: float = DRAIN_SECONDS
     commit_seconds: float = 1.0
     hang_seconds: float = 120.0
-    """A run that takes twice its budget and so much more hangs: our own fault."""
+    """A run that takes so much more than twice its budget hangs: a fault of opoi."""
 
     @property
     def most_waiting(self) -> int:
-        """Requests that may wait in memory, for a run to end or for what is away.
+        """Requests that may wait in memory, for a place or for what is unreachable.
 
         Those of one partition that are not done must fit into a commit.
         """

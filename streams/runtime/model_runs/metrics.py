@@ -7,24 +7,26 @@ from prometheus_client import Counter, Gauge, Histogram
 IN_FLIGHT = Gauge("opoi_replays_in_flight", "Replays that were begun and are not committed.")
 REPLAY_SECONDS = Histogram(
     "opoi_replay_seconds",
-    "Length of a replay, tries that found the model away left out.",
+    "Length of a replay, without tries that found the model unreachable.",
     ["status"],
     buckets=(1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200),
 )
-REPLAYS_AWAY = Counter("opoi_replay_retries_total", "Tries of replays that found something away.", ["error"])
+REPLAYS_AWAY = Counter(
+    "opoi_replay_retries_total", "Tries of replays that found something unreachable.", ["error"]
+)
 PAUSED = Gauge("opoi_replay_paused", "1 while an operator has paused replays.")
 AWAY = Gauge(
     "opoi_replay_away",
-    "1 while something that replays need is away: model, registry, artifacts, or the service agent:NAME.",
+    "1 while what replays need is unreachable: model, registry, artifacts, or the service agent:NAME.",
     ["what"],
 )
-WAITING = Gauge("opoi_replays_waiting", "Replays that wait for what is away, in this worker.")
+WAITING = Gauge("opoi_replays_waiting", "Replays of this worker that wait for what is unreachable.")
 UNCOMMITTED_SECONDS = Gauge(
     "opoi_replay_uncommitted_seconds", "Age of the oldest replay that was begun and is not committed."
 )
 
 
-def away(what: str) -> Callable[[bool], None]:
-    """Sets the gauge of `what`."""
+def setter_of(what: str) -> Callable[[bool], None]:
+    """A function that sets the gauge of `what`."""
     gauge = AWAY.labels(what)
     return lambda is_away: gauge.set(is_away)

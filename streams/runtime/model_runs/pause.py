@@ -1,6 +1,6 @@
-"""What operators tell a stage to do: pause and resume.
+"""The operator's commands to a stage: pause and resume.
 
-The word is a record of the compacted topic `opoi.controls` (`streams.runtime.broadcast_topic` says why).
+A command is a record of the compacted topic `opoi.controls` (why: `streams.runtime.broadcast_topic`).
 A file would reach one machine; the offsets' metadata of a group is forgotten after the broker's retention.
 """
 
@@ -21,7 +21,7 @@ TOPIC = "opoi.controls"
 
 @dataclass(frozen=True, slots=True)
 class PauseState:
-    """The last word to one stage. `at` is UTC, by the clock of who said it."""
+    """The last command to one stage. `at`: UTC, by the operator's clock."""
 
     paused: bool = False
     reason: str = ""
@@ -43,7 +43,7 @@ class PauseState:
 
 
 class PauseTopic:
-    """The last word to `stage`, as of the last `refresh`. Not thread-safe."""
+    """The last command to `stage`, as of the last `refresh`. Not thread-safe."""
 
     def __init__(self, kafka: KafkaSettings, stage: str) -> None:
         self.current = PauseState()
@@ -56,7 +56,7 @@ class PauseTopic:
         return self.current
 
     def refresh(self) -> PauseState:
-        """Reads what came in the meantime, without waiting."""
+        """Reads new commands, without waiting."""
         self._topic.refresh()
         return self.current
 
@@ -74,9 +74,9 @@ class PauseTopic:
 
 
 def publish_pause(kafka: KafkaSettings, stage: str, *, paused: bool, reason: str = "") -> PauseState:
-    """Tells `stage` to pause or to go on; returns once the broker has it. Raises DeliveryFailed."""
-    said = PauseState(paused, reason, datetime.now(UTC))
+    """Sends pause or resume to `stage`; returns once the broker has it. Raises DeliveryFailed."""
+    state = PauseState(paused, reason, datetime.now(UTC))
     producer = CheckedProducer(kafka, **{"message.timeout.ms": 10_000})
-    producer.send(TOPIC, stage, said.value())
+    producer.send(TOPIC, stage, state.value())
     producer.flush(15)
-    return said
+    return state

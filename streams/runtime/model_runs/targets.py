@@ -1,6 +1,6 @@
-"""What runs depend on, each with a circuit breaker of its own: one that is away holds up only what needs it.
+"""What runs depend on, each with its own circuit breaker: an unreachable one delays only runs that need it.
 
-What a run needs is known once one like it has failed; the first of a kind is tried as if all were well.
+What a run needs is known after one like it failed; the first of a kind is simply tried.
 """
 
 from collections.abc import Mapping
@@ -28,11 +28,11 @@ class Targets:
         self._needed: dict[_Kind, Target] = {}
 
     def is_ready(self, request: ReplayRequest) -> bool:
-        """Whether `acquire` would give leave now."""
+        """Whether `acquire` would give permits now."""
         return all(self._breaker(target).is_ready for target in self._needs(request))
 
     def acquire(self, request: ReplayRequest) -> Permits | None:
-        """Leave to try the request's run once; None: something that it needs is away."""
+        """Permits to try the request's run once; None: something that it needs is unreachable."""
         held: dict[Target, Permit] = {}
         for target in self._needs(request):
             permit = self._breaker(target).acquire()
@@ -48,11 +48,11 @@ class Targets:
             self._breaker(target).success(permit)
 
     def failure(self, request: ReplayRequest, held: Permits, error: Exception) -> None:
-        """The run found something away."""
+        """The run found something unreachable."""
         away = error.target if isinstance(error, ModelError) else ARTIFACTS
         for target, permit in held.items():
             if target == ARTIFACTS != away:
-                # they come first, and came
+                # they are read first, so they were reachable
                 self._breaker(target).success(permit)
             elif target != away:
                 self._breaker(target).release(permit)
@@ -65,7 +65,7 @@ class Targets:
             self._needed[_kind(request)] = away
 
     def release(self, held: Permits) -> None:
-        """The try said nothing about what it needed."""
+        """The try did not show whether what it needed is reachable."""
         for target, permit in held.items():
             self._breaker(target).release(permit)
 
@@ -83,11 +83,10 @@ class Targets:
     def _breaker(self, target: Target) -> CircuitBreaker:
         if target not in self._breakers:
             self._breakers[target] = CircuitBreaker(
-                "what replays need",
+                target.name,
+                target.url,
                 first_wait=self._first_wait,
                 on_change=lambda _: self._show(target.name),
-                target=target.name,
-                url=target.url or None,
             )
         return self._breakers[target]
 

@@ -1,4 +1,4 @@
-"""Requests that wait for a run to end or for what is away, and which of them is next."""
+"""Requests that wait for a place or for what is unreachable, and which of them is next."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,30 +18,29 @@ class Waiting:
         self._was_full = False
 
     def add(self, deliveries: Iterable[Delivery]) -> None:
-        """They came."""
+        """Adds received requests."""
         self._deliveries.extend(deliveries)
 
     def remove(self, delivery: Delivery) -> None:
-        """It was read."""
+        """Removes a request that was read."""
         self._deliveries.remove(delivery)
 
     def drop(self, going: frozenset[Source] = frozenset()) -> None:
-        """Those of partitions that go or have gone are somebody else's."""
+        """Drops requests of partitions that are revoked: another worker has them."""
         self._deliveries = [one for one in self._deliveries if one.live and one.source not in going]
 
     @property
     def is_full(self) -> bool:
-        """Whether no further ones have room; with some slack, so that it does not change all the time."""
+        """Whether there is no room for further ones; with hysteresis."""
         share = 0.5 if self._was_full else 1.0
         sizes = [len(one.arrived.value or b"") for one in self._all()]
         self._was_full = len(sizes) >= self._most * share or sum(sizes) >= MOST_WAITING_BYTES * share
         return self._was_full
 
     def next(self, *, unread: bool) -> ModelRun | Delivery | None:
-        """What to begin: of the agent with the fewest runs, what has waited longest.
+        """What to begin next: the oldest of the agent with the fewest runs.
 
-        Runs that wait for what is still away are passed over, and with `unread` False requests that were not
-        read.
+        Runs that wait for what is still unreachable are skipped; with `unread` False, unread requests too.
         """
         busy = self._runs.by_agent
         ready: list[ModelRun | Delivery] = [*self._runs.ready, *(self._deliveries if unread else ())]
@@ -54,4 +53,4 @@ class Waiting:
     def _all(self) -> Iterator[Delivery]:
         yield from self._deliveries
         for flight in self._runs.waiting:
-            yield flight.tickets[0]
+            yield flight.deliveries[0]

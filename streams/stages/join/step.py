@@ -20,7 +20,15 @@ from schemas.records import (
 )
 from schemas.stages import stages
 from streams.core.contract import Event, Poison, Transition
-from streams.core.dispositions import cause, check_arguments, checked_key, disposition, rejection, same_input
+from streams.core.dispositions import (
+    DispositionReason,
+    cause,
+    check_arguments,
+    checked_key,
+    disposition,
+    rejection,
+    same_input,
+)
 from streams.gates.reason_codes import ReasonCode
 from streams.stages.join import reviews
 from streams.stages.join.split import SplitRule
@@ -191,7 +199,7 @@ class Join:
         return self._answer(state, event, own, "emitted", state.emitted_status or "joined")
 
     def _close(
-        self, state: JoinState, event: Event, own: Cause, review: Review, reason: str
+        self, state: JoinState, event: Event, own: Cause, review: Review, reason: DispositionReason
     ) -> Transition[JoinState]:
         """Writes a review and closes every input that waited for it."""
         after = reviews.reviewed(state, review, own, event.timestamp, self._rules.horizon)
@@ -212,7 +220,7 @@ class Join:
         return Transition(after, (reviews.output(review), *closed))
 
     def _wait(
-        self, state: JoinState, event: Event, own: Cause, reason: str, wait: timedelta
+        self, state: JoinState, event: Event, own: Cause, reason: DispositionReason, wait: timedelta
     ) -> Transition[JoinState]:
         pending = state.pending if own in state.pending else (*state.pending, own)
         after = state.model_copy(
@@ -221,7 +229,12 @@ class Join:
         return self._answer(after, event, own, "pending", reason)
 
     def _answer(
-        self, state: JoinState, event: Event, own: Cause, outcome: DispositionOutcome, reason: str
+        self,
+        state: JoinState,
+        event: Event,
+        own: Cause,
+        outcome: DispositionOutcome,
+        reason: DispositionReason,
     ) -> Transition[JoinState]:
         if not state.pending and state.expires_at is not None:
             state = state.model_copy(update={"expires_at": None})

@@ -8,6 +8,7 @@ import structlog
 from confluent_kafka import Message as KafkaMessage
 
 from schemas.errors import RegistryAway, Undecodable
+from schemas.log_events import REGISTRY_UNREACHABLE
 from schemas.record import Record
 from schemas.records import ReplayRequest
 from schemas.settings import KafkaSettings
@@ -20,6 +21,7 @@ from streams.runtime.model_runs.daily_budget import DailySpend
 from streams.runtime.model_runs.in_flight import ReplayJob, seconds_left
 from streams.runtime.model_runs.pause import PauseTopic
 from streams.runtime.outputs import RecordCodec
+from streams.runtime.throttled_log import ThrottledLog
 from streams.stages.replay import cancellations
 from streams.stages.replay.cancellations import Cancellations
 from streams.stages.replay.results import (
@@ -72,6 +74,7 @@ class Admission:
     ) -> None:
         self.controls = PauseTopic(kafka, stage)
         self._allowed = allowed_a_day
+        self._log = ThrottledLog(log)
         self._cancelled = Cancellations()
         self._spendings = DailySpend()
         today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -94,24 +97,24 @@ class Admission:
             try:
                 records.fold()
             except RegistryAway as error:
-                log.debug("a bulletin waits for the schema registry", error=str(error))
+                self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
 
     def is_cancelled(self, request: ReplayRequest) -> bool:
         """Whether another verdict took the place of the request's. Thread-safe."""
         return self._cancelled.covers(request)
 
-    def instead_of(self, arrived: Message, asked: ReplayJob) -> tuple[Output, ...] | None:
+    def outputs_if_rejected(self, arrived: Message, job: ReplayJob) -> tuple[Output, ...] | None:
         """What becomes of a request that is not to be run; None: it is."""
-        request = asked.request
+        request = job.request
         if self.is_cancelled(request):
-            return cancelled_outputs(arrived, asked)
+            return cancelled_outputs(arrived, job)
         if seconds_left(request) <= 0:
-            return past_deadline_outputs(arrived, asked)
+            return past_deadline_outputs(arrived, job)
         why = self._spendings.why_not(request.agent, self._allowed, datetime.now(UTC))
         if why is None:
             return None
         return skipped_trace(arrived, request, "exhausted", why), disposition_of(
-            arrived, asked, "emitted", "exhausted"
+            arrived, job, "emitted", "exhausted"
         )
 
     def close(self) -> None:

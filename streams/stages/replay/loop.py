@@ -15,6 +15,7 @@ import structlog
 
 from schemas.catalog import topics
 from schemas.errors import RegistryAway
+from schemas.log_events import RUN_FAILED, RUNS_UNFINISHED
 from schemas.settings import KafkaSettings
 from schemas.stages import stage
 from streams.core.contract import Output
@@ -39,7 +40,7 @@ from streams.stages.replay.results import (
     Results,
     disposition_of,
     log_fields,
-    outcome,
+    outputs_of,
     own_fault_text,
     read_or_dead_letter,
     without_turns,
@@ -66,7 +67,7 @@ class ReplayWorker:
         kafka: KafkaSettings,
         codec: RecordCodec,
         execute: Execute,
-        bulletins: Admission,
+        admission: Admission,
         guards: CrashGuard,
         bounds: RunLimits,
         **consumer_overrides: Any,
@@ -79,17 +80,17 @@ class ReplayWorker:
         self._fault: tuple[ExitCode, str] | None = None
         self._committed_at = 0.0
         self._commits_taken = True
-        self._registry = CircuitBreaker("the schema registry", on_change=metrics.away("registry"))
-        self._runs = Runs(execute, Targets(), self._events.put, self._landed, bulletins.is_cancelled)
+        self._registry = CircuitBreaker("registry", on_change=metrics.setter_of("registry"))
+        self._runs = Runs(execute, Targets(), self._events.put, self._landed, admission.is_cancelled)
         self._waiting = Waiting(self._runs, bounds)
         self._in_work = InWork(self._runs, guards)
         producer = CheckedProducer(kafka, **WAIT_FOR_EVER)
         written = {name: topics()[name] for name in stage(STAGE).writes}
         encoder = Encoder(STAGE, codec, written, without_turns)
         publisher = Publisher(STAGE, producer, encoder, self._events.put)
-        self._replies = Results(publisher, guards)
-        self._bulletins = bulletins
-        self._lookout = Monitor(bulletins.controls, publisher, STAGE, bounds.hang_seconds)
+        self._results = Results(publisher, guards)
+        self._admission = admission
+        self._monitor = Monitor(admission.controls, publisher, bounds.hang_seconds)
         self._consumer = WorkerConsumer(
             kafka,
             STAGE,
@@ -103,40 +104,38 @@ class ReplayWorker:
         """Ends `run` within the drain budget. Safe to call from a signal handler."""
         self._stopping = True
 
-    def run(self, beat: Callable[[], None] = lambda: None) -> int:
-        """Works until stopped, says `beat` in each turn; how many runs were left that did not end in time.
+    def run(self, on_turn: Callable[[], None] = lambda: None) -> int:
+        """Works until stopped, calls `on_turn` in each turn; returns how many runs did not end in time.
 
         Ends the process where the worker is at fault itself. Raises ConsumerFailed.
         """
         self._consumer.start()
         while not self._stopping:
-            beat()
+            on_turn()
             self._serve()
-            self._bulletins.refresh()
+            self._admission.refresh()
             self._runs.expire()
             self._begin()
             self._commit_in_time()
             self._consumer.hold(self._must_hold())
             self._waiting.add(self._consumer.receive(1, POLL_SECONDS))
-            self._lookout.look(self._runs.busy)
-            if (hanging := self._lookout.hanging(self._runs.busy)) is not None:
+            self._monitor.update(self._runs.busy)
+            if (hanging := self._monitor.hanging(self._runs.busy)) is not None:
                 self._hangs(*hanging)
         self._drain(lambda _: True)
         self._consumer.close()
-        self._bulletins.close()
+        self._admission.close()
         if self._fault is not None:
             fail_stop(*self._fault)
-        left = len(self._runs.busy)
-        log.info("stopped", stage=STAGE, runs_left=left)
-        return left
+        return len(self._runs.busy)
 
     # taking in
 
     def _is_ready(self) -> bool:
         return (
             not self._stopping
-            and not self._lookout.paused
-            and self._replies.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
+            and not self._monitor.paused
+            and self._results.unacknowledged < self._bounds.concurrency + MOST_UNACKNOWLEDGED
         )
 
     def _may_begin(self) -> bool:
@@ -146,7 +145,7 @@ class ReplayWorker:
         """Whether to take no further records in."""
         if not self._waiting.is_full:
             return not self._is_ready()
-        self._lookout.is_full(away=len(self._runs.waiting))
+        self._monitor.is_full(waiting=len(self._runs.waiting))
         return True
 
     def _begin(self) -> None:
@@ -156,7 +155,7 @@ class ReplayWorker:
             chosen = self._waiting.next(unread=self._registry.is_ready)
             if chosen is None:
                 return
-            at = (chosen.tickets[0] if isinstance(chosen, ModelRun) else chosen).arrived.coordinates
+            at = (chosen.deliveries[0] if isinstance(chosen, ModelRun) else chosen).arrived.coordinates
             if self._in_work.must_wait(at):
                 return
             # an exception that nobody expects leaves with the mark set
@@ -167,36 +166,36 @@ class ReplayWorker:
                 self._read(chosen)
             self._in_work.clear_mark()
 
-    def _read(self, ticket: Delivery) -> None:
+    def _read(self, delivery: Delivery) -> None:
         permit = self._registry.acquire()
         assert permit is not None, "whether it is ready was asked just now"
         try:
-            self._judge(ticket)
+            self._judge(delivery)
         except RegistryAway as error:
             self._registry.failure(permit, str(error))
         else:
             self._registry.success(permit)
-            self._waiting.remove(ticket)
+            self._waiting.remove(delivery)
 
-    def _judge(self, ticket: Delivery) -> None:
+    def _judge(self, delivery: Delivery) -> None:
         """What is to be done with a record. Raises RegistryAway."""
-        asked = read_or_dead_letter(ticket, self._codec, self._guards, self._replies)
-        if asked is None:
+        job = read_or_dead_letter(delivery, self._codec, self._guards, self._results)
+        if job is None:
             return
-        flying = self._runs.get(asked.request.replay_id)
-        if flying is not None and flying.asked_by(ticket):
+        flying = self._runs.get(job.request.replay_id)
+        if flying is not None and flying.is_requested_by(delivery):
             # the very record, come back with its partition: it is done when the run is
-            flying.tickets.append(ticket)
+            flying.deliveries.append(delivery)
             if flying.stage == "settled":
-                ticket.done()
+                delivery.done()
         elif flying is not None:
-            flying.also_for(asked)
-            duplicate = disposition_of(ticket.arrived, asked, "duplicate", "in_flight")
-            self._replies.send([ticket], (duplicate,), request=asked.request)
-        elif (instead := self._bulletins.instead_of(ticket.arrived, asked)) is not None:
-            self._replies.send([ticket], instead, request=asked.request)
+            flying.also_for(job)
+            duplicate = disposition_of(delivery.arrived, job, "duplicate", "in_flight")
+            self._results.send([delivery], (duplicate,), request=job.request)
+        elif (rejected := self._admission.outputs_if_rejected(delivery.arrived, job)) is not None:
+            self._results.send([delivery], rejected, request=job.request)
         else:
-            self._start(ModelRun(asked, [ticket]))
+            self._start(ModelRun(job, [delivery]))
 
     def _start(self, flight: ModelRun) -> None:
         self._runs.begin(flight)
@@ -213,17 +212,17 @@ class ReplayWorker:
         except queue.Empty:
             return
 
-    def _landed(self, flight: ModelRun, landing: RunOutcome) -> None:
-        ticket = next((ticket for ticket in flight.tickets if ticket.live), None)
-        if ticket is None:
+    def _landed(self, flight: ModelRun, outcome: RunOutcome) -> None:
+        delivery = next((delivery for delivery in flight.deliveries if delivery.live), None)
+        if delivery is None:
             self._in_work.forget(flight)
-        elif isinstance(landing, AWAY):
+        elif isinstance(outcome, AWAY):
             self._in_work.changed()
             if self._fault is None:
                 self._in_work.clear_mark()
         else:
             try:
-                outputs = outcome(ticket.arrived, flight.asked, landing)
+                outputs = outputs_of(delivery.arrived, flight.job, outcome)
             except Exception as error:  # noqa: BLE001 - whatever it is, the worker stops in order
                 self._own_fault(flight, error)
             else:
@@ -234,12 +233,12 @@ class ReplayWorker:
             flight.stage = "settled"
 
         flight.stage = "publishing"
-        self._replies.send(flight.tickets, outputs, request=flight.asked.request, then=settled)
+        self._results.send(flight.deliveries, outputs, request=flight.job.request, then=settled)
 
     def _own_fault(self, flight: ModelRun, error: Exception) -> None:
         """Stops the worker; the other runs may still end, so that they are not bought again."""
-        at = flight.tickets[0].arrived.coordinates
-        log.error("a run failed by our own fault", exc_info=error, **log_fields(at))
+        at = flight.deliveries[0].arrived.coordinates
+        RUN_FAILED.emit(log, exc_info=error, **log_fields(at))
         flight.stage = "failed"
         if self._fault is None:
             self._fault = own_code(error), own_fault_text(at, error)
@@ -263,18 +262,18 @@ class ReplayWorker:
         """Partitions are about to go elsewhere: what runs there may end within the budget."""
         self._waiting.drop(going)
         if not self._stopping:
-            self._drain(lambda ticket: ticket.source in going)
+            self._drain(lambda delivery: delivery.source in going)
 
     def _drain(self, concerns: Callable[[Delivery], bool]) -> None:
         end = time.monotonic() + self._bounds.drain_seconds
 
         def is_busy(flight: ModelRun) -> bool:
-            mine = any(ticket.live and concerns(ticket) for ticket in flight.tickets)
+            mine = any(delivery.live and concerns(delivery) for delivery in flight.deliveries)
             return mine and flight.stage in ("running", "publishing")
 
-        while self._replies.unacknowledged or any(map(is_busy, self._runs)):
+        while self._results.unacknowledged or any(map(is_busy, self._runs)):
             if time.monotonic() > end:
-                log.warning("what did not end in time is done again", seconds=self._bounds.drain_seconds)
+                RUNS_UNFINISHED.emit(log, seconds=self._bounds.drain_seconds, runs=len(self._runs.busy))
                 break
             self._serve(POLL_SECONDS)
             self._commit_in_time()

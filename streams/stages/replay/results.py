@@ -8,10 +8,11 @@ import structlog
 from schemas.catalog import topics
 from schemas.errors import Undecodable
 from schemas.identity import decision_key
+from schemas.log_events import OUTPUTS_BROKEN
 from schemas.record import Record
 from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, TraceStatus, Usage
 from streams.core.contract import Coordinates, Output, Poison
-from streams.core.dispositions import cause, disposition
+from streams.core.dispositions import DispositionReason, cause, disposition
 from streams.core.message import Message, trace_headers
 from streams.runtime import metrics
 from streams.runtime.consumer import Delivery
@@ -30,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Results:
-    """Publishes, and settles the tickets once everything is acknowledged."""
+    """Publishes, and settles the deliveries once everything is acknowledged."""
 
     def __init__(self, publisher: Publisher, guards: CrashGuard) -> None:
         self.unacknowledged = 0
@@ -40,30 +41,30 @@ class Results:
 
     def send(
         self,
-        tickets: list[Delivery],
+        deliveries: list[Delivery],
         outputs: tuple[Output, ...],
         *,
         request: ReplayRequest | None = None,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Writes `outputs` about `tickets`, all of them one record; `then` runs when they are settled.
+        """Writes `outputs` about `deliveries`, all of them one record; `then` runs when they are settled.
 
         Where they do not fit, the record goes to the dead letters; `request` is what it asks for.
         """
 
         def acknowledged() -> None:
             self._guards.breaker.good()
-            self._settled(tickets, then)
+            self._settled(deliveries, then)
 
         def refused(poison: Poison) -> None:
             self.unacknowledged -= 1
-            self.bury(tickets, poison, request, then=then)
+            self.bury(deliveries, poison, request, then=then)
 
-        self._put(tickets, outputs, acknowledged, refused)
+        self._put(deliveries, outputs, acknowledged, refused)
 
     def bury(
         self,
-        tickets: list[Delivery],
+        deliveries: list[Delivery],
         poison: Poison,
         request: ReplayRequest | None,
         *,
@@ -73,7 +74,7 @@ class Results:
 
         `request`: what the record asks for, where that can be read; its trace says that it was not run.
         """
-        arrived, at = tickets[0].arrived, tickets[0].arrived.coordinates
+        arrived, at = deliveries[0].arrived, deliveries[0].arrived.coordinates
         if why := self._guards.breaker.refuse():
             self._guards.mark.clear()
             fail_stop(
@@ -94,12 +95,13 @@ class Results:
         def buried() -> None:
             self._guards.deaths.forget(at)
             self._letters.sent(letter)
-            self._settled(tickets, then)
+            self._settled(deliveries, then)
 
         def refused(_: Poison) -> None:
             # what the record asks for has ids that no output can carry: then its letter alone says it
             self.unacknowledged -= 1
-            self._put(tickets, (self._letters.disposition(letter, arrived.timestamp),), buried, letter=letter)
+            alone = self._letters.disposition(letter, arrived.timestamp)
+            self._put(deliveries, (alone,), buried, letter=letter)
 
         outputs = [
             self._letters.disposition(letter, arrived.timestamp, request.replay_id if request else None)
@@ -107,21 +109,21 @@ class Results:
         if request is not None:
             reason = f"dead_letter: {poison.kind}: {poison.reason}"
             outputs.insert(0, skipped_trace(arrived, request, "failed", reason))
-        self._put(tickets, tuple(outputs), buried, refused, letter)
+        self._put(deliveries, tuple(outputs), buried, refused, letter)
 
     def _put(
         self,
-        tickets: list[Delivery],
+        deliveries: list[Delivery],
         outputs: tuple[Output, ...],
         acknowledged: Callable[[], None],
         refused: Callable[[Poison], None] | None = None,
         letter: Letter | None = None,
     ) -> None:
-        arrived = tickets[0].arrived
+        arrived = deliveries[0].arrived
         self.unacknowledged += 1
 
         def broken(error: Exception) -> None:
-            log.error("the outputs break their contract", exc_info=error, **log_fields(arrived.coordinates))
+            OUTPUTS_BROKEN.emit(log, exc_info=error, **log_fields(arrived.coordinates))
             self._guards.mark.set(arrived.coordinates)
             fail_stop(ExitCode.OWN_FAULT, own_fault_text(arrived.coordinates, error))
 
@@ -130,28 +132,28 @@ class Results:
             Publication(outputs, arrived.timestamp, acknowledged, refused or broken, broken, letter, headers)
         )
 
-    def _settled(self, tickets: list[Delivery], then: Callable[[], None]) -> None:
-        at = tickets[0].arrived.coordinates
+    def _settled(self, deliveries: list[Delivery], then: Callable[[], None]) -> None:
+        at = deliveries[0].arrived.coordinates
         self.unacknowledged -= 1
-        for ticket in tickets:
-            ticket.done()
+        for delivery in deliveries:
+            delivery.done()
         self._guards.harmless(at)
         metrics.EVENTS.labels(STAGE, at.topic).inc()
         then()
 
 
 def read_or_dead_letter(
-    ticket: Delivery, codec: RecordCodec, guards: CrashGuard, replies: Results
+    delivery: Delivery, codec: RecordCodec, guards: CrashGuard, results: Results
 ) -> ReplayJob | None:
     """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
-    at = ticket.arrived.coordinates
+    at = delivery.arrived.coordinates
     try:
         if why := guards.why_dead(at):
             raise Poison("killed_the_process", why)
-        return read_request(codec, ticket.arrived)
+        return read_request(codec, delivery.arrived)
     except (Undecodable, Poison) as poison:
-        request = request_if_readable(codec, ticket.arrived) if guards.may_be_read(at) else None
-        replies.bury([ticket], Poison(poison.kind, poison.reason), request)
+        request = request_if_readable(codec, delivery.arrived) if guards.may_be_read(at) else None
+        results.bury([delivery], Poison(poison.kind, poison.reason), request)
         return None
 
 
@@ -168,26 +170,28 @@ def own_fault_text(at: Coordinates, error: Exception) -> str:
     )
 
 
-def disposition_of(arrived: Message, asked: ReplayJob, outcome: DispositionOutcome, reason: str) -> Output:
+def disposition_of(
+    arrived: Message, job: ReplayJob, outcome: DispositionOutcome, reason: DispositionReason
+) -> Output:
     """What became of a request."""
-    of = cause(arrived.coordinates, asked.request.replay_id)
+    of = cause(arrived.coordinates, job.request.replay_id)
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)
 
 
-def outcome(arrived: Message, asked: ReplayJob, landing: RunOutcome) -> tuple[Output, ...]:
+def outputs_of(arrived: Message, job: ReplayJob, outcome: RunOutcome) -> tuple[Output, ...]:
     """What becomes of a request by what came of its run. Raises BrokenStep, and what else the run raised."""
-    if isinstance(landing, RunCancelled):
-        return cancelled_outputs(arrived, asked)
-    if isinstance(landing, PastDeadline):
-        return past_deadline_outputs(arrived, asked, str(landing))
-    if isinstance(landing, Exception):
-        raise landing
-    return trace_outputs(arrived, asked, landing)
+    if isinstance(outcome, RunCancelled):
+        return cancelled_outputs(arrived, job)
+    if isinstance(outcome, PastDeadline):
+        return past_deadline_outputs(arrived, job, str(outcome))
+    if isinstance(outcome, Exception):
+        raise outcome
+    return trace_outputs(arrived, job, outcome)
 
 
-def trace_outputs(arrived: Message, asked: ReplayJob, trace: AgentTrace) -> tuple[Output, ...]:
+def trace_outputs(arrived: Message, job: ReplayJob, trace: AgentTrace) -> tuple[Output, ...]:
     """What a run gave and used, and the answer. Raises BrokenStep where it is another request's run."""
-    request = asked.request
+    request = job.request
     wanted = (request.replay_id, request.agent, request.decision_id)
     given = (trace.replay_id, trace.agent, trace.decision_id)
     if given != wanted:
@@ -199,7 +203,7 @@ def trace_outputs(arrived: Message, asked: ReplayJob, trace: AgentTrace) -> tupl
         }
     )
     key = decision_key(trace.agent, trace.decision_id)
-    said = disposition_of(arrived, asked, "emitted", trace.status)
+    said = disposition_of(arrived, job, "emitted", trace.status)
     if trace.attempts == 0:
         return Output(TRACES, key, caused), said
     return Output(TRACES, key, caused), spend_record(caused), said
@@ -230,18 +234,18 @@ def skipped_trace(arrived: Message, request: ReplayRequest, status: TraceStatus,
     return Output(TRACES, decision_key(trace.agent, trace.decision_id), trace)
 
 
-def cancelled_outputs(arrived: Message, asked: ReplayJob) -> tuple[Output, ...]:
+def cancelled_outputs(arrived: Message, job: ReplayJob) -> tuple[Output, ...]:
     """What becomes of a request that another verdict called off; no case waits for it any more."""
-    return (disposition_of(arrived, asked, "superseded", "cancelled"),)
+    return (disposition_of(arrived, job, "superseded", "cancelled"),)
 
 
-def past_deadline_outputs(arrived: Message, asked: ReplayJob, waited_for: str = "") -> tuple[Output, ...]:
+def past_deadline_outputs(arrived: Message, job: ReplayJob, waited_for: str = "") -> tuple[Output, ...]:
     """What becomes of a request whose deadline passed before it was run, and what that waited for."""
-    request = asked.request
+    request = job.request
     why = f"; {waited_for}" if waited_for else ""
     reason = f"deadline: {request.deadline_at.isoformat()} has passed{why}"
     trace = skipped_trace(arrived, request, "exhausted", reason)
-    return trace, disposition_of(arrived, asked, "superseded", "past_deadline")
+    return trace, disposition_of(arrived, job, "superseded", "past_deadline")
 
 
 def without_turns(record: Record, reason: str) -> Record | None:

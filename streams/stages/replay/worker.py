@@ -8,6 +8,7 @@ import structlog
 from agent.settings import MICROS_PER_CENT
 from schemas.codec import Codec
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_events import BROKER_UNREACHABLE, REGISTRY_UNREACHABLE
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from schemas.registry import make_codec
 from schemas.stages import stage
@@ -19,6 +20,7 @@ from streams.runtime.model_runs.in_flight import Execute
 from streams.runtime.model_runs.limits import RunLimits
 from streams.runtime.process import WorkerProcess
 from streams.runtime.readiness import RETRY_SECONDS, wait_for_topics
+from streams.runtime.throttled_log import ThrottledLog
 from streams.settings import Settings
 from streams.stages.replay.admission import Admission
 from streams.stages.replay.loop import ReplayWorker
@@ -44,12 +46,12 @@ def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execu
     wait_for_topics(settings.kafka, _topics())
     drain_seconds = max(1.0, settings.worker.stop_seconds - BEYOND_DRAINING)
     bounds = RunLimits(concurrency=settings.replay.concurrency, drain_seconds=drain_seconds)
-    loop = ReplayWorker(settings.kafka, codec, execute, _bulletins(settings, codec), worker.guards, bounds)
+    loop = ReplayWorker(settings.kafka, codec, execute, _admission(settings, codec), worker.guards, bounds)
     worker.on_stop(loop.stop)
-    pulse = LoopWatchdog(STAGE)
-    pulse.start()
-    left = loop.run(pulse.beat)
-    pulse.stop()
+    watchdog = LoopWatchdog(STAGE)
+    watchdog.start()
+    left = loop.run(watchdog.reset)
+    watchdog.stop()
     return bool(left)
 
 
@@ -84,7 +86,7 @@ def _topics() -> list[str]:
     return [*dict.fromkeys((*spec.reads, *spec.writes))]
 
 
-def _bulletins(settings: Settings, codec: Codec) -> Admission:
+def _admission(settings: Settings, codec: Codec) -> Admission:
     """What the worker goes by beside its requests, read to its end before the first of them."""
     replay = settings.replay
     allowed = Allowance(
@@ -93,15 +95,14 @@ def _bulletins(settings: Settings, codec: Codec) -> Admission:
         seconds=replay.seconds_per_day,
         cost_micros=replay.cost_per_day * MICROS_PER_CENT,
     )
-    bulletins = Admission(settings.kafka, codec, STAGE, allowed)
+    admission = Admission(settings.kafka, codec, STAGE, allowed)
+    waiting = ThrottledLog(log)
     while True:
         try:
-            bulletins.catch_up()
+            admission.catch_up()
         except (BrokerAway, RegistryAway) as error:
-            log.warning(
-                "it cannot be told yet whether replays are paused, cancelled or over budget; waiting",
-                error=str(error),
-            )
+            broker = isinstance(error, BrokerAway)
+            waiting.emit(BROKER_UNREACHABLE if broker else REGISTRY_UNREACHABLE, error=str(error))
             time.sleep(RETRY_SECONDS)
         else:
-            return bulletins
+            return admission

@@ -4,6 +4,8 @@ Stateless: all it needs is in the case, but for the agent's prompt, tools and sp
 their hashes.
 """
 
+from typing import cast
+
 from schemas.identity import canonical_json, decision_key, sha256
 from schemas.records import (
     AgentDecision,
@@ -19,7 +21,7 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import cause, disposition, rejection
+from streams.core.dispositions import DispositionReason, cause, disposition, rejection
 from streams.gates import battery
 from streams.gates.eligibility import intake
 from streams.gates.gate import GateResult
@@ -71,8 +73,8 @@ class Sanitize:
             empty = tuple(arm for arm in DATASET_ARMS if arm not in live)
             outputs += self._withdrawn(case, own, empty, "newer_verdict")
         outcome: DispositionOutcome = "emitted" if live else "rejected"
-        none = "no_example" if refused.passed else refused.reason_code
-        reason = f"{len(live)}_examples" if live else none
+        none: DispositionReason = "no_example" if refused.passed else refused.reason_code
+        reason = cast(DispositionReason, f"{len(live)}_examples") if live else none
         outputs.append(disposition(self.stage, own, outcome, reason, case.closed_at))
         return tuple(outputs)
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from schemas.dead_letter_kinds import DeadLetterKind
 from sinks.clickhouse import BatchRefused
 from sinks.rows import Row
 from sinks.tables import Table
@@ -16,9 +17,9 @@ from streams.runtime.offsets import Source
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message becomes a dead letter; `kind` is a short stable code."""
+    """Why a message becomes a dead letter."""
 
-    kind: str
+    kind: DeadLetterKind
     reason: str
 
 

@@ -14,6 +14,7 @@ import structlog
 
 from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_events import BATCH_NOT_LANDED, REACHABLE
 from schemas.stages import DEAD_LETTERS
 from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway
@@ -27,7 +28,7 @@ from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
 from streams.runtime.throttled_log import ThrottledLog
 from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
-from streams.stages.sink.ports import Consumer, Letters, SinkStopped, Store, place
+from streams.stages.sink.ports import UNREACHABLE, Consumer, Letters, SinkStopped, Store, place
 
 STAGE = "sink"
 UNKNOWN_TOPIC_ID = UUID(int=0)
@@ -36,15 +37,13 @@ _TAKE = 500
 _POLL_SECONDS = 0.1
 _FIRST_WAIT = 0.2
 _LONGEST_WAIT = 5.0
-_WAITING = "waiting, nothing is lost"
-_AWAY = {ClickHouseAway: "clickhouse", RegistryAway: "registry", BrokerAway: "broker"}
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger(__name__)
 
 
 class _Leaving(Exception):
-    """The process was asked to stop while it waited."""
+    """The process was asked to stop while it waited; the text says for what."""
 
 
 class Sink:
@@ -73,7 +72,7 @@ class Sink:
         self._waiting = False
         self._failure: WorkerStopped | None = None
         self._log = ThrottledLog(log)
-        self._beat: Callable[[], None] = lambda: None
+        self._on_turn: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
         """Land what is in hand, commit it, leave."""
@@ -84,9 +83,9 @@ class Sink:
         oldest = self._batch.oldest()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
 
-    def run(self, beat: Callable[[], None] = lambda: None) -> None:
-        """Works until `stop`; says `beat` whenever it asked for messages. Raises SinkStopped."""
-        self._beat = beat
+    def run(self, on_turn: Callable[[], None] = lambda: None) -> None:
+        """Works until `stop`; calls `on_turn` at each poll and insert. Raises SinkStopped."""
+        self._on_turn = on_turn
         self._consumer.start()
         try:
             while not self._stopping:
@@ -97,8 +96,8 @@ class Sink:
                     self._until_done(self._land)
                     self._finish()
             self._flush_once()
-        except _Leaving:
-            log.warning("stopping while something is away; what is in hand is landed after the restart")
+        except _Leaving as leaving:
+            BATCH_NOT_LANDED.emit(log, error=str(leaving))
         except WorkerStopped as stopped:
             self._failure = stopped
             self._consumer.close()
@@ -107,7 +106,7 @@ class Sink:
         self._consumer.close()
 
     def _receive(self, seconds: float) -> None:
-        self._beat()
+        self._on_turn()
         # a rebalance in the middle of this puts another inbox in place
         came = self._consumer.receive(_TAKE, seconds)
         self._inbox.extend(came)
@@ -173,7 +172,7 @@ class Sink:
         table = entries[0].table
         assert table is not None
         # a landing may be many inserts, and each of them is a sign of life
-        self._beat()
+        self._on_turn()
         with sink_metrics.INSERT_SECONDS.labels(table.name).time():
             self._store.insert(table, [entry.row for entry in entries if entry.row is not None])
         sink_metrics.ROWS.labels(table.name).inc(len(entries))
@@ -247,6 +246,7 @@ class Sink:
             try:
                 answer = attempt()
             except (ClickHouseAway, RegistryAway, BrokerAway) as error:
+                why = str(error)
                 self._away(error)
             else:
                 if self._waiting:
@@ -255,31 +255,32 @@ class Sink:
             end = time.monotonic() + wait
             while time.monotonic() < end:
                 if self._stopping:
-                    raise _Leaving
+                    raise _Leaving(why)
                 self._receive(min(wait, _POLL_SECONDS))
             wait = min(2 * wait, _LONGEST_WAIT)
 
     def _away(self, error: Exception) -> None:
         self._waiting = True
         self._consumer.hold(True)
-        sink_metrics.AWAY.labels(_AWAY[type(error)]).set(1)
+        what, event = UNREACHABLE[type(error)]
+        sink_metrics.AWAY.labels(what).set(1)
         metrics.WAITS.labels(STAGE).inc()
-        self._log.warning(_WAITING, error=str(error))
+        self._log.emit(event, error=str(error))
 
     def _back(self) -> None:
         self._waiting = False
         self._consumer.hold(False)
-        self._log.forget(_WAITING)
-        for what in _AWAY.values():
+        for what, event in UNREACHABLE.values():
+            self._log.forget(event)
             sink_metrics.AWAY.labels(what).set(0)
-        log.info("going on")
+        REACHABLE.emit(log)
 
     def _flush_once(self) -> None:
         """Lands and commits what is in hand, or leaves it to the next owner. Raises SinkStopped."""
         try:
             self._land()
         except ClickHouseAway as error:
-            log.warning("records are left unlanded, they are read again", error=str(error))
+            BATCH_NOT_LANDED.emit(log, error=str(error))
         else:
             self._finish()
 

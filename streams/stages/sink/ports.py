@@ -1,13 +1,27 @@
-"""What the sink's loop works with, and how it stops."""
+"""What the sink's loop works with, what it waits for, and how it stops."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from sinks.clickhouse import Row
+from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_events import (
+    BROKER_UNREACHABLE,
+    CLICKHOUSE_UNREACHABLE,
+    REGISTRY_UNREACHABLE,
+    LogEvent,
+)
+from sinks.clickhouse import ClickHouseAway, Row
 from sinks.tables import Table
 from streams.core.contract import Coordinates, Headers
 from streams.runtime.consumer import Delivery
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
+
+UNREACHABLE: Mapping[type[Exception], tuple[str, LogEvent]] = {
+    ClickHouseAway: ("clickhouse", CLICKHOUSE_UNREACHABLE),
+    RegistryAway: ("registry", REGISTRY_UNREACHABLE),
+    BrokerAway: ("broker", BROKER_UNREACHABLE),
+}
+"""What is waited for: its label in metrics, and its event."""
 
 
 class SinkStopped(WorkerStopped):

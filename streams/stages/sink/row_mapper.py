@@ -10,6 +10,7 @@ from schemas.catalog import plain_schema
 from schemas.catalog import topic as topic_spec
 from schemas.codec import Codec, unframe
 from schemas.errors import Undecodable, one_line
+from schemas.log_events import FIELDS_NOT_LANDED
 from schemas.stages import DEAD_LETTERS, RETRY
 from sinks import metrics
 from sinks.dead_letters import NotADeadLetter, parse_dead_letter
@@ -91,13 +92,13 @@ class RowMapper:
         unknown = list(unknown_fields(self._codec.writer_schema(topic, schema_id), plain_schema(record)))
         metrics.UNKNOWN_FIELDS.labels(topic, schema_id).set(len(unknown))
         if unknown:
-            log.error(
-                "a producer writes fields that this version does not know; they are not landed",
+            FIELDS_NOT_LANDED.emit(
+                log,
                 topic=topic,
                 schema_id=schema_id,
                 fields=[one_line(field) for field in unknown[:_MOST_FIELDS]],
                 count=len(unknown),
-                next_step="deploy this producer's version of opoi, then read the topic again",
+                next_step=FIELDS_NOT_LANDED.remedy,
             )
         self._writers.add((topic, schema_id))
 

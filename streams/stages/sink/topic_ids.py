@@ -8,6 +8,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 
 from schemas.errors import BrokerAway
+from schemas.log_events import DELETIONS_UNKNOWN, RECORDS_DELETED
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
 from streams.runtime.kafka_clients import LogOffsets, make_admin
@@ -58,15 +59,17 @@ def report_losses(consumer: Consumer, log_offsets: LogOffsets, partitions: Seque
         starts = log_offsets.starts(TopicPartition(each.topic, each.partition) for each in committed)
         first = {(each.topic, each.partition): start for each, start in starts.items()}
     except KafkaException as error:
-        log.warning("whether records were deleted unread is not known", error=error.args[0].str())
+        DELETIONS_UNKNOWN.emit(log, error=error.args[0].str())
         return
     for each in committed:
-        lost = first[each.topic, each.partition] - each.offset
+        first_kept = first[each.topic, each.partition]
+        lost = first_kept - each.offset
         if lost > 0:
             metrics.RETENTION_LOSSES.inc(lost)
-            log.error(
-                "the broker deleted records before they were landed: raise the topic's retention",
+            RECORDS_DELETED.emit(
+                log,
                 topic=each.topic,
                 partition=each.partition,
                 offsets=lost,
+                first_kept=first_kept,
             )

@@ -7,6 +7,7 @@ import structlog
 from clickhouse_connect.driver import options
 from confluent_kafka import Consumer, TopicPartition
 
+from schemas.log_events import SINK_STARTED
 from schemas.registry import make_codec
 from schemas.stages import stage
 from sinks import metrics
@@ -76,10 +77,10 @@ def run(settings: Settings) -> NoReturn:
         sink = make_sink(settings, worker.guards)
         worker.on_stop(sink.stop)
         metrics.BEHIND_SECONDS.set_function(sink.behind)
-        log.info("sink started", topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
-        pulse = LoopWatchdog(STAGE)
-        pulse.start()
-        sink.run(pulse.beat)
-        pulse.stop()
+        SINK_STARTED.emit(log, topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
+        watchdog = LoopWatchdog(STAGE)
+        watchdog.start()
+        sink.run(watchdog.reset)
+        watchdog.stop()
 
     process.run(STAGE, settings, work)

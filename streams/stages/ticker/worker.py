@@ -17,6 +17,7 @@ from prometheus_client import Counter, Gauge
 
 from schemas.codec import Codec
 from schemas.errors import NotRegistered, RegistryAway
+from schemas.log_events import TICK_FAILED
 from schemas.records import EndOffset, Tick
 from schemas.registry import make_codec
 from schemas.settings import KafkaSettings
@@ -25,13 +26,13 @@ from streams.runtime import process
 from streams.runtime.kafka_clients import CheckedProducer, DeliveryFailed, LogOffsets
 from streams.runtime.process import WorkerProcess
 from streams.runtime.readiness import wait_for_topics
+from streams.runtime.throttled_log import ThrottledLog
 from streams.settings import Settings
 
 STAGE = "ticker"
 BROKER_SECONDS = 10.0
 REPLICATION = timedelta(seconds=1)
 """A record has its time before it is replicated, and counts into the end of its log only after."""
-SAY_EVERY = 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
@@ -106,7 +107,7 @@ class Ticker:
         self._log_offsets = LogOffsets(kafka)
         # a tick that is late is of no use, and the next one says more
         self._producer = _Producer(kafka, self._clock, **{"message.timeout.ms": int(BROKER_SECONDS * 1000)})
-        self._said = float("-inf")
+        self._log = ThrottledLog(log)
 
     def run(self, seconds: float, stop: threading.Event) -> None:
         """A tick of every stage and partition each `seconds`, until `stop`. Raises TopicsMissing."""
@@ -160,13 +161,9 @@ class Ticker:
         try:
             self.tick(clocked, partitions)
         except (KafkaException, DeliveryFailed, RegistryAway, NotRegistered) as error:
-            if time.monotonic() - self._said >= SAY_EVERY:
-                self._said = time.monotonic()
-                log.warning(
-                    "no tick could be made: deadlines wait, nothing is lost",
-                    table=clocked.stage,
-                    error=str(error.args[0] if error.args else error),
-                )
+            self._log.emit(
+                TICK_FAILED, table=clocked.stage, error=str(error.args[0] if error.args else error)
+            )
 
 
 def run(settings: Settings) -> NoReturn:

@@ -1,11 +1,12 @@
 """How a case closes: the case goes out, and every input that it was waiting for is answered."""
 
 from datetime import datetime, timedelta
+from typing import cast
 
-from schemas.records import CaseState, CaseStatus, Cause
+from schemas.records import CaseState, CaseStatus, Cause, DispositionOutcome, Review
 from streams.core.contract import Output, Transition
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import disposition
+from streams.core.dispositions import DispositionReason, disposition
 from streams.stages.trigger.cases import case_output
 
 
@@ -14,7 +15,7 @@ def close(
     state: CaseState,
     key: str,
     status: CaseStatus,
-    reason: str,
+    reason: DispositionReason,
     when: datetime,
     own: Cause | None,
     ports: Dependencies,
@@ -45,10 +46,26 @@ def closed_again(
     """What closing `state` gave, for the input that closed it and comes again."""
     assert state.closed_at is not None
     inputs = (state.review_cause, *(one.trace_cause for one in state.requests if one.trace_cause), own)
-    return (_case(state, key, ports), *_emitted(stage, inputs, state.stop_reason or "", state.closed_at))
+    return (_case(state, key, ports), *_emitted(stage, inputs, stop_reason(state), state.closed_at))
 
 
-def _emitted(stage: str, inputs: tuple[Cause, ...], reason: str, when: datetime) -> tuple[Output, ...]:
+def stop_reason(state: CaseState) -> DispositionReason:
+    """Why the case of `state` closed; the state holds it as text."""
+    return cast(DispositionReason, state.stop_reason or "")
+
+
+def standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, DispositionReason]:
+    """What became of the input `own`, which is part of `state` already."""
+    if own in state.pending:
+        return "pending", review.status if state.phase == "held" else "awaiting_traces"
+    if state.phase == "held" and own == state.review_cause:
+        return "withdrawn", review.status
+    return "emitted", stop_reason(state)
+
+
+def _emitted(
+    stage: str, inputs: tuple[Cause, ...], reason: DispositionReason, when: datetime
+) -> tuple[Output, ...]:
     return tuple(disposition(stage, one, "emitted", reason, when) for one in dict.fromkeys(inputs))
 
 

@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from schemas.disposition_reasons import StopReason
 from schemas.records import Budget, CaseState, Split
 from streams.core.budgets import DAY_BUDGET, Allowance, spent_on, used_up
 from streams.stages.trigger.cases import first_hit, skew
 from streams.stages.trigger.control_sample import ControlRules, follow_ups
 from streams.stages.trigger.run_plan import PlannedRun, next_hinted
 
-VERSION_SKEW = "version_skew"
+VERSION_SKEW: StopReason = "version_skew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class TriggerRules:
 
 def next_action(
     state: CaseState, split: Split | None, rules: TriggerRules, *, can_redecide: bool
-) -> list[PlannedRun] | str:
+) -> list[PlannedRun] | StopReason:
     """What a case asks for next, once all its runs are in, or its stop reason.
 
     `can_redecide`: the agent can go on from what a hinted run read.
@@ -47,9 +48,10 @@ def next_action(
         runs = follow_ups(rules.controls, requests, can_redecide=can_redecide)
         if runs:
             return runs
-    for arm in ("unhinted", "opoi"):
-        if first_hit(requests, arm) is not None:
-            return f"{arm}_hit"
+    if first_hit(requests, "unhinted") is not None:
+        return "unhinted_hit"
+    if first_hit(requests, "opoi") is not None:
+        return "opoi_hit"
     if split == "test":
         return "test_split"
     if over is not None:

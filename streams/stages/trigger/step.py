@@ -19,10 +19,17 @@ from schemas.records import (
 from schemas.stages import stages
 from streams.core.contract import Event, Output, Poison, Transition
 from streams.core.dependencies import Dependencies
-from streams.core.dispositions import cause, checked_key, disposition, rejection, same_input
+from streams.core.dispositions import (
+    DispositionReason,
+    cause,
+    checked_key,
+    disposition,
+    rejection,
+    same_input,
+)
 from streams.gates.eligibility import unusable
 from streams.stages.trigger.apply_trace import apply_trace
-from streams.stages.trigger.close_case import close, closed_again
+from streams.stages.trigger.close_case import close, closed_again, standing, stop_reason
 from streams.stages.trigger.control_sample import first_runs, in_sample, wrong_verdict
 from streams.stages.trigger.next_action import TriggerRules, next_action
 from streams.stages.trigger.replay_requests import asked_for, replay_requests
@@ -208,23 +215,29 @@ class Trigger:
         decision: AgentDecision,
         runs: list[PlannedRun],
     ) -> Transition[CaseState]:
-        outputs = replay_requests(
-            state, review, decision, runs, self._rules, self._ports, event.timestamp, own
-        )
+        rules, ports = self._rules, self._ports
+        outputs = replay_requests(state, review, decision, runs, rules, ports, event.timestamp, own)
         entries = asked_for(outputs, own)
         after = state.model_copy(update={"requests": (*state.requests, *entries)})
         answered = self._answer(after, event, own, "pending", "awaiting_traces")
         return Transition(after, (*outputs, *answered.outputs))
 
     def _close(
-        self, state: CaseState, key: str, status: CaseStatus, reason: str, when: datetime, own: Cause | None
+        self,
+        state: CaseState,
+        key: str,
+        status: CaseStatus,
+        reason: DispositionReason,
+        when: datetime,
+        own: Cause | None,
     ) -> Transition[CaseState]:
         return close(self.stage, state, key, status, reason, when, own, self._ports, self._rules.remember)
 
     def _again(self, state: CaseState, event: Event, own: Cause) -> Transition[CaseState]:
         """An input that the state holds already: what it led to goes out again, byte for byte."""
         if state.review is None:
-            return self._answer(state, event, own, "emitted", state.stop_reason or "closed")
+            reason: DispositionReason = stop_reason(state) if state.stop_reason else "closed"
+            return self._answer(state, event, own, "emitted", reason)
         review = self._ports.review(state.review)
         key = decision_key(review.agent, review.decision_id)
         before: tuple[Output, ...] = ()
@@ -238,10 +251,9 @@ class Trigger:
         requests: tuple[Output, ...] = ()
         if asked and review.decision is not None:
             decision = self._ports.decision(review.decision)
-            requests = replay_requests(
-                state, review, decision, asked, self._rules, self._ports, event.timestamp, own
-            )
-        answered = self._answer(state, event, own, *_standing(state, own, review))
+            rules, ports = self._rules, self._ports
+            requests = replay_requests(state, review, decision, asked, rules, ports, event.timestamp, own)
+        answered = self._answer(state, event, own, *standing(state, own, review))
         return Transition(state, (*requests, *answered.outputs, *before))
 
     # small answers
@@ -252,7 +264,7 @@ class Trigger:
         event: Event,
         own: Cause,
         outcome: DispositionOutcome,
-        reason: str,
+        reason: DispositionReason,
     ) -> Transition[CaseState]:
         return Transition(state, (disposition(self.stage, own, outcome, reason, event.timestamp),))
 
@@ -271,12 +283,3 @@ class Trigger:
         )
         answered = self._answer(state, event, own, "rejected", "unknown_replay")
         return Transition(state, (refused, *answered.outputs))
-
-
-def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:
-    """What an input that is folded in already has come to."""
-    if own in state.pending:
-        return "pending", review.status if state.phase == "held" else "awaiting_traces"
-    if state.phase == "held" and own == state.review_cause:
-        return "withdrawn", review.status
-    return "emitted", state.stop_reason or ""

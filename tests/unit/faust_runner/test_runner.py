@@ -1,4 +1,4 @@
-"""What the shell does with an event, without a broker."""
+"""What the runner does with an event, without a broker."""
 
 import asyncio
 import json
@@ -112,7 +112,7 @@ class Table(dict[bytes, bytes]):
 
 
 class Scene:
-    """A shell around the pairing step."""
+    """A runner around the pairing step."""
 
     def __init__(self, folder: Path, expire: timedelta | None = None, step: PairStep | None = None) -> None:
         self.app = SimpleNamespace(
@@ -120,33 +120,35 @@ class Scene:
         )
         self.kafka = KafkaSettings(topic_names={LEFT: "physical.left"})
         self.codec = PlainCodec(STAGE, folder / "away")
-        self.ledger, self.log, self.pulse, self.table = OffsetTracker(), Log(), WorkerProgress(), Table()
-        self.guard = ContiguityGuard(self.ledger, self.log)
+        self.tracker, self.log, self.progress, self.table = OffsetTracker(), Log(), WorkerProgress(), Table()
+        self.guard = ContiguityGuard(self.tracker, self.log)
         self.mark_file = folder / "mark"
         self.mark, self.deaths = CrashMarker(self.mark_file), DeathCounter(folder / "deaths")
         encoder = Encoder(STAGE, self.codec, specs(STAGE))
-        self.clock = DeadlineTimers(STAGE, self.kafka, self.ledger, self.guard, self.mark, self.deaths, 3, 2)
+        self.timers = DeadlineTimers(
+            STAGE, self.kafka, self.tracker, self.guard, self.mark, self.deaths, 3, 2
+        )
         self.step = step or PairStep(STAGE, expire)
-        keyed = Keyed(self.step, self.table, self.codec, encoder, self.clock, partition_of, 4)
-        self.lease = MembershipFence(8.0)
+        keyed = Keyed(self.step, self.table, self.codec, encoder, self.timers, partition_of, 4)
+        self.fence = MembershipFence(8.0)
         self.breaker = DlqLimit(folder / "tripped", run=5, share=1.0, window=20)
         logical = {self.kafka.physical(name): name for name in (LEFT, RIGHT, TICKS, RETRY)}
-        self.shell = StepRunner(
+        self.runner = StepRunner(
             keyed,
             RunnerParts(
                 app=self.app,
                 kafka=self.kafka,
                 codec=self.codec,
                 encoder=encoder,
-                ledger=self.ledger,
+                tracker=self.tracker,
                 guard=self.guard,
-                lease=self.lease,
+                fence=self.fence,
                 mark=self.mark,
                 deaths=self.deaths,
                 deaths_allowed=3,
                 breaker=self.breaker,
                 letters=DeadLetters(STAGE, specs(STAGE)),
-                pulse=self.pulse,
+                progress=self.progress,
                 logical=logical,
             ),
         )
@@ -175,7 +177,7 @@ class Scene:
             value=value,
             headers=headers,
         )
-        asyncio.run(self.shell.handle(message))
+        asyncio.run(self.runner.handle(message))
         return Source(physical, where)
 
     def half(self, topic: str, key: str, number: int, text: str = "", **more: Any) -> Source:
@@ -221,7 +223,7 @@ def test_an_event_is_folded_written_and_finished(scene: Scene) -> None:
     assert PairState.model_validate_json(scene.table[b"id1"]).left == 1
     assert scene.outcomes() == [(LEFT, "emitted", 0, STAGE, "paired")]
     assert scene.app.producer.sent[0].headers == {"traceparent": TRACEPARENT}
-    assert scene.ledger.next_offset(source) == 1
+    assert scene.tracker.next_offset(source) == 1
     assert read_marker(scene.mark_file) is None
     scene.half(RIGHT, "id1", 2)
     (pair,) = scene.sent(PAIRS)
@@ -238,7 +240,7 @@ def test_an_event_that_comes_again_is_written_again_with_the_same_bytes(scene: S
     before = [(one.topic, one.key, one.value) for one in scene.app.producer.sent]
     state = scene.table[b"id1"]
     scene.table.clear()
-    scene.ledger.forget()
+    scene.tracker.forget()
     scene.offsets.clear()
     scene.half(LEFT, "id1", 1)
     assert [(one.topic, one.key, one.value) for one in scene.app.producer.sent] == 2 * before
@@ -253,7 +255,7 @@ def test_an_unreadable_record_is_buried_with_its_bytes(scene: Scene) -> None:
     assert letter.headers["dlq.topic"] == b"left"
     assert letter.pairs[-3:] == [("orig.other", b"kept"), ("orig.null", None), ("orig.other", b"too")]
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "contract")]
-    assert scene.ledger.next_offset(source) == 1
+    assert scene.tracker.next_offset(source) == 1
 
 
 def test_a_batch_that_cannot_be_unpacked_is_one_dead_letter_for_all_its_records(scene: Scene) -> None:
@@ -268,7 +270,7 @@ def test_a_batch_that_cannot_be_unpacked_is_one_dead_letter_for_all_its_records(
     assert letter.headers["dlq.value_sha256"] == sha256(b"the batch").hexdigest().encode()
     assert scene.outcomes()[1:] == [(LEFT, "dead", offset, STAGE, "unreadable_batch") for offset in (1, 2, 3)]
     assert len({one.key for one in scene.sent(DISPOSITIONS)}) == 4
-    assert scene.ledger.next_offset(source) == 4
+    assert scene.tracker.next_offset(source) == 4
     scene.offsets[source.topic, where] = 4
     scene.half(LEFT, "id1", 2)
     assert scene.outcomes()[4:] == [(LEFT, "emitted", 4, STAGE, "paired")]
@@ -290,7 +292,7 @@ def test_a_record_that_was_not_read_whole_is_buried_with_its_head(scene: Scene) 
     assert (letter.headers["dlq.value_bytes"], letter.headers["dlq.value_sha256"]) == (b"1000", b"abc")
     assert letter.headers["orig.kept"] == b"1"
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "too_large")]
-    assert scene.ledger.next_offset(source) == 1
+    assert scene.tracker.next_offset(source) == 1
 
 
 def test_a_record_in_the_wrong_partition_is_buried(scene: Scene) -> None:
@@ -320,7 +322,7 @@ def test_a_failing_step_ends_the_process_unfinished_and_marked(
     assert stop[0][0] is ExitCode.OWN_FAULT
     assert "this record makes the step fail" not in stop[0][1], "a message may hold what the record holds"
     assert marks == [Coordinates(LEFT, partition_of(b"id1"), 0)]
-    assert dict(scene.ledger.committable()) == {}
+    assert dict(scene.tracker.committable()) == {}
     assert scene.app.producer.sent == []
     assert scene.table == {}
 
@@ -354,7 +356,7 @@ def test_a_producer_that_refuses_ends_the_process_by_its_own_code(
     with pytest.raises(Stopped):
         scene.half(LEFT, "id1", 1)
     assert stop[0][0] is ExitCode.PRODUCE_FAILED
-    assert dict(scene.ledger.committable()) == {}
+    assert dict(scene.tracker.committable()) == {}
 
 
 def test_a_run_of_refusals_stops_the_stage_before_the_last_is_buried(
@@ -396,7 +398,7 @@ def test_a_key_of_megabytes_is_refused_before_anything_is_done_with_it(scene: Sc
     assert letter.headers["dlq.key_bytes"] == b"5000000"
     assert scene.outcomes() == [(LEFT, "dead", 0, STAGE, "too_large")]
     assert scene.table == {}
-    assert scene.ledger.next_offset(source) == 1
+    assert scene.tracker.next_offset(source) == 1
 
 
 class Wordy(PairStep):
@@ -425,7 +427,7 @@ def test_an_input_of_which_nothing_can_be_said_is_buried(tmp_path: Path) -> None
     assert letter.headers["dlq.error_type"] == b"too_large"
     assert (letter.headers["dlq.error"] or b"").startswith(b"the Disposition for opoi.dispositions has 50")
     assert letter.content["number"] == 2
-    assert scene.ledger.next_offset(source) == 1
+    assert scene.tracker.next_offset(source) == 1
     assert PairState.model_validate_json(scene.table[b"id1"]).right is None
 
 
@@ -453,8 +455,8 @@ def test_a_registry_that_is_away_gives_up_the_event_at_a_stop(
 
     monkeypatch.setattr(scene.codec, "decode", decode)
     source = scene.half(LEFT, "id1", 1)
-    assert scene.ledger.is_held(source)
-    assert dict(scene.ledger.committable()) == {}
+    assert scene.tracker.is_held(source)
+    assert dict(scene.tracker.committable()) == {}
     assert scene.app.producer.sent == []
     assert read_marker(scene.mark_file) is None
 
@@ -463,27 +465,27 @@ def test_an_event_whose_partition_went_elsewhere_meanwhile_is_given_up(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def committed(source: Source) -> int | None:
-        scene.ledger.forget()
+        scene.tracker.forget()
         return None
 
     monkeypatch.setattr(scene.log, "committed", committed)
     source = scene.half(LEFT, "id1", 1)
     assert scene.table == {}
-    assert not scene.ledger.is_held(source), "in the new assignment it is read again"
+    assert not scene.tracker.is_held(source), "in the new assignment it is read again"
 
 
 def test_a_worker_without_a_lease_does_not_start_an_event(scene: Scene) -> None:
-    scene.lease._renewed -= 100
+    scene.fence._renewed -= 100
     scene.app.should_stop = True
     source = scene.half(LEFT, "id1", 1)
     assert scene.table == {}
-    assert scene.ledger.is_held(source)
+    assert scene.tracker.is_held(source)
 
 
 def test_a_worker_that_lost_its_lease_during_a_step_writes_nothing(tmp_path: Path) -> None:
     class StoodStill(PairStep):
         def on_event(self, state: PairState | None, event: Event) -> Transition[PairState]:
-            scene.lease._renewed -= 100
+            scene.fence._renewed -= 100
             scene.app.should_stop = True
             return super().on_event(state, event)
 
@@ -491,7 +493,7 @@ def test_a_worker_that_lost_its_lease_during_a_step_writes_nothing(tmp_path: Pat
     source = scene.half(LEFT, "id1", 1)
     assert scene.table == {}
     assert scene.app.producer.sent == []
-    assert scene.ledger.is_held(source)
+    assert scene.tracker.is_held(source)
 
 
 class TestClock:
@@ -515,7 +517,7 @@ class TestClock:
             source = scene.tick(here, NOW + timedelta(minutes=minutes), left=1, right=0)
         assert self.expired(scene) == [Pair(id="id1", left=1, right=None)]
         assert PairState.model_validate_json(scene.table[b"id1"]).expires_at is None
-        assert scene.ledger.next_offset(source) == 2
+        assert scene.tracker.next_offset(source) == 2
 
     def test_a_tick_waits_for_the_sources(self, scene: Scene) -> None:
         here = scene.half(LEFT, "id1", 1).partition
@@ -532,13 +534,13 @@ class TestClock:
         for _ in range(2):
             scene.tick(here, NOW + timedelta(minutes=11), left=3, right=0)
         assert len(self.expired(scene)) == 1
-        assert scene.ledger.next_offset(Source("physical.left", here)) == 3
+        assert scene.tracker.next_offset(Source("physical.left", here)) == 3
 
     def test_after_an_assignment_the_deadlines_are_read_from_the_table(self, scene: Scene) -> None:
         here = scene.half(LEFT, "id1", 1).partition
         scene.tick(here, NOW, left=1, right=0)
-        scene.ledger.forget()
-        scene.clock.forget()
+        scene.tracker.forget()
+        scene.timers.forget()
         done = dict(scene.offsets)
         scene.log.committed = lambda source: done.get((source.topic, source.partition))  # type: ignore[method-assign]
         scene.tick(here, NOW + timedelta(minutes=11), left=1, right=0)
@@ -558,7 +560,7 @@ class TestClock:
         here = scene.half(LEFT, "id1", 1).partition
         source = scene.tick(here, NOW + timedelta(minutes=11), partitions=8, left=1, right=0)
         assert self.expired(scene) == []
-        assert scene.ledger.next_offset(source) == 1
+        assert scene.tracker.next_offset(source) == 1
 
     def test_a_registry_that_is_away_fires_it_later(self, scene: Scene) -> None:
         here = scene.half(LEFT, "id1", 1).partition
@@ -579,7 +581,7 @@ class TestClock:
         self, scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mended: str
     ) -> None:
         here = scene.half(LEFT, "id1", 1).partition
-        assert scene.clock.enter(here, "id1")
+        assert scene.timers.begin_deadline(here, "id1")
         died_on = read_marker(scene.mark_file)
         assert died_on is not None
         for _ in range(3):
@@ -609,7 +611,7 @@ class TestClock:
             source = scene.tick(0, NOW + timedelta(minutes=11), left=1, right=0)
         assert (scene.sent(PAIRS), scene.sent(DEAD_LETTERS)) == ([], [])
         assert PairState.model_validate_json(scene.table[names[0].encode()]).expires_at is not None
-        assert scene.ledger.next_offset(source) == 1
+        assert scene.tracker.next_offset(source) == 1
         assert read_marker(scene.mark_file) is None
         [said] = [one for one in logs if one["event"].startswith("deadline left alone")]
         assert said["key"] == names[0]
@@ -617,14 +619,14 @@ class TestClock:
 
     def test_of_a_deadline_with_a_long_key_the_deaths_are_counted(self, scene: Scene) -> None:
         key = "k" * 3_000_000
-        assert scene.clock.enter(0, key)
+        assert scene.timers.begin_deadline(0, key)
         died_on = read_marker(scene.mark_file)
         assert died_on is not None
         for _ in range(3):
             scene.deaths.add(died_on, "sigsegv")
         scene.deaths.load()
-        assert not scene.clock.enter(0, key)
-        assert scene.clock.enter(0, key + "k")
+        assert not scene.timers.begin_deadline(0, key)
+        assert scene.timers.begin_deadline(0, key + "k")
 
     def test_a_deadline_whose_output_is_refused_does_not_move_the_state(
         self, scene: Scene, stop: list[tuple[ExitCode, str]]

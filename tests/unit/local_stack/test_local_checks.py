@@ -20,7 +20,7 @@ from local_stack.status import ProcessStatus, Status
 from local_stack.supervise import State
 from schemas.settings import KafkaSettings
 from streams.health.checks import Finding
-from streams.health.probes import away
+from streams.health.probes import unreachable
 from streams.settings import LocalSettings, Settings
 from testkit.running_stack import free_base
 
@@ -115,7 +115,8 @@ def test_what_replays_wait_for_is_a_fault_that_names_it(scene: Scene, replay_met
 def test_status_names_what_replays_wait_for(scene: Scene, replay_metrics: Gauge) -> None:
     replay_metrics.labels("agent:support-refund").set(1)
     process = ProcessStatus("replay", "running", 1, 100, 0, 19103, 0)
-    found = Status("home", True, [process], 0, {}, {}, away(metrics_ports(scene.settings.local)["replay"]))
+    waited_for = unreachable(metrics_ports(scene.settings.local)["replay"])
+    found = Status("home", True, [process], 0, {}, {}, waited_for)
     assert "Away, and waited for by replays: agent:support-refund" in describe(found)
 
 

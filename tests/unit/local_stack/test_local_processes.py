@@ -125,6 +125,8 @@ def test_the_last_line_of_a_structured_log_is_what_it_says(tmp_path: Path) -> No
     assert last_line(log) == "its log is empty"
     log.write_text('plain\n{"event": "the broker is away", "level": "warning"}\n')
     assert last_line(log) == "the broker is away"
+    log.write_text('{"event": "worker died", "error": "on reviews-0 at 7 (sigsegv)", "level": "error"}\n')
+    assert last_line(log) == "worker died: on reviews-0 at 7 (sigsegv)"
     log.write_text("one\ntwo\n")
     assert last_line(log) == "two"
     assert tail(log, 1) == ["two"]

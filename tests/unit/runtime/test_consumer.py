@@ -136,7 +136,7 @@ class Watchdog:
     """Looks at nothing."""
 
     def __init__(self, kafka: KafkaSettings) -> None:
-        self.start = self.asked = lambda *_, **__: None
+        self.start = self.polled = lambda *_, **__: None
         self.stop = lambda: None
 
 

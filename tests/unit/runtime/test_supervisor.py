@@ -2,6 +2,7 @@
 
 import errno
 import faulthandler
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from schemas.log_events import EXIT_NOT_RECORDED
 from schemas.names import UnsafeName
 from streams.core.contract import Coordinates
 from streams.runtime.crash_marker import CrashMarker, DeathCounter
@@ -118,7 +120,9 @@ def test_a_crash_whose_traces_cannot_be_written_down_is_the_machines_fault(
 
     monkeypatch.setattr(DeathCounter, "add", full)
     assert supervise(folders, dying(folders, lambda: os._exit(70)), 5) == ExitCode.MACHINE_FAULT
-    assert "cannot be written down: [Errno 28] No space left on device" in capfd.readouterr().err
+    said = json.loads(capfd.readouterr().err)
+    assert said["event"] == EXIT_NOT_RECORDED.text
+    assert said["error"] == "[Errno 28] No space left on device"
 
 
 def test_a_file_of_deaths_that_a_crash_of_the_machine_cut_is_passed_over(folders: WorkerFolders) -> None:

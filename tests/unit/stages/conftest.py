@@ -1,11 +1,15 @@
 """Ports as the trigger and the sanitizer get them, without a model, a broker or a registry."""
 
 import json
+from typing import Any
 
 import pytest
 
-from schemas.records import Action, AgentDecision, ExpertVerdict
+from schemas.disposition_reasons import REASONS
+from schemas.records import Action, AgentDecision, Disposition, ExpertVerdict
+from streams.core import dispositions
 from streams.core.dependencies import Dependencies
+from streams.gates import reason_codes
 from streams.gates.gate import Common
 from testkit.builders import PROMPT, SPEC, TOOLSET, codec
 
@@ -32,6 +36,23 @@ def common(decision: AgentDecision) -> Common:
 def actions(decision: AgentDecision) -> frozenset[str]:
     """Its action enumeration."""
     return frozenset({"scale_up", "scale_down", "pause", "resume", "hold"})
+
+
+@pytest.fixture(autouse=True)
+def _every_disposition_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage gives only dispositions that docs/dispositions.md describes, in its row."""
+    listed = {(outcome, one.code) for one in REASONS for outcome in one.outcomes}
+    refused = {one.code for one in reason_codes.REASONS}
+
+    def made(**fields: Any) -> Disposition:
+        found = Disposition(**fields)
+        # a gate's code; a case may also close since the corrected action is unusable
+        of_gate = found.outcome == "rejected" or found.reason in ("unknown_action", "broken_arguments")
+        known = (found.outcome, found.reason) in listed
+        assert known or (of_gate and found.reason in refused), f"unlisted: {found}"
+        return found
+
+    monkeypatch.setattr(dispositions, "Disposition", made)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ from agent.media_buyer.definition import media_buyer
 from agent.oracle import nonce, render
 from agent.ports import ModelAway
 from agent.replay import execute
+from schemas.log_events import SERVICE_RUN_FAILED
 from schemas.records import Action, AgentDecision, AgentTrace, ExpertVerdict
 from tests.unit.agent.conftest import CAMPAIGN, DECIDED_AT, raises_budget, reads
 from tests.unit.agent.http.http_kit import Known, media_buyer_service, replay_at, replay_request, scripted
@@ -117,7 +118,7 @@ def test_a_fault_of_the_service_is_a_failed_run_and_leaks_nothing(
         trace = replay_at(url, decision)
     assert (trace.status, trace.reason) == ("failed", "service: RuntimeError")
     said = "".join(capsys.readouterr())
-    assert "a run failed by a fault of the service" in said
+    assert SERVICE_RUN_FAILED.text in said
     for secret in ("sesame", "tools_token", media_buyer().system_prompt[:40]):
         assert secret not in said
 

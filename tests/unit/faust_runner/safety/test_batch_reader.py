@@ -253,7 +253,7 @@ def test_a_timestamp_is_one_that_a_datetime_can_say(first_timestamp: int) -> Non
 
     for codec in ("none", "zstd"):
         (record,) = read(batch([HOSTILE_NAME], codec, timestamp=first_timestamp))
-        # as Faust gives it to the shell
+        # as Faust gives it to the runner
         from_milliseconds(round(record.timestamp / 1000.0 * 1000))
     (record,) = read(batch([GOOD], timestamp=first_timestamp))
     from_milliseconds(round(record.timestamp / 1000.0 * 1000))

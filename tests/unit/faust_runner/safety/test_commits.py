@@ -1,4 +1,4 @@
-"""Only what the ledger vouches for is committed."""
+"""Only what the tracker vouches for is committed."""
 
 from collections import defaultdict
 from types import SimpleNamespace
@@ -18,7 +18,7 @@ ORIGINAL = commits.PATCHES[0].original
 
 
 class App:
-    """Something that a ledger can be kept for."""
+    """Something that a tracker can be kept for."""
 
 
 class Tracking:
@@ -40,10 +40,10 @@ class Tracking:
 
 
 def finished(consumer: Tracking, start: int, *offsets: int) -> None:
-    ledger = track_offsets(cast(Any, consumer.app))
-    ledger.begin(Source(*HERE), start)
+    tracker = track_offsets(cast(Any, consumer.app))
+    tracker.begin(Source(*HERE), start)
     for offset in offsets:
-        ledger.finish(Source(*HERE), offset, ledger.assignment)
+        tracker.finish(Source(*HERE), offset, tracker.assignment)
 
 
 def committable(consumer: Tracking) -> dict[TP, int]:

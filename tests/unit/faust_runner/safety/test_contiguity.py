@@ -53,18 +53,18 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> list[ExitCode]:
 
 def run(log: Log, offsets: Iterable[int], *, watching: bool = True) -> tuple[list[int], OffsetTracker]:
     """Feeds `offsets` to a guard over `log`; returns what was processed."""
-    ledger = OffsetTracker()
-    guard = ContiguityGuard(ledger, log, watching=watching)
+    tracker = OffsetTracker()
+    guard = ContiguityGuard(tracker, log, watching=watching)
     processed = []
 
     async def feed() -> None:
         for offset in offsets:
             if await guard.admit(SOURCE, offset):
                 processed.append(offset)
-                ledger.finish(SOURCE, offset, ledger.assignment)
+                tracker.finish(SOURCE, offset, tracker.assignment)
 
     asyncio.run(feed())
-    return processed, ledger
+    return processed, tracker
 
 
 def test_events_in_a_row_pass_and_ask_the_broker_once() -> None:
@@ -81,9 +81,9 @@ def test_a_skipped_record_ends_the_process_before_it_is_acknowledged(stop: list[
 
 
 def test_without_the_guard_the_same_jump_is_committed_past() -> None:
-    processed, ledger = run(Log(range(20), committed=5), [5, 6, 9], watching=False)
+    processed, tracker = run(Log(range(20), committed=5), [5, 6, 9], watching=False)
     assert processed == [5, 6, 9]
-    assert dict(ledger.committable()) == {SOURCE: 10}
+    assert dict(tracker.committable()) == {SOURCE: 10}
 
 
 def test_a_first_event_past_the_committed_offset_ends_the_process(stop: list[ExitCode]) -> None:
@@ -131,15 +131,15 @@ def test_a_topic_that_was_made_anew_is_read_from_its_start() -> None:
 
 
 def test_an_assignment_that_changes_during_the_question_begins_nothing() -> None:
-    ledger = OffsetTracker()
+    tracker = OffsetTracker()
 
     class Slow(Log):
         def committed(self, source: Source) -> int | None:
-            ledger.forget()
+            tracker.forget()
             return 3
 
-    asyncio.run(ContiguityGuard(ledger, Slow(range(9))).admit(SOURCE, 3))
-    assert ledger.next_offset(SOURCE) is None
+    asyncio.run(ContiguityGuard(tracker, Slow(range(9))).admit(SOURCE, 3))
+    assert tracker.next_offset(SOURCE) is None
 
 
 def test_a_broker_that_is_away_is_said_to_be_away() -> None:

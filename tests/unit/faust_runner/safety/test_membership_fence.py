@@ -21,7 +21,7 @@ from streams.runtime.exit_codes import ExitCode
 def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
     made = SimpleNamespace(now=100.0)
     monkeypatch.setattr(membership_fence, "now", lambda: made.now)
-    monkeypatch.setattr(membership_fence, "_LEASES", {})
+    monkeypatch.setattr(membership_fence, "_FENCES", {})
     return made
 
 

@@ -39,12 +39,12 @@ class Scene:
     def __init__(self) -> None:
         self.now = 0.0
         self.broker = Broker()
-        self.pulse = WorkerProgress()
-        self.pulse.assigned(frozenset({HERE}))
+        self.progress = WorkerProgress()
+        self.progress.assigned(frozenset({HERE}))
         self.restored = 0
         self.ended: list[ExitCode] = []
         self.watchdog = Watchdog(
-            self.pulse,
+            self.progress,
             self.broker,
             frozenset({HERE}),
             60.0,
@@ -78,7 +78,7 @@ def test_no_commit_while_records_wait_ends_the_worker(scene: Scene) -> None:
 
 def test_one_partition_that_stands_still_has_longer_while_others_get_on(scene: Scene) -> None:
     other = Source("t", 1)
-    scene.pulse.assigned(frozenset({HERE, other}))
+    scene.progress.assigned(frozenset({HERE, other}))
     progress = iter(range(1000))
 
     class Two(Broker):
@@ -88,7 +88,7 @@ def test_one_partition_that_stands_still_has_longer_while_others_get_on(scene: S
         def bounds(self, source: Source) -> tuple[int, int]:
             return 0, 10**6
 
-    scene.watchdog.witness = Two()
+    scene.watchdog.probe = Two()
     scene.pass_time(300)
     assert scene.ended == []
     scene.pass_time(10)
@@ -127,9 +127,9 @@ def test_a_table_that_is_being_restored_keeps_it_quiet(scene: Scene) -> None:
 
 
 def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
-    scene.pulse.waiting = "the registry is away"
+    scene.progress.waiting = "the registry is away"
     scene.pass_time(300)
-    scene.pulse.waiting = ""
+    scene.progress.waiting = ""
     scene.pass_time(55)
     assert scene.ended == []
 
@@ -138,9 +138,9 @@ def test_waiting_on_purpose_keeps_it_quiet(scene: Scene) -> None:
 def test_a_worker_without_partitions_is_ended_where_nobody_reads(
     scene: Scene, spare: bool, seconds: int
 ) -> None:
-    scene.pulse.revoked()
+    scene.progress.revoked()
     if spare:
-        scene.pulse.assigned(frozenset())
+        scene.progress.assigned(frozenset())
     scene.pass_time(seconds)
     assert scene.ended == []
     scene.pass_time(40)
@@ -148,10 +148,10 @@ def test_a_worker_without_partitions_is_ended_where_nobody_reads(
 
 
 def test_each_assignment_of_nothing_begins_the_wait_anew(scene: Scene) -> None:
-    scene.pulse.assigned(frozenset())
+    scene.progress.assigned(frozenset())
     for _ in range(5):
         scene.pass_time(200)
-        scene.pulse.assigned(frozenset())
+        scene.progress.assigned(frozenset())
     assert scene.ended == []
 
 
@@ -160,15 +160,15 @@ def test_a_worker_without_partitions_lives_while_others_read(scene: Scene) -> No
         scene.broker.group = (scene.broker.group or 0) + 1
         scene.broker.end += 1
 
-    scene.pulse.assigned(frozenset())
+    scene.progress.assigned(frozenset())
     scene.pass_time(600, commit)
     assert scene.ended == []
 
 
 def test_an_assignment_begins_the_wait_anew(scene: Scene) -> None:
-    scene.pulse.assigned(frozenset())
+    scene.progress.assigned(frozenset())
     scene.pass_time(100)
-    scene.pulse.assigned(frozenset({HERE}))
+    scene.progress.assigned(frozenset({HERE}))
     scene.pass_time(60)
     assert scene.ended == []
 
@@ -183,6 +183,6 @@ def test_while_the_broker_is_away_nobody_hangs(scene: Scene) -> None:
 
 
 def test_a_step_that_does_not_end_counts_against_its_record(scene: Scene) -> None:
-    scene.pulse.step_since = 0.0
+    scene.progress.step_since = 0.0
     scene.pass_time(65)
     assert scene.ended == [ExitCode.OWN_FAULT]

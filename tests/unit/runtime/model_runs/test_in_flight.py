@@ -119,11 +119,11 @@ def test_a_run_that_was_called_off_while_it_waited_is_not_bought() -> None:
 
 def test_a_later_cases_word_counts_for_a_run_that_waits() -> None:
     one, _ = flight()
-    earlier = one.asked
+    earlier = one.job
     later = ReplayJob(earlier.request.model_copy(update={"case_number": 3}), earlier.decision)
     one.also_for(later)
     one.also_for(earlier)
-    assert one.asked is later
+    assert one.job is later
     found = landing(one, Agent(), is_called_off=lambda request: request.case_number < 3)
     assert isinstance(found, AgentTrace)
 
@@ -138,7 +138,7 @@ def test_a_flight_is_over_when_its_offset_is_committed(committed: bool) -> None:
     one, partition = flight()
     partition.take(7)
     one.stage = "settled"
-    one.tickets[0].done()
+    one.deliveries[0].done()
     if committed:
         partition.committed = partition.position()
     assert one.is_over is committed

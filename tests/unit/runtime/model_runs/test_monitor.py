@@ -1,4 +1,4 @@
-"""The lookout: a run that hangs is found, one that nobody wants or that waits on purpose is not."""
+"""The monitor: a run that hangs is found, one that nobody wants or that waits on purpose is not."""
 
 import time
 from typing import cast
@@ -39,8 +39,8 @@ def operator() -> Operator:
 
 
 @pytest.fixture
-def lookout(operator: Operator) -> Monitor:
-    return Monitor(cast(PauseTopic, operator), cast(Publisher, Idle()), "replay", HANG_SECONDS)
+def monitor(operator: Operator) -> Monitor:
+    return Monitor(cast(PauseTopic, operator), cast(Publisher, Idle()), HANG_SECONDS)
 
 
 @pytest.fixture
@@ -52,37 +52,37 @@ def flight() -> ModelRun:
     return one
 
 
-def test_a_run_far_beyond_its_budget_hangs(lookout: Monitor, flight: ModelRun) -> None:
-    found = lookout.hanging([flight])
+def test_a_run_far_beyond_its_budget_hangs(monitor: Monitor, flight: ModelRun) -> None:
+    found = monitor.hanging([flight])
     assert found is not None
     assert found[0] is flight
     assert str(found[1]) == "the run has not ended after 7 s"
 
 
-def test_a_run_in_its_time_does_not(lookout: Monitor, flight: ModelRun) -> None:
+def test_a_run_in_its_time_does_not(monitor: Monitor, flight: ModelRun) -> None:
     flight.running_since += 1
-    assert lookout.hanging([flight]) is None
+    assert monitor.hanging([flight]) is None
 
 
-def test_a_run_that_waits_for_what_is_away_does_not(lookout: Monitor, flight: ModelRun) -> None:
+def test_a_run_that_waits_for_what_is_away_does_not(monitor: Monitor, flight: ModelRun) -> None:
     flight.stage = "waiting"
-    assert lookout.hanging([flight]) is None
+    assert monitor.hanging([flight]) is None
 
 
-def test_a_run_that_nobody_wants_any_more_hangs_too(lookout: Monitor, flight: ModelRun) -> None:
-    flight.tickets.clear()
-    assert lookout.hanging([flight]) is not None
+def test_a_run_that_nobody_wants_any_more_hangs_too(monitor: Monitor, flight: ModelRun) -> None:
+    flight.deliveries.clear()
+    assert monitor.hanging([flight]) is not None
 
 
-def test_the_operators_last_word_counts(lookout: Monitor, operator: Operator) -> None:
-    lookout.look([])
-    assert not lookout.paused
+def test_the_operators_last_word_counts(monitor: Monitor, operator: Operator) -> None:
+    monitor.update([])
+    assert not monitor.paused
     operator.current = PauseState(paused=True, reason="prices")
-    lookout.look([])
-    assert lookout.paused
+    monitor.update([])
+    assert monitor.paused
     operator.current = PauseState()
-    lookout.look([])
-    assert not lookout.paused
+    monitor.update([])
+    assert not monitor.paused
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ class Member:
         admin = AdminClient({"bootstrap.servers": broker.bootstrap})
         admin.create_topics([topic])[self.name].result(30)
         self.ended: list[tuple[ExitCode, str]] = []
-        self.starvation = FetchWatchdog(
+        self.watchdog = FetchWatchdog(
             kafka, limit=LIMIT, end=lambda code, said: self.ended.append((code, said))
         )
         self.consumer = make_consumer(kafka, self.name, **CONFIG)
@@ -52,9 +52,9 @@ class Member:
 
         def once() -> bool:
             messages = self.consumer.consume(100, 0.05)
-            self.starvation.asked(messages, held=held)
+            self.watchdog.polled(messages, held=held)
             if looks:
-                self.starvation.look(self.consumer)
+                self.watchdog.check(self.consumer)
             self.got += sum(message.error() is None for message in messages)
             self.ends |= {each.partition(): each.offset() for each in messages if each.error() is not None}
             return until()
