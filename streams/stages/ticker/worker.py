@@ -34,7 +34,7 @@ REPLICATION = timedelta(seconds=1)
 SAY_EVERY = 60.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
+TICKS = Counter("opoi_ticks_total", "Ticks that the broker acknowledged.", ["stage"])
 LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
 
 log = structlog.get_logger(__name__)
