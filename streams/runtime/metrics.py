@@ -28,7 +28,7 @@ QUARANTINED_DEADLINES = Counter(
 WAITS = Counter("opoi_waits_total", "Waits of a stage for an unreachable service, record in hand.", ["stage"])
 EXITS = Counter(
     "opoi_worker_exits_total",
-    "Exits of workers, kept over restarts; reasons: produce_failed, contiguity (the guard fired), watchdog, ...",
+    "Exits of workers, kept over restarts: produce_failed, contiguity (the guard fired), watchdog, ...",
     ["stage", "reason"],
 )
 RETENTION_LOSSES = Counter(

@@ -116,7 +116,7 @@ def test_status_names_what_replays_wait_for(scene: Scene, replay_metrics: Gauge)
     replay_metrics.labels("agent:support-refund").set(1)
     process = ProcessStatus("replay", "running", 1, 100, 0, 19103, 0)
     found = Status("home", True, [process], 0, {}, {}, away(metrics_ports(scene.settings.local)["replay"]))
-    assert "Away, and waited for by replays: agent:support-refund" in describe(found)
+    assert "Unreachable; replays wait for: agent:support-refund" in describe(found)
 
 
 def told_of_ports(settings: Settings, pid: int) -> list[Finding]:
