@@ -212,7 +212,7 @@ def _variables_in(file: Path) -> dict[str, str | None]:
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """The effective settings, of the stack at `home` where given.
+    """The effective settings, of the stack at `home` if given.
 
     Raises `SettingsError` with one line per problem: the variable, its value, where it was set and
     what is allowed. Warns once on stderr about each retired setting.

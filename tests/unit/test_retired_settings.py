@@ -101,7 +101,7 @@ def test_a_removed_setting_of_an_older_stack_ends_no_command(
             main.run()
         assert ended.value.code == 0
         assert told(capsys) == [
-            f"warning: {GONE} (.opoi/stack.env) is retired since opoi 0.3.0: it does nothing any more; "
+            f"warning: {GONE} (.opoi/stack.env) is retired since opoi 0.3.0: it has no effect any more; "
             "`opoi down` and `opoi up` rewrite that file"
         ]
     monkeypatch.setattr(retired_settings, "RETIRED", ())
