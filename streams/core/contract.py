@@ -96,7 +96,7 @@ class StatelessStep(Protocol):
 
 
 class KeyedStep(Protocol[State]):
-    """A stage with one state for each key (`agent/decision_id`); a key has one partition number in all topics."""
+    """A stage with one state for each key (`agent/decision_id`); a key has one partition in all topics."""
 
     stage: str
     sources: tuple[str, ...]

@@ -28,8 +28,8 @@ def same_input(one: Cause | None, event: Event) -> bool:
 
 
 def source_offset(event: Event) -> int:
-    """Coordinates of `event` in its first topic. Raises Poison if a redriven record lacks the headers with
-    them."""
+    """The offset of `event` in the topic that it came from first. Raises Poison if a redriven record does not
+    name it."""
     if event.coordinates.topic == event.topic:
         return event.coordinates.offset
     named = header(event.headers, "dlq.offset") or b""

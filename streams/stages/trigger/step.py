@@ -1,7 +1,6 @@
-"""Trigger: owns the case of a decision, from its review to everything the sanitizer needs.
+"""Trigger: requests the model runs of a case, collects their traces, judges hinted runs, closes the case.
 
-It asks for model runs, collects their traces (of two with one replay_id the first counts), judges hinted ones
-as they come, and closes the case at a decision rule (`next_action`) or its deadline.
+Of two traces with one replay_id the first counts. A rule (`next_action`) or the deadline closes the case.
 """
 
 from datetime import datetime
@@ -44,24 +43,24 @@ class Trigger:
         self._ports = ports
 
     def key_of(self, event: Event) -> str:
-        """`agent/decision_id`. Raises Poison where the message key says otherwise."""
+        """`agent/decision_id`. Raises Poison if the message key differs."""
         record = event.record
         assert isinstance(record, Review | AgentTrace)
         return checked_key(event.key, record.agent, record.decision_id)
 
     def on_event(self, state: CaseState | None, event: Event) -> Transition[CaseState]:
-        """Folds a review or a trace."""
+        """Processes a review or a trace."""
         if isinstance(event.record, Review):
             return self._review(state, event, event.record)
         assert isinstance(event.record, AgentTrace)
         return self._trace(state, event, event.record)
 
     def deadline(self, state: CaseState) -> datetime | None:
-        """The case's own deadline while it is open; then when its bytes may go."""
+        """The deadline of an open case; for a closed one, the time at which its bytes are dropped."""
         return state.deadline_at or state.forget_at
 
     def on_deadline(self, state: CaseState, key: str, now: datetime) -> Transition[CaseState]:
-        """Closes the case with what there is, or forgets the bytes of a closed one."""
+        """Closes the case with the runs that it has, or drops the bytes of a closed one."""
         if state.deadline_at is not None and state.deadline_at <= now:
             return self._close(state, key, "deadline", "deadline", state.deadline_at, None)
         if state.forget_at is not None and state.forget_at <= now:
@@ -135,9 +134,8 @@ class Trigger:
     def _withdraw(
         self, state: CaseState | None, event: Event, own: Cause, review: Review
     ) -> Transition[CaseState]:
-        """The verdict no longer stands, or experts disagree: what went out is taken back.
-
-        Held even where nothing went out: what is redriven from before must find it."""
+        """The verdict is retracted, or experts disagree: withdraws the case. The state is kept even if no
+        case was written: an earlier review that is redriven must find it."""
         key = decision_key(review.agent, review.decision_id)
         held = CaseState(
             review=event.value,
@@ -184,11 +182,11 @@ class Trigger:
         return self._advance(folded, event, own, review)
 
     def _advance(self, state: CaseState, event: Event, own: Cause, review: Review) -> Transition[CaseState]:
-        """Applies the rules to what is in."""
+        """Applies the rules once all traces are in."""
         if any(one.status is None for one in state.requests):
             return self._answer(state, event, own, "pending", "awaiting_traces")
         assert review.decision is not None
-        # decoded for a few cases only: most close here
+        # only control cases decode the decision here: most cases close
         can_redecide = state.control_sample and not self._ports.is_remote(
             self._ports.decision(review.decision)
         )
@@ -233,7 +231,7 @@ class Trigger:
         return close(self.stage, state, key, status, reason, when, own, self._ports, self._rules.remember)
 
     def _again(self, state: CaseState, event: Event, own: Cause) -> Transition[CaseState]:
-        """An input that the state holds already: what it led to goes out again, byte for byte."""
+        """An input that the state has already: repeats its outputs, byte for byte."""
         if state.review is None:
             return self._answer(state, event, own, "emitted", state.stop_reason or "closed")
         review = self._ports.review(state.review)
@@ -253,7 +251,7 @@ class Trigger:
         answered = self._answer(state, event, own, *_standing(state, own, review))
         return Transition(state, (*requests, *answered.outputs, *before))
 
-    # small answers
+    # dispositions and rejections
 
     def _answer(
         self,
@@ -283,15 +281,15 @@ class Trigger:
 
 
 def _older(event: Event, review: Review, state: CaseState, ports: Dependencies) -> bool:
-    """Whether `review` was written before the one that has the case, however late it came."""
+    """Whether `review` was written before the review of the case, however late it arrived."""
     if state.review_cause.topic == REVIEWS:
         return source_offset(event) < state.review_cause.offset
-    # that one was sent again itself: its place in the retry topic says nothing
+    # the review of the case was redriven: its offset in the retry topic says nothing
     return state.review is not None and review.reviewed_at < ports.review(state.review).reviewed_at
 
 
 def _standing(state: CaseState, own: Cause, review: Review) -> tuple[DispositionOutcome, str]:
-    """What an input that is folded in already has come to."""
+    """The outcome of an input that the state has already."""
     if own in state.pending:
         return "pending", review.status if state.phase == "held" else "awaiting_traces"
     if state.phase == "held" and own == state.review_cause:
