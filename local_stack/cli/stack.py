@@ -139,9 +139,7 @@ def describe(found: Status) -> str:
             table(["process", "state", "pid", "up", "memory", "port", f"exits in {EXIT_MINUTES} min"], rows)
         )
     if found.away:
-        parts.append(
-            f"Unreachable; replays wait for: {', '.join(found.away)} (`opoi logs replay` says why)"
-        )
+        parts.append(f"Unreachable; replays wait for: {', '.join(found.away)} (`opoi logs replay` says why)")
     if found.disk:
         disk = ", ".join(
             f"{name} {size / MEBIBYTE:.0f}" for name, size in found.disk.items() if size >= MEBIBYTE
