@@ -57,7 +57,7 @@ def check(
     spec: Annotated[
         Path | None,
         typer.Option(
-            help="Its AgentSpec, beside prompt.md, toolset.json and sample.yaml; absent: media_buyer's."
+            help="Its AgentSpec, prompt.md, toolset.json and sample.yaml beside it; absent: media_buyer's."
         ),
     ] = None,
     canary_port: Annotated[

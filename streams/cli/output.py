@@ -25,7 +25,7 @@ from streams.visible import visible, visible_json
 
 TEXT = "\t\n"
 """Control characters that a text of several lines may have."""
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
