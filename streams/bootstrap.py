@@ -41,7 +41,7 @@ def bootstrap(
             step()
         except expected as error:
             raise UserError(f"{title}: {error}", exit_code=1) from error
-        line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
+        line(f"{title}: ready ({time.monotonic() - begun:.1f} s)")
 
 
 def bootstrap_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:
