@@ -1,6 +1,6 @@
-# opoi: nothing but Python 3.11 or later, venv and make is expected on the machine.
+# opoi: the machine needs Python 3.11 or later, venv and make.
 
-# the first of these that runs and is new enough; else python3, of which setup then says what is wrong
+# the first of these that runs and is new enough; else python3, and setup reports the fault
 PYTHON ?= $(or $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$each" && break; done), python3)
 VENV := .venv
@@ -9,23 +9,23 @@ STAMP := $(VENV)/.installed
 # one more than there are cores: tests of crashes mostly wait
 PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
-# what makes the committed files that follow from others; each compares with --check, and golden bytes are last,
-# since what a release wrote is refused
+# each writes committed files from their sources, or compares them with --check; golden bytes are last, because
+# that generator fails on files of a release
 GENERATORS := schemas.generate sinks.generate agent.http.openapi tests.contract.client_files scripts.docs \
 	tests.contract.golden_rows tests.contract.golden
 
-# a stack is many processes, and tests start hundreds: each would compile every module anew
+# a stack has many processes, and tests start hundreds: without bytecode each would compile every module
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo generate check-generated check test bench constraints soak clean
 
-help: ## What there is to do
+help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv and install everything into it
 
-# uv takes a third of pip's time; it does not read where pip was told to look, so there pip does it all
+# uv takes a third of pip's time; it does not read pip's index or proxy: if pip has one, pip installs everything
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else f"opoi needs Python 3.11 or later, {sys.executable} is {sys.version.split()[0]}; set PYTHON=...")'
 	@echo "making $(VENV) ..."
@@ -35,11 +35,11 @@ $(STAMP): pyproject.toml constraints.txt
 	all="--constraint constraints.txt --editable .[dev]"; \
 	if $(BIN)/python -m pip config list | grep -qE 'index|proxy'; then $$pip $$all; \
 	elif $$pip --constraint constraints.txt uv && $(BIN)/uv pip install --quiet --python $(BIN)/python $$all; then :; \
-	else echo "uv got nowhere, pip goes on ..."; $$pip $$all; fi \
+	else echo "uv failed, pip installs ..."; $$pip $$all; fi \
 	&& echo "installed in $$(( $$(date +%s) - begun )) s"
 	@touch $(STAMP)
 
-demo: setup ## Start everything and show the whole way with simulated traffic
+demo: setup ## Start everything and show the whole pipeline with simulated traffic
 	@$(BIN)/opoi demo
 
 test: setup ## Every test that needs neither root nor a browser

@@ -12,19 +12,19 @@ class ModelSettings(SettingsModel):
     """The model behind google-genai: the local one, the Gemini API or Vertex AI."""
 
     name: Address = "opoi-local"
-    """Model that the agent runs on where a request names no other."""
+    """Model that the agent runs on if a request names no other."""
     base_url: Annotated[HttpUrl | None, Absent] = "http://127.0.0.1:18200"
-    """Server that speaks the Gemini API; empty: Google's own."""
+    """URL of a server with the Gemini API; empty: Google's own."""
     api_key: SecretStr = SecretStr("local")
     """Key of the Gemini API; not used with `enterprise`."""
     api_version: Annotated[Address | None, Absent] = None
     """Version in the request path, such as v1; absent: the library's default."""
     enterprise: bool = False
-    """Speak to Vertex AI with the machine's Google credentials instead of an API key."""
+    """Whether to use Vertex AI, with the machine's Google credentials instead of an API key."""
     project: Annotated[Address | None, Absent] = None
-    """Google Cloud project, with `enterprise`."""
+    """Google Cloud project; required with `enterprise`."""
     location: Annotated[Address | None, Absent] = None
-    """Google Cloud location, with `enterprise`."""
+    """Google Cloud location; required with `enterprise`."""
 
     @model_validator(mode="after")
     def _enterprise_is_whole(self) -> Self:
@@ -37,9 +37,9 @@ class AdsSettings(SettingsModel):
     """The ads platform behind the reference agent's tools."""
 
     graph_url: HttpUrl = "http://127.0.0.1:18201"
-    """Server that speaks the Marketing API; https://graph.facebook.com is the real one."""
+    """URL of a server with the Marketing API; the real one is https://graph.facebook.com."""
     access_token: SecretStr = SecretStr("local")
-    """Access token; a read-only one is enough, since replays never write."""
+    """Access token; a read-only one is enough, because replays never write."""
     api_version: Annotated[str, Field(pattern=r"^v\d+\.\d+$")] = "v25.0"
     """Version of the Marketing API."""
 
@@ -48,9 +48,9 @@ class EndpointSettings(SettingsModel):
     """An agent that is served over HTTP."""
 
     url: HttpUrl
-    """Its address; runs are started at /v1/runs below it."""
+    """Its URL; runs start at /v1/runs below it."""
     token: Annotated[SecretStr | None, Absent] = None
-    """Bearer token for the agent, where it requires one."""
+    """Bearer token, if the agent asks for one."""
 
 
 MICROS_PER_CENT = 10_000
@@ -61,58 +61,60 @@ RUN_BYTES = 32 * 1024 * 1024
 
 
 class ModelPrice(SettingsModel):
-    """What a million tokens of a model cost, in millionths of a US dollar."""
+    """Prices of a million tokens of a model, in millionths of a US dollar."""
 
     input: Annotated[int, Field(ge=0)]
     """Prompt tokens."""
     cached: Annotated[int | None, Field(ge=0)] = None
-    """Prompt tokens served from a cache; absent: as `input`."""
+    """Prompt tokens from a cache; absent: the price of `input`."""
     output: Annotated[int, Field(ge=0)]
-    """Generated tokens, those of thought included."""
+    """Generated tokens, thought tokens included."""
 
 
 class ReplaySettings(SettingsModel):
     """Bounds of the replay worker, and the secret of its oracles."""
 
     concurrency: Annotated[int, Field(ge=1, le=256)] = 8
-    """Replays in flight in one worker."""
+    """Largest number of replays in flight in one worker."""
     max_attempts: Annotated[int, Field(ge=1)] = 5
-    """Tries of one model call that answers 429 or 5xx."""
+    """Largest number of tries of one model call that answers 429 or 5xx."""
     max_seconds: Annotated[float, Field(gt=0)] = 600.0
-    """Longest run of one replay."""
+    """Largest number of seconds that one replay runs."""
     max_tokens: Annotated[int, Field(ge=1)] = 500_000
-    """Tokens, in and out, of one replay."""
+    """Largest number of tokens, in and out, of one replay."""
     max_turns: Annotated[int, Field(ge=1)] = 24
-    """Model turns of one replay."""
+    """Largest number of model turns of one replay."""
     attempts_per_case: Annotated[int, Field(ge=1)] = 1000
-    """Model calls of all runs of one case, tries after 429 and 5xx included."""
+    """Largest number of model calls of all runs of one case, tries after 429 and 5xx included."""
     tokens_per_case: Annotated[int, Field(ge=1)] = 20_000_000
-    """Tokens, in and out, of all runs of one case."""
+    """Largest number of tokens, in and out, of all runs of one case."""
     seconds_per_case: Annotated[float, Field(gt=0)] = 21_600.0
-    """Length of all runs of one case, added up."""
+    """Largest sum of seconds of all runs of one case."""
     cost_per_case: Annotated[int, Field(ge=0)] = 500
-    """Money for all runs of one case, US cents."""
+    """Largest cost of all runs of one case, in US cents."""
     attempts_per_day: Annotated[int | None, Absent] = None
-    """Model calls of all runs of one agent and UTC day; absent: not bounded."""
+    """Largest number of model calls of all runs of one agent and UTC day; absent: not bounded."""
     tokens_per_day: Annotated[int | None, Absent] = None
-    """Tokens, in and out, of all runs of one agent and UTC day; absent: not bounded."""
+    """Largest number of tokens, in and out, of all runs of one agent and UTC day; absent: not bounded."""
     seconds_per_day: Annotated[float | None, Absent] = None
-    """Length of all runs of one agent and UTC day, added up; absent: not bounded."""
+    """Largest sum of seconds of all runs of one agent and UTC day; absent: not bounded."""
     cost_per_day: Annotated[int, Field(ge=0)] = 20_000
-    """Money for all runs of one agent and UTC day, US cents."""
+    """Largest cost of all runs of one agent and UTC day, in US cents."""
     prices: dict[str, ModelPrice] = Field(default_factory=dict)
-    """Prices by model name, as JSON; money is bounded only where the model has one."""
+    """Prices by model name, as JSON: `input`, `cached` and `output`, in millionths of a US dollar for a
+    million tokens. Without a price of the model, cost is not bounded."""
     oracle_secret: SecretStr = SecretStr("opoi-local")
     """Key of the nonce that delimits an oracle; `opoi up` makes one for each stack."""
     endpoints: dict[str, EndpointSettings] = Field(default_factory=dict)
-    """Agents over HTTP by name, as JSON; overrides the endpoint of an AgentSpec."""
+    """Agents over HTTP by name, as JSON: `url` and `token`. Overrides the endpoint of an AgentSpec."""
     answer_seconds: Annotated[float, Field(gt=0, le=600)] = 30.0
-    """Time for one whole answer of an agent over HTTP; a run itself takes longer."""
+    """Seconds that an agent over HTTP has for one whole answer; its run may take longer than one answer."""
     max_run_bytes: Annotated[int, Field(ge=64 * 1024)] = RUN_BYTES
-    """Bytes that opoi and an agent over HTTP exchange in one run, both ways: start, polls, trace, tools."""
+    """Bytes that opoi and an agent over HTTP may exchange in one run, both ways: start, polls, trace,
+    tools."""
     tools_host: str = "127.0.0.1"
-    """Address on which agents over HTTP call their tools while a replay runs."""
+    """Address to listen on for the tool calls of agents over HTTP."""
     tools_port: Annotated[Port | None, Absent] = None
-    """Its port; absent: a free one."""
+    """Port to listen on for these calls; absent: a free one."""
     tools_url: Annotated[HttpUrl | None, Absent] = None
-    """That address as agents reach it, where it differs: the name of a service, a proxy."""
+    """URL at which agents reach that address, if it differs: a service's name, a proxy."""

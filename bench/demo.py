@@ -19,7 +19,7 @@ from streams.cli.output import table
 
 ROOT = Path(__file__).parents[1]
 LIMITS = {"first": 360.0, "second": 120.0}
-NETWORK = re.compile(r"^(?:installed|fetched .*) in (\d+) s$", re.MULTILINE)
+NETWORK = re.compile(r"^(?:installed|downloaded .*) in (\d+) s$", re.MULTILINE)
 # what would lead the clone to this process's own Python, stack or make
 OWN = re.compile(r"PYTHON.*|VIRTUAL_ENV|JAVA_HOME|MAKE.*|MFLAGS|XDG_.*|OPOI_(?!MAVEN_URL$).*")
 

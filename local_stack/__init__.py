@@ -1,1 +1,1 @@
-"""What stands in for the outside world on one machine: model, ads platform, expert, production traffic."""
+"""The outside world on one machine: Kafka, registry, ClickHouse, model, ads platform, expert, traffic."""

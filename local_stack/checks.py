@@ -1,4 +1,4 @@
-"""What `opoi doctor` looks at on one machine, beside the pipeline: each check with what to do."""
+"""Checks of `opoi doctor` on one machine, besides those of the pipeline."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -17,11 +17,11 @@ from streams.settings import Settings
 
 LONGEST_LINE = 300
 LOOP = 3
-"""Exits in ten minutes from which on a process that is up now is a fault all the same."""
+"""Exits in ten minutes that make a process a fault, even if it is up now."""
 
 
 class Scene(Pipeline):
-    """What the checks of one machine look at beside the pipeline; asked once, when a check first needs it."""
+    """State of the machine for its checks; each part is read once, when a check first needs it."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
@@ -29,7 +29,7 @@ class Scene(Pipeline):
 
     @cached_property
     def states(self) -> dict[str, State] | None:
-        """The stack's processes by name; None where no stack runs."""
+        """The stack's processes by name; None if no stack runs."""
         supervisor = Supervisor(self.home)
         if not self.home.folder.is_dir() or not supervisor.is_alive():
             return None
@@ -43,7 +43,7 @@ class Scene(Pipeline):
 
 
 def java(scene: Scene) -> Iterator[Finding]:
-    """A Java runtime is there, for a local broker and registry."""
+    """A Java runtime exists, for a local broker and registry."""
     if not scene.is_local:
         yield skipped("java", "the broker is not on this machine")
         return
@@ -56,7 +56,7 @@ def java(scene: Scene) -> Iterator[Finding]:
 
 
 def downloads(scene: Scene) -> Iterator[Finding]:
-    """Kafka and the registry were fetched."""
+    """Kafka and the registry are downloaded."""
     if not scene.is_local:
         yield skipped("downloads", "the broker is not on this machine")
         return
@@ -69,7 +69,7 @@ def downloads(scene: Scene) -> Iterator[Finding]:
 
 
 def disk(scene: Scene) -> Iterator[Finding]:
-    """There is room for more data."""
+    """The disk has room for more data."""
     folder = next(place for place in (scene.home.folder, *scene.home.folder.parents) if place.is_dir())
     free = shutil.disk_usage(folder).free
     message = f"{free // MEBIBYTE} MiB free at {folder}"
@@ -82,7 +82,7 @@ def disk(scene: Scene) -> Iterator[Finding]:
 
 
 def taken_ports(scene: Scene) -> Iterator[Finding]:
-    """No port of the stack is held by something else."""
+    """No other process holds a port of the stack."""
     if not scene.is_local:
         yield skipped("ports", "the broker is not on this machine")
         return
@@ -92,21 +92,21 @@ def taken_ports(scene: Scene) -> Iterator[Finding]:
         part = setting.removesuffix("_port")
         owner = "kafka" if part == "controller" else part
         port = getattr(scene.settings.local, setting)
-        # the board and the metrics are served by whoever runs them
+        # the board and the metrics are served by other processes
         if owner in BASE and ports.in_use(port) and not ports.is_held_by(port, pids.get(owner)):
             faults += 1
             message = f"port {port} of {part} is held by {ports.holder(port)}"
             yield fault("ports", message, f"stop that or set {ports.variable(setting)}")
     if not faults:
-        yield ok("ports", "no port of the stack is held by something else")
+        yield ok("ports", "no other process holds a port of the stack")
 
 
 def processes(scene: Scene) -> Iterator[Finding]:
-    """What the workers stand on runs."""
+    """The services that the workers need run."""
     if not scene.is_local:
         yield skipped("processes", "the broker is not on this machine")
     elif scene.states is None:
-        yield fault("processes", f"the stack at {scene.home.folder} does not run", "run `opoi up`")
+        yield fault("processes", f"the stack at {scene.home.folder} is not running", "run `opoi up`")
     else:
         yield from _running(scene, "processes", [name for name in BASE if name in scene.states])
 
@@ -124,16 +124,16 @@ def workers(scene: Scene) -> Iterator[Finding]:
 
 
 def replays(scene: Scene) -> Iterator[Finding]:
-    """Nothing that replays need is away."""
+    """Every service that replays need is reachable."""
     if scene.states is None:
         yield skipped("replays", "no stack runs here")
         return
     found = unreachable(metrics_ports(scene.settings.local)["replay"])
     for what in found:
-        message = f"{what} is away, and the replays that need it wait"
-        yield fault("replays", message, "see `opoi logs replay` for why, and bring it back")
+        message = f"{what} is unreachable, and the replays that need it wait"
+        yield fault("replays", message, "see `opoi logs replay` for the reason, and restore it")
     if not found:
-        yield ok("replays", "nothing that they need is away")
+        yield ok("replays", "every service that they need is reachable")
 
 
 CHECKS: tuple[Callable[[Scene], Iterator[Finding]], ...] = (
@@ -169,5 +169,5 @@ def _running(scene: Scene, check: str, names: list[str]) -> Iterator[Finding]:
         yield fault(check, message + last_line(scene.home.log(state.name))[:LONGEST_LINE], remedy)
     if not faults:
         again = [name for name in names if exits[name]]
-        note = f"; {', '.join(again)} ended and came back in the last {EXIT_MINUTES} minutes" if again else ""
+        note = f"; {', '.join(again)} ended and restarted in the last {EXIT_MINUTES} minutes" if again else ""
         yield ok(check, f"{', '.join(names)} run{note}")

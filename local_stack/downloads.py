@@ -1,7 +1,7 @@
-"""Kafka and the schema registry as files: fetched once by their Maven coordinates, checked, kept.
+"""Kafka and the schema registry as files: downloaded once by their Maven coordinates, checked, kept.
 
-Each artifact ends as one folder in the cache. The folder appears by a rename after everything in it was
-checked against the digest written here, so an interrupted download is never mistaken for a whole one.
+Each artifact is one folder in the cache. The folder appears by a rename, after its content was compared with
+the digest written here, so an interrupted download never counts as a whole one.
 """
 
 import errno
@@ -26,10 +26,10 @@ MEGABYTE = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """Something that Maven coordinates name.
+    """Content of Maven coordinates.
 
-    With `archive` the first coordinate is a tar.gz that is unpacked; otherwise all jars that the
-    coordinates need at run time lie in the folder. `sha256` covers names and contents, see `digest`.
+    With `archive` the first coordinate is a tar.gz that is unpacked; otherwise the folder has all jars that
+    the coordinates need at run time. `sha256` covers names and contents, see `digest`.
     """
 
     title: str
@@ -59,16 +59,16 @@ REGISTRY = Artifact(
 
 
 def cache_folder(chosen: Path | None) -> Path:
-    """Where artifacts are kept: `chosen`, else `opoi` in the user's cache folder."""
+    """The folder of artifacts: `chosen`, else `opoi` in the user's cache folder."""
     if chosen is not None:
         return chosen.expanduser().absolute()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "opoi"
 
 
 def fetch(artifact: Artifact, cache: Path, progress: Progress, maven_url: str | None = None) -> Path:
-    """The folder of `artifact`, fetched where `cache` lacks it.
+    """The folder of `artifact`, downloaded if `cache` lacks it.
 
-    Raises `UserError`: no network, a full disk, content that is not what was tested.
+    Raises `UserError`: no network, a full disk, or content that differs from the tested release.
     """
     folder = cache / artifact.folder
     if folder.is_dir():
@@ -92,15 +92,15 @@ def digest(files: list[Path]) -> str:
 
 
 def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str | None) -> None:
-    progress.line(f"fetching {artifact.title} ({artifact.megabytes} MB, once)")
+    progress.line(f"downloading {artifact.title} ({artifact.megabytes} MB, once)")
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
         try:
             files = _download(artifact, Path(scratch) / "repository", progress, maven_url)
         except RuntimeError as error:
-            # jgo's own way to say that no repository has the file
+            # jgo raises this if no repository has the file
             raise UserError(
-                f"{artifact.title} cannot be fetched from {maven_url or 'Maven Central'} "
+                f"{artifact.title} cannot be downloaded from {maven_url or 'Maven Central'} "
                 f"({' '.join(str(error).split())}): set OPOI_MAVEN_URL to a mirror that has it, or copy "
                 f"{folder.name} into {folder.parent}"
             ) from None
@@ -108,8 +108,8 @@ def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str 
         found = digest(files)
         if found != artifact.sha256:
             raise UserError(
-                f"{artifact.title} as fetched has the digest {found}, not {artifact.sha256}: it is damaged "
-                "or not the release that was tested; run the command again, or check OPOI_MAVEN_URL",
+                f"downloaded {artifact.title} has the digest {found}, not {artifact.sha256}: it is damaged "
+                "or not the tested release; run the command again, or check OPOI_MAVEN_URL",
                 exit_code=1,
             )
         ready = Path(scratch) / artifact.folder
@@ -122,7 +122,9 @@ def _fetch(artifact: Artifact, folder: Path, progress: Progress, maven_url: str 
             for file in files:
                 file.rename(ready / file.name)
         ready.rename(folder)
-    progress.line(f"fetched {artifact.title}: {size / MEGABYTE:.0f} MB in {time.monotonic() - begun:.0f} s")
+    progress.line(
+        f"downloaded {artifact.title}: {size / MEGABYTE:.0f} MB in {time.monotonic() - begun:.0f} s"
+    )
 
 
 def _unpack(archive: tarfile.TarFile, folder: Path) -> None:
@@ -167,7 +169,7 @@ def _in_words(artifact: Artifact, folder: Path, error: OSError) -> str:
 
     if isinstance(error, RequestException):
         return (
-            f"{artifact.title} ({artifact.megabytes} MB) cannot be fetched ({type(error).__name__}): "
+            f"{artifact.title} ({artifact.megabytes} MB) cannot be downloaded ({type(error).__name__}): "
             f"go online once, set OPOI_MAVEN_URL to a mirror, or copy {folder.name} into {folder.parent}"
         )
     if error.errno == errno.ENOSPC:
@@ -176,12 +178,12 @@ def _in_words(artifact: Artifact, folder: Path, error: OSError) -> str:
             f"{artifact.title} needs about {2 * artifact.megabytes} MB in {folder.parent}, "
             f"{free:.0f} MB are free: free some, or set OPOI_CACHE to a folder on another disk"
         )
-    return f"{artifact.title} cannot be kept in {folder.parent}: {error.strerror}; set OPOI_CACHE elsewhere"
+    return f"{artifact.title} cannot be stored in {folder.parent}: {error.strerror}; change OPOI_CACHE"
 
 
 @contextmanager
 def _alone(cache: Path) -> Iterator[None]:
-    """Hold the cache's lock: two processes do not fetch the same thing side by side."""
+    """Hold the cache's lock: two processes do not download the same file at the same time."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

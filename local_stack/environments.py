@@ -1,4 +1,4 @@
-"""What each process of a stack finds in its environment: one list a process."""
+"""Environment variables of each process of a stack."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,7 +7,7 @@ from schemas.child_environment import SYSTEM, settings_of
 from schemas.stages import stages
 
 STACK = (*SYSTEM, "OPOI_HOME", "OPOI_STACK", "PYTHONUNBUFFERED")
-# a broker, registry or model elsewhere may be behind a proxy, or have a certificate of the company
+# a remote broker, registry or model may be behind a proxy, or have a certificate of the company
 NETWORK = ("*_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE")
 WORKER = (
     *STACK,
@@ -34,5 +34,5 @@ def environments() -> Mapping[str, tuple[str, ...]]:
 
 
 def of_any_process() -> tuple[str, ...]:
-    """Names of variables that some process gets: the supervisor's own."""
+    """Names of variables that any process gets; the supervisor gets all of them."""
     return tuple(dict.fromkeys(name for names in environments().values() for name in names))

@@ -1,9 +1,9 @@
-"""A simulated expert who reviews decisions: for trying opoi and for tests, no part of the product.
+"""A simulated expert who reviews decisions: for trials and tests, no part of the product.
 
-Its judgement: what yesterday showed counts more than it does to the agent (0.80 yesterday + 0.25 week +
-noise). It knows one thing that no tool of the agent's offers: where the stock is low (8% of cases) it holds
-what it would otherwise have grown. Now and then it quotes what happened on a later day, declines without
-saying what would have been right, revises itself or takes a verdict back.
+Its judgement: yesterday counts more than for the agent (0.80 yesterday + 0.25 week + noise). It knows one
+fact that no tool of the agent has: if the stock is low (8% of cases) it holds a budget that it would
+otherwise raise. Now and then it quotes a later day, declines without a correction, revises its verdict or
+retracts it.
 """
 
 import json
@@ -27,7 +27,7 @@ STOPS = -LIMITS["pause_disadvantage_percent"].value / 100
 LEARNING_TOLERANCE = LIMITS["learning_tolerance"].value
 """How much further off target a campaign must be while it learns."""
 YOUNG = LIMITS["young_day_percent"].value / 100
-"""What the expert adds to yesterday for purchases that are not reported yet, log ratio."""
+"""The expert's allowance for purchases of yesterday that are not reported yet, log ratio."""
 SAME_AMOUNT = math.log(1 + LIMITS["same_amount_percent"].value / 100)
 """Budgets that differ by less are the same to the expert, log ratio."""
 LOW_STOCK, HINDSIGHT, NO_CORRECTION, REVISES, RETRACTS, SILENT = 0.08, 0.06, 0.05, 0.04, 0.02, 0.03
@@ -36,7 +36,7 @@ EXPERTS = ("expert-01", "expert-02", "expert-03", "expert-04")
 
 @dataclass(frozen=True, slots=True)
 class Signals:
-    """What the tools showed of a campaign: log ratios to target, positive is better; money in major units."""
+    """Figures of a campaign: log ratios to target, positive is better; money in major units."""
 
     yesterday: float
     week: float
@@ -49,7 +49,7 @@ class Signals:
 
 
 def review(decision: AgentDecision, rng: Random) -> list[ExpertVerdict]:
-    """The expert's verdicts on a decision in the order in which they are given; none now and then."""
+    """The expert's verdicts on a decision in order of time; now and then none."""
     if rng.random() < SILENT:
         return []
     expert = rng.choice(EXPERTS)
@@ -114,12 +114,12 @@ def _verdict(
 
 
 def _later(saying: Saying, rng: Random) -> float:
-    """A cost of a later day, which nobody could have known at the decision."""
+    """A cost of a later day, unknown at the time of the decision."""
     return round(saying.cpa_week * math.exp(rng.gauss(0.0, 0.3)), 2)
 
 
 def _judge(decision: AgentDecision, rng: Random) -> _Judgement | None:
-    """What the expert would have done; None where the decision shows no figures to judge by."""
+    """The expert's own action; None if the decision has no figures to judge by."""
     seen = signals(decision)
     if seen is None:
         return None
@@ -162,7 +162,7 @@ def _agrees(one: Action, other: Action) -> bool:
 
 
 def signals(decision: AgentDecision) -> Signals | None:
-    """What the decision's recorded tool answers show; None where they hold no daily rows with purchases."""
+    """Figures in the decision's recorded tool answers; None if they have no daily rows with purchases."""
     asked = json.loads(decision.input_json)
     rows: list[Mapping[str, Any]] = []
     campaign: Mapping[str, Any] | None = None

@@ -1,4 +1,4 @@
-"""How the simulated expert puts a verdict: short, varied, sometimes with a figure, as people write."""
+"""Rationales of the simulated expert: short, varied, sometimes with a figure, as people write."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +8,7 @@ from schemas.records import VerdictKind
 
 @dataclass(frozen=True, slots=True)
 class Saying:
-    """What a verdict can speak of; money in major units of `currency`."""
+    """Facts that a rationale can mention; money in major units of `currency`."""
 
     action: str
     currency: str
@@ -80,7 +80,7 @@ LATER = (
 
 
 def say(kind: VerdictKind, saying: Saying | None, rng: Random) -> str | None:
-    """The verdict's rationale; None where the expert says nothing."""
+    """The verdict's rationale; None if the expert gives none."""
     if saying is None:
         return rng.choice(NO_FIGURES)
     if kind == "approve":

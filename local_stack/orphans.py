@@ -1,7 +1,7 @@
 """Processes of a stack whose supervisor is gone.
 
-Every process of a stack carries the stack's folder in its environment, so that exactly those are found,
-whatever pid they have by now, and nothing that a user started by hand.
+Every process of a stack has the stack's folder in its environment. So this module finds exactly those,
+whatever their pid, and nothing that a user started by hand.
 """
 
 import os
@@ -21,7 +21,7 @@ def find(folder: Path) -> list[psutil.Process]:
 
 
 def end(folder: Path, patience: float = 10) -> list[str]:
-    """End them: asked first, killed after `patience` seconds. One line for each, in words."""
+    """End them with SIGTERM, after `patience` seconds with SIGKILL. Returns one line for each."""
     found = find(folder)
     lines = [
         f"ended a leftover of an earlier run: process {process.pid} ({_name(process)})" for process in found

@@ -1,6 +1,6 @@
-"""The ports of a stack: which ones it takes, who holds one that is taken, and where they are written down.
+"""The ports of a stack: how they are chosen, which process holds one that is in use, where they are stored.
 
-`$OPOI_HOME/stack.env` holds what a running stack listens on, so that OPOI_HOME alone leads to it.
+`$OPOI_HOME/stack.env` has the addresses of a running stack, so that OPOI_HOME alone leads to it.
 """
 
 import secrets
@@ -23,7 +23,7 @@ ATTEMPTS = 40
 HOLDING = ("127.0.0.1", "::ffff:127.0.0.1", "0.0.0.0", "::")
 """Addresses of listeners that hold a port of 127.0.0.1."""
 
-HEADER = "# Written by `opoi up`: what this stack listens on. The environment and .env go before it.\n"
+HEADER = "# Written by `opoi up`: the addresses of this stack. The environment and .env override it.\n"
 ORACLE_SECRET = "OPOI_REPLAY__ORACLE_SECRET"
 
 
@@ -35,9 +35,9 @@ def variable(port: str) -> str:
 def choose(home: Home, port_base: int | None) -> dict[str, int]:
     """The port of each part, none of them in use.
 
-    What the user set is taken as it is, `port_base` sets them all; then come the ports that this stack
-    had before, then the defaults. Only defaults move to the next free block where they are in use.
-    Raises `UserError` that names the port, who holds it and what to set.
+    `port_base` sets all ports. Otherwise a port is the user's setting, else the one that this stack had
+    before, else the default. Only defaults move to the next free block if they are in use. Raises `UserError`
+    that names the port, the process that holds it and what to set.
     """
     settings = load_settings(home.folder)
     layers = variables(home.folder)
@@ -45,7 +45,7 @@ def choose(home: Home, port_base: int | None) -> dict[str, int]:
     set_by_user = [name for name in PORTS if any(variable(name) in layer for layer in user)]
     if port_base is not None:
         if set_by_user:
-            raise UserError(f"{variable(set_by_user[0])} is set: unset it, or leave --port-base out")
+            raise UserError(f"{variable(set_by_user[0])} is set: unset it, or omit --port-base")
         chosen = from_base(port_base)
         _refuse_taken(chosen, list(PORTS))
         return chosen
@@ -72,7 +72,7 @@ def from_base(base: int) -> dict[str, int]:
 def in_use(port: int) -> bool:
     """Whether something listens on `port` of 127.0.0.1."""
     with socket.socket() as probe:
-        # as servers do: a connection that is closing does not hold the port
+        # as servers do: a closing connection does not hold the port
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
@@ -82,7 +82,7 @@ def in_use(port: int) -> bool:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
+    """A port of 127.0.0.1 that no process listens on now."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         port: int = found.getsockname()[1]
@@ -90,7 +90,7 @@ def free_port() -> int:
 
 
 def holder(port: int) -> str:
-    """Who listens on `port`, in words."""
+    """The process that listens on `port`, in words."""
     import psutil
 
     listener = _listener(port)
@@ -104,7 +104,7 @@ def holder(port: int) -> str:
 def is_held_by(port: int, pid: int | None) -> bool:
     """Whether the process `pid` or one below it listens on `port`.
 
-    Where the system does not show who listens, every `pid` is taken at its word.
+    If the system does not show the listener, every `pid` counts as its holder.
     """
     import psutil
 
@@ -118,7 +118,7 @@ def is_held_by(port: int, pid: int | None) -> bool:
 
 
 def _listener(port: int) -> "psutil.Process | None":
-    """Who listens on `port` of 127.0.0.1; None where nobody does, or it is not shown to this user."""
+    """The process that listens on `port` of 127.0.0.1; None if there is none, or this user may not see it."""
     import psutil
 
     places = {(address, port) for address in HOLDING}
@@ -137,12 +137,12 @@ def _refuse_taken(ports: dict[str, int], names: list[str]) -> None:
         if in_use(ports[name]):
             raise UserError(
                 f"port {ports[name]} for {name.removesuffix('_port')} is in use by {holder(ports[name])}: "
-                f"stop that, set {variable(name)}, or give --port-base"
+                f"stop it, set {variable(name)}, or give --port-base"
             )
 
 
 def stack_variables(ports: dict[str, int], oracle_secret: str) -> dict[str, str]:
-    """All that `stack.env` says."""
+    """The content of `stack.env`."""
     return {
         "OPOI_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{ports['kafka_port']}",
         "OPOI_KAFKA__PARTITIONS": str(LOCAL_PARTITIONS),
@@ -156,11 +156,11 @@ def stack_variables(ports: dict[str, int], oracle_secret: str) -> dict[str, str]
 
 
 def write_stack_env(home: Home, ports: dict[str, int]) -> Settings:
-    """Write `stack.env`, with the secret that this stack had before; the settings that follow from it."""
+    """Write `stack.env`, with the secret that this stack had before. Returns the resulting settings."""
     *_, before = variables(home.folder).values()
     values = stack_variables(ports, before.get(ORACLE_SECRET) or secrets.token_hex(32))
     scratch = home.stack_env.with_suffix(".new")
-    # one that an interrupted run left may be open to others
+    # a file left by an interrupted run may be open to others
     scratch.unlink(missing_ok=True)
     scratch.touch(mode=0o600, exist_ok=False)
     scratch.write_text(HEADER + "".join(f"{name}={value}\n" for name, value in values.items()))
@@ -169,7 +169,7 @@ def write_stack_env(home: Home, ports: dict[str, int]) -> Settings:
 
 
 def diverted(settings: Settings, home: Home) -> list[str]:
-    """One line for each part of this stack that the user's own settings lead away from."""
+    """One line for each service that the user's own settings replace by another one."""
     layers = variables(home.folder)
     *user, stack = layers.items()
     lines = []

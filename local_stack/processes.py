@@ -16,20 +16,20 @@ from streams.health.probes import answers_http, listening
 from streams.settings import LocalSettings, Settings
 
 PYTHON = (sys.executable, "-P")
-"""How a Python child is started: a user's own `agent/` or `streams/` in the working folder is never ours."""
+"""How a Python child is started: a user's own `agent/` or `streams/` in the working folder is ignored."""
 BASE = ("kafka", "registry", "clickhouse", "model", "ads")
-"""What the workers stand on."""
+"""The services that the workers need."""
 WORKERS = tuple(sorted(stages(), key=lambda name: stages()[name].metrics_slot))
 """Stages of `opoi worker STAGE` that a stack runs, in the order of their metrics ports."""
 KILL_SECONDS = 3
-"""What a worker's parent has to end in, past the time after which it kills the worker."""
+"""Seconds that a worker's parent has to end, after it killed the worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Process:
     """One supervised process.
 
-    `ready` asks the process itself. Lower priorities start first and stop last. `stop_seconds` is how
+    `ready` asks the process itself. Lower priorities start first and stop last. `stop_seconds`: how
     long an orderly end may take.
     """
 
@@ -42,13 +42,13 @@ class Process:
 
     @property
     def is_worker(self) -> bool:
-        """Whether it is a stage of the pipeline, and not what the stages stand on."""
+        """Whether it is a stage of the pipeline."""
         return self.name in WORKERS
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What was fetched: the Java runtime, Kafka's jars, the unpacked registry; Java's options for each."""
+    """Paths of the Java runtime, Kafka's jars and the unpacked registry; Java's options for each."""
 
     java: Path
     kafka: Path
@@ -58,7 +58,7 @@ class Runtime:
 
 
 def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ...]:
-    """All processes, what the others need first."""
+    """All processes, in the order of their dependencies."""
     local = settings.local
     processes = [
         Process(
@@ -120,7 +120,7 @@ def table(settings: Settings, home: Home, runtime: Runtime) -> tuple[Process, ..
 
 
 def metrics_ports(local: LocalSettings) -> dict[str, int]:
-    """Where each worker's metrics are."""
+    """The metrics port of each worker."""
     return {name: local.metrics_port + stages()[name].metrics_slot for name in WORKERS}
 
 

@@ -1,4 +1,4 @@
-"""What a long command says while it works, on stderr: a status line on a terminal, else plain lines."""
+"""Progress of a long command on stderr: a status line on a terminal, else plain lines."""
 
 import sys
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from streams.visible import visible
 
 
 class Progress(Protocol):
-    """Where a long command reports to."""
+    """Receiver of a long command's progress."""
 
     def line(self, text: str) -> None:
-        """Something is done or worth knowing; stays on the screen."""
+        """Reports a finished step or a note; stays on the screen."""
 
     def working(self, text: str) -> None:
-        """What is being done right now; replaced by the next one, shown on a terminal only."""
+        """Reports the present step; the next one replaces it; shown on a terminal only."""
 
 
 class Silent:
@@ -37,12 +37,12 @@ class Lines:
         sys.stderr.flush()
 
     def working(self, text: str) -> None:
-        """Nothing: a log keeps what is done, not what is under way."""
+        """Nothing: a log keeps finished steps only."""
 
 
 @contextmanager
 def progress() -> Iterator[Progress]:
-    """A status line where stderr is a terminal, plain lines where it is not."""
+    """A status line if stderr is a terminal, else plain lines."""
     if not sys.stderr.isatty():
         yield Lines()
         return

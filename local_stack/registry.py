@@ -38,7 +38,7 @@ def answers(port: int) -> bool:
 
 
 def quick_start(java: Path, folder: Path, cache: Path, progress: Progress) -> tuple[str, ...]:
-    """Options of Java with which the registry starts quickly."""
+    """Options of Java for a quick start of the registry."""
 
     def trial(data: Path) -> start_cache.Trial:
         port = free_port()

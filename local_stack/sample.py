@@ -1,4 +1,4 @@
-"""The decision on which the reference agent is checked, out of a simulated world that is served meanwhile."""
+"""The sample decision for the check of the reference agent, from a simulated world."""
 
 import json
 from datetime import UTC, date, datetime, time
@@ -19,7 +19,7 @@ NOON = time(12)
 
 
 def media_buyer_sample(model_name: str) -> Sample:
-    """What the media buyer is asked about a campaign of the world, and that day's snapshot."""
+    """A request to the media buyer about a campaign of the world, and that day's snapshot."""
     agent = media_buyer()
     world = World.make(WORLD_SEED, accounts=1, campaigns_per_account=1)
     [campaign] = world.campaigns

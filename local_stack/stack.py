@@ -25,14 +25,14 @@ READY_SECONDS = 180
 TAIL_LINES = 15
 LONGEST_LINE = 300
 WORKER_DEATHS = 3
-"""A worker may end and start again before `up` calls that a failure: they stop on any doubt."""
+"""Exits of a worker before `up` fails: a fail-stop worker may need a restart."""
 STACK_FRAME = re.compile(r"\s+(at |\.\.\. )")
-"""Java's stack frames: a hundred of them would hide the line that says what is wrong."""
+"""Java's stack frames: a hundred of them would hide the line with the error."""
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """What `up` did."""
+    """Result of `up`."""
 
     settings: Settings
     was_running: bool
@@ -40,10 +40,10 @@ class Started:
 
 
 def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int | None = None) -> Started:
-    """Start what does not run yet and wait until all of it is ready; data of earlier runs is there again.
+    """Start every process that does not run and wait until all are ready; data of earlier runs is kept.
 
-    Raises `UserError`, with the end of the log where a process does not come up. What this call
-    started is stopped again then, unless it is only a worker that fails: the rest can be asked why.
+    Raises `UserError`, with the end of the log if a process does not start. Then the processes that this call
+    started are stopped, unless only a worker fails: the others help to find the reason.
     """
     begun = time.monotonic()
     home.prepare()
@@ -60,7 +60,7 @@ def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int |
             _bring_up(home, supervisor, settings, runtime, processes, progress)
         except BaseException:
             if not was_running:
-                progress.line("stopping what was started")
+                progress.line("stopping the processes that were started")
                 _stop(home, supervisor, progress)
             raise
         if workers:
@@ -69,7 +69,7 @@ def up(home: Home, progress: Progress, *, workers: bool = True, port_base: int |
 
 
 def down(home: Home, progress: Progress) -> bool:
-    """Stop everything; whether anything ran. Nothing of the stack is left running afterwards."""
+    """Stop every process of the stack. Returns whether any ran."""
     if not home.folder.is_dir():
         return False
     with _alone(home):
@@ -77,9 +77,11 @@ def down(home: Home, progress: Progress) -> bool:
 
 
 def reset(home: Home, progress: Progress) -> None:
-    """Stop everything and delete all data of the stack. Raises `UserError` where there is no stack."""
+    """Stop everything and delete all data of the stack. Raises `UserError` if there is no stack."""
     if not home.is_stack():
-        raise UserError(f"{home.folder} holds no stack: nothing was deleted; OPOI_HOME names the folder")
+        raise UserError(
+            f"{home.folder} has no stack: nothing was deleted; set OPOI_HOME to the folder of one"
+        )
     down(home, progress)
     home.delete()
 
@@ -107,7 +109,7 @@ def _runtime(settings: Settings, progress: Progress) -> Runtime:
     java = find_java(settings.java)
     cache = cache_folder(settings.cache)
     with ThreadPoolExecutor() as side:
-        # the one is prepared while the other is fetched
+        # Kafka is prepared while the registry is downloaded
         kafka_jars = fetch(KAFKA, cache, progress, settings.maven_url)
         kafka_options = side.submit(kafka.quick_start, java, kafka_jars, cache, progress)
         registry_jars = fetch(REGISTRY, cache, progress, settings.maven_url)
@@ -124,7 +126,7 @@ def _runtime(settings: Settings, progress: Progress) -> Runtime:
 def _supervise(
     home: Home, supervisor: Supervisor, processes: Iterable[Process], progress: Progress, was_running: bool
 ) -> None:
-    """A supervisor that runs on the configuration of `processes`."""
+    """A supervisor that runs with the configuration of `processes`."""
     wanted = config(home, processes, Path.cwd())
     if not was_running:
         home.supervisor_config.write_text(wanted)
@@ -133,11 +135,11 @@ def _supervise(
         home.supervisor_config.write_text(wanted)
         changed = supervisor.reload()
         if changed:
-            progress.line(f"started anew, since their commands changed: {', '.join(changed)}")
+            progress.line(f"restarted, because their commands changed: {', '.join(changed)}")
 
 
 def _without_directory(text: str) -> list[str]:
-    # `opoi up` from another folder is no reason to restart what runs
+    # `opoi up` in another working folder is no reason to restart processes
     return [line for line in text.splitlines() if not line.startswith("directory = ")]
 
 
@@ -149,7 +151,7 @@ def _bring_up(
     processes: Iterable[Process],
     progress: Progress,
 ) -> None:
-    """Start what the workers stand on, and set it up."""
+    """Start the services that the workers need, and set them up."""
     base = [process for process in processes if not process.is_worker]
     running = _running(supervisor)
     # the registry takes longest: it starts while the broker's folder is formatted
@@ -194,7 +196,7 @@ def _running(supervisor: Supervisor) -> set[str]:
 def _wait(
     home: Home, supervisor: Supervisor, processes: list[Process], progress: Progress, deaths: int
 ) -> None:
-    """Wait until each is ready. Raises `UserError` for the first that ended `deaths` times or takes long."""
+    """Wait until each is ready. Raises `UserError` for the first that ended `deaths` times or timed out."""
     begun = time.monotonic()
     waiting = {process.name: process for process in processes}
     lives: dict[str, set[int]] = {process.name: set() for process in processes}
@@ -244,7 +246,7 @@ def _stop(home: Home, supervisor: Supervisor, progress: Progress) -> bool:
 
 
 def _stop_side_by_side(supervisor: Supervisor, names: tuple[str, ...], progress: Progress) -> None:
-    """Stops processes at the same time; the supervisor's own shutdown takes them one after the other."""
+    """Stops processes at the same time; the supervisor's own shutdown stops one after the other."""
     for name in _running(supervisor) & {*names}:
         supervisor.stop_process(name, wait=False)
     deadline = time.monotonic() + READY_SECONDS
@@ -277,6 +279,6 @@ def _alone(home: Home) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
-                f"another `opoi up` or `opoi down` is at work on {home.folder}", exit_code=1
+                f"another `opoi up` or `opoi down` works on {home.folder}: wait for its end", exit_code=1
             ) from None
         yield

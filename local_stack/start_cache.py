@@ -1,7 +1,7 @@
 """Java's ahead-of-time caches: a server whose classes were linked once starts in a third of the time.
 
-Written by a trial run of the server that is ended as soon as it answers (JEP 514, Java 25 and later). Java
-passes over a cache that does not fit the runtime or the jars, so one that is stale or lost costs time only.
+A trial run of the server writes the cache and ends as soon as the server answers (JEP 514, Java 25 and
+later). Java ignores a cache that does not fit the runtime or the jars: a stale or lost one only costs time.
 """
 
 import fcntl
@@ -22,12 +22,12 @@ OLDEST = 25
 FOLDER = "start-caches"
 TRIAL_SECONDS = 180
 QUIET = ("-Xlog:disable", "-Xlog:all=error:stderr")
-"""A part of a cache that does not fit this processor is worth no warning: it is made anew."""
+"""No warning for a part of a cache that does not fit this processor: Java makes it again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A server that runs for a moment: `command` has the runtime first, `ready` says that it answers."""
+    """A server that runs for a moment: `command` has the runtime first, `ready` tells whether it answers."""
 
     command: list[str]
     ready: Callable[[], bool]
@@ -38,8 +38,8 @@ def options(
 ) -> tuple[str, ...]:
     """Options of `java` that start the server `title` of the folder `jars` quickly; the first call records.
 
-    `trial` makes the server, with its data in the folder that it is given. No options where the runtime is
-    too old, or where nothing could be recorded, which is said: the server starts all the same.
+    `trial` makes the server, with its data in the given folder. No options if the runtime is too old, or if
+    the recording failed, which is reported; the server starts all the same.
     """
     target = cache / FOLDER / f"{jars.name}-{_fingerprint(jars, java)}.aot"
     if not target.is_file():
@@ -48,7 +48,7 @@ def options(
         try:
             _record(target, title, jars.name, trial, progress)
         except (OSError, UserError) as error:
-            progress.line(f"{title} will start slowly, no start cache was made: {error}")
+            progress.line(f"{title} will start slowly, because it has no start cache: {error}")
             return ()
     return (f"-XX:AOTCache={target}", *QUIET)
 

@@ -1,4 +1,4 @@
-"""What runs, where it listens, and what it uses."""
+"""Processes of the stack, their ports, and their use of memory and disk."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from streams.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class ProcessStatus:
-    """One process: `port` where it listens (a worker: where its metrics are), `memory` in bytes with its
-    children, `exits` by itself lately."""
+    """One process: its `port` (of a worker: the metrics port), `memory` in bytes with its children, recent
+    `exits` by itself."""
 
     name: str
     state: str
@@ -30,7 +30,7 @@ class ProcessStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The whole stack; `disk` holds bytes by part of its folder, `away` what replays wait for."""
+    """The whole stack; `disk` in bytes by part of its folder, `away` the services that replays wait for."""
 
     home: str
     running: bool
@@ -46,7 +46,7 @@ class Status:
 
 
 def status(home: Home, settings: Settings) -> Status:
-    """The stack as it is now; what does not run is told, not an error."""
+    """The stack as it is now; a process that does not run is reported, not an error."""
     supervisor = Supervisor(home)
     ports = {name.removesuffix("_port"): getattr(settings.local, name) for name in PORTS}
     running = home.folder.is_dir() and supervisor.is_alive()
@@ -70,11 +70,11 @@ def log_names(home: Home) -> list[str]:
 
 
 def log_of(home: Home, name: str) -> Any:
-    """The log of one process. Raises `UserError` that names those there are."""
+    """The log of one process. Raises `UserError` that names the existing logs."""
     names = log_names(home)
     if name not in names:
         known = ", ".join(names) or "none yet; run `opoi up`"
-        raise UserError(f"no log of {name!r} in {home.part('logs')}; there are: {known}")
+        raise UserError(f"no log of {name!r} in {home.part('logs')}; logs: {known}")
     return home.log(name)
 
 

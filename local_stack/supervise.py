@@ -1,4 +1,4 @@
-"""supervisord: its configuration, how it is started, and how it is asked over its Unix socket."""
+"""supervisord: its configuration, its start, and calls over its Unix socket."""
 
 import http.client
 import json
@@ -28,7 +28,7 @@ LOG_BYTES = 10 * 1024 * 1024
 LOG_COPIES = 2
 START_SECONDS = 60
 SECONDS_UP = 3
-"""A process that ends sooner than this counts as one that cannot start, and waits longer each time."""
+"""A process that ends sooner counts as one that cannot start, and waits longer each time."""
 
 EXITED = re.compile(r"(?P<at>\S+ [\d:]+),\d+ \w+ exited: (?P<name>\w+) ")
 EXIT_MINUTES = 10
@@ -42,7 +42,7 @@ ADDED_BEFORE = 90
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What the supervisor says about one process."""
+    """The supervisor's state of one process."""
 
     name: str
     state: str
@@ -52,12 +52,12 @@ class State:
 
     @property
     def failed(self) -> bool:
-        """Whether it ended by itself and is not up again."""
+        """Whether it ended by itself and has not restarted."""
         return self.state in ("BACKOFF", "EXITED", "FATAL", "UNKNOWN")
 
     @property
     def never_started(self) -> bool:
-        """Whether nobody asked for it since the supervisor knows of it."""
+        """Whether it was never started since the supervisor runs."""
         return self.state == "STOPPED" and self.exit_status is None
 
 
@@ -95,11 +95,11 @@ def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
             f"command = {_value(shlex.join(process.command))}",
             f"environment = {pairs}",
             f"priority = {process.priority}",
-            # `opoi up` starts each process when what it stands on is ready
+            # `opoi up` starts each process when its dependencies are ready
             "autostart = false",
             "autorestart = true",
             f"startsecs = {SECONDS_UP}",
-            # never given up: what it waits for may be away for long
+            # never given up: a service that it waits for may be unreachable for long
             "startretries = 1000000",
             f"stopwaitsecs = {process.stop_seconds}",
             "stopasgroup = true",
@@ -114,14 +114,14 @@ def config(home: Home, processes: Iterable[Process], directory: Path) -> str:
 
 def _value(text: str) -> str:
     if set(text) & {"\n", "\r", "\0"}:
-        # what follows it would be read as sections of the file
+        # the rest would be read as sections of the file
         raise UserError(f"{text!r} has a line break in its name: use a folder without one")
     # the file's format expands %(name)s
     return text.replace("%", "%%")
 
 
 class Supervisor:
-    """The supervisor of one stack, asked over its socket. Every call may raise `UserError`."""
+    """The supervisor of one stack, over its socket. Every call may raise `UserError`."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -135,7 +135,7 @@ class Supervisor:
         return True
 
     def start(self) -> None:
-        """Start the supervisor on the configuration that lies there, in a session of its own."""
+        """Start the supervisor with its configuration file, in its own session."""
         import importlib.util
 
         if importlib.util.find_spec("supervisor") is None:
@@ -145,7 +145,7 @@ class Supervisor:
         log = self.home.log("supervisor")
         command = [*PYTHON, "-m", "supervisor.supervisord", "-c", str(self.home.supervisor_config)]
         environment = {**kept(of_any_process()), MARK: str(self.home.folder), "PYTHONWARNINGS": "ignore"}
-        # it outlives this process: no parent that would have to wait for it
+        # it outlives this process, so it must not need a parent that waits for it
         pid = os.posix_spawn(
             sys.executable,
             command,
@@ -165,7 +165,7 @@ class Supervisor:
             time.sleep(0.05)
 
     def states(self) -> list[State]:
-        """All processes, what the others need first."""
+        """All processes, in the order of their dependencies."""
         order = [*BASE, *WORKERS]
         found_all = self._call("getAllProcessInfo")
         found_all.sort(key=lambda found: order.index(found["name"]) if found["name"] in order else len(order))
@@ -181,7 +181,7 @@ class Supervisor:
         ]
 
     def start_process(self, name: str) -> None:
-        """Start one process where it does not run; does not wait."""
+        """Start one process unless it runs; does not wait."""
         self._call("startProcess", name, False, accept=ALREADY_STARTED)
 
     def stop_process(self, name: str, *, wait: bool = True) -> None:
@@ -189,7 +189,7 @@ class Supervisor:
         self._call("stopProcess", name, wait, accept=NOT_RUNNING, timeout=120)
 
     def reload(self) -> list[str]:
-        """Take over a changed configuration: what changed or went is stopped and named, the rest runs on."""
+        """Apply a changed configuration; stops and returns the changed and removed processes."""
         [[added, changed, removed]] = self._call("reloadConfig")
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name, True, timeout=120)
@@ -261,7 +261,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def tail(log: Path, lines: int) -> list[str]:
-    """The last lines of a log, none where there is no log yet."""
+    """The last lines of a log, none if there is no log yet."""
     if not log.is_file():
         return []
     with log_file(log) as file:
@@ -269,12 +269,12 @@ def tail(log: Path, lines: int) -> list[str]:
 
 
 def log_file(log: Path) -> TextIO:
-    """A log open to be read; its lines end where it says so, and not at every carriage return in them."""
+    """An open log; its lines end at line feeds, not at carriage returns."""
     return log.open(errors="replace", newline="\n")
 
 
 def last_line(log: Path) -> str:
-    """The last line of a log; of a structured one, its event and error."""
+    """The last line of a log; of a structured one, its event."""
     line = next(iter(tail(log, 1)), "its log is empty").strip()
     if line.startswith("{"):
         try:

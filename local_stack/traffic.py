@@ -1,6 +1,6 @@
-"""Production traffic for trying opoi: the real agent, on a model, against the local ads platform.
+"""Production traffic for trials: the real agent, on a model, against the local ads platform.
 
-Decisions are asked about days of a simulated calendar, day by day and many at once within a day, since a
+Decisions are about days of a simulated calendar, day by day and many at once within a day, because a
 campaign's budget of today shows in its figures of tomorrow.
 """
 
@@ -33,19 +33,19 @@ from schemas.records import AgentDecision
 log = structlog.get_logger(__name__)
 
 FIRST_DAY = date(2026, 1, 12)
-"""A Monday; the local world has run for a while by then."""
+"""A Monday; the local world has run for a while before it."""
 OFFICE_HOUR = 9
 ATTRIBUTION = "7d_click_1d_view"
 DEFAULT_CONFIG = GenerationConfig(temperature=0.5)
 
 
 class PlatformAway(ConnectionError):
-    """The local ads platform does not answer; the text says where it was looked for."""
+    """The local ads platform does not answer; the text has its URL."""
 
 
 @dataclass(frozen=True, slots=True)
 class Production:
-    """Who decides, with which model, on which platform. `concurrency` runs go side by side."""
+    """Agent, model and platform of the decisions. `concurrency` runs are in flight at once."""
 
     model: Model
     model_name: str
@@ -68,7 +68,7 @@ class Production:
     ) -> Iterator[AgentDecision]:
         """`n` decisions, spread evenly over `days` (None: as few as the campaigns allow), in order of time.
 
-        The same arguments ask for the same decisions. A run that comes to no decision is logged and missing.
+        The same arguments request the same decisions. A run without a decision is logged and missing.
         Raises PlatformAway, ModelAway, QuotaExceeded.
         """
         orders = self._orders()
@@ -145,7 +145,7 @@ class Production:
             return None
 
     def _batch(self, seed: int) -> str:
-        """Tells decisions apart that were made about the same day by other means."""
+        """Distinguishes decisions about the same day by other seeds, models, settings or prompts."""
         means = [seed, self.model_name, self.config.model_dump(mode="json"), self.agent.prompt_id]
         return content_hash(means)[:8]
 

@@ -1,7 +1,7 @@
-"""Settings of the broker, the schema registry and topic names.
+"""Settings of the wire: the broker, the schema registry, topic names.
 
-Also the base and the value types that the settings of every package share. They are read in one place,
-`streams.settings`; the variable of a field is `OPOI_<GROUP>__<FIELD>`.
+Also the base and the value types that the settings of every package share. `streams.settings` reads all
+settings; the variable of a field is `OPOI_<GROUP>__<FIELD>`.
 """
 
 import re
@@ -60,27 +60,27 @@ class KafkaSettings(SettingsModel):
     bootstrap_servers: Annotated[str, AfterValidator(_bootstrap)] = "127.0.0.1:19092"
     """host:port of one or more brokers, separated by commas."""
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    """Protocol of the connection to the broker."""
+    """Protocol of the broker: PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL."""
     sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None, Absent] = None
-    """Needed with SASL_PLAINTEXT and SASL_SSL."""
+    """PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512; required with SASL_PLAINTEXT and SASL_SSL."""
     sasl_username: Annotated[str | None, Absent] = None
-    """Needed with SASL_PLAINTEXT and SASL_SSL."""
+    """User; required with SASL_PLAINTEXT and SASL_SSL."""
     sasl_password: Annotated[SecretStr | None, Absent] = None
-    """Needed with SASL_PLAINTEXT and SASL_SSL."""
+    """Password; required with SASL_PLAINTEXT and SASL_SSL."""
     ssl_ca_location: Annotated[str | None, Absent] = None
     """File of the certificate authority that signed the broker's certificate; absent: the system's."""
     ssl_certificate_location: Annotated[str | None, Absent] = None
-    """The client's certificate, where the broker asks for one."""
+    """File of the client's certificate, if the broker asks for one."""
     ssl_key_location: Annotated[str | None, Absent] = None
-    """The client's private key."""
+    """File of the client's private key."""
     ssl_key_password: Annotated[SecretStr | None, Absent] = None
     """Password of the client's private key."""
     group_protocol: Literal["consumer", "classic"] = "classic"
-    """`classic` everywhere, or `consumer` (KIP-848) on brokers from 4.0; see docs/decisions.md."""
+    """`classic`, or `consumer` (KIP-848) on brokers from 4.0; see docs/decisions.md."""
     topic_names: dict[str, Annotated[str, AfterValidator(_topic)]] = {}
-    """Logical topic name to physical one, as JSON; a topic that is not named keeps its logical name."""
+    """Physical topic names by logical name, as JSON; a topic that is not listed keeps its logical name."""
     partitions: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Partitions of each topic instead of the catalog's 32; the local stack sets 8."""
+    """Number of partitions of each topic instead of the catalog's 32; the local stack sets 8."""
 
     @model_validator(mode="after")
     def _sasl_is_whole(self) -> Self:
@@ -119,10 +119,10 @@ class KafkaSettings(SettingsModel):
 
 
 class RegistrySettings(SettingsModel):
-    """A schema registry that speaks the Confluent API."""
+    """A schema registry with the Confluent API."""
 
     url: HttpUrl = "http://127.0.0.1:18081/apis/ccompat/v7"
-    """Base URL of the Confluent API."""
+    """Base URL of the registry's Confluent API, path included."""
     username: Annotated[str | None, Absent] = None
     """User for basic authentication."""
     password: Annotated[SecretStr | None, Absent] = None
@@ -135,7 +135,7 @@ class RegistrySettings(SettingsModel):
         return self
 
     def basic_authentication(self) -> tuple[str, str] | None:
-        """User and password in the clear; None: the registry asks for none."""
+        """User and password in the clear; None if the registry asks for none."""
         if self.username is None or self.password is None:
             return None
         return self.username, self.password.get_secret_value()

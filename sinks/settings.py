@@ -19,12 +19,12 @@ class ClickHouseSettings(SettingsModel):
     database: str = "opoi"
     """Database of all tables and views; the migrations create it."""
     cluster: Annotated[str | None, Absent] = None
-    """Name of a cluster: tables are replicated on it; absent: one server."""
+    """Name of the cluster on which tables are replicated; absent: one server."""
     timeout_seconds: Annotated[int, Field(ge=1)] = 60
-    """How long one statement may take."""
+    """Seconds that one statement may take."""
     batch_rows: Annotated[int, Field(ge=1)] = 10_000
-    """Records that the sink lands at once, at most."""
+    """Largest number of records in one batch of the sink."""
     batch_bytes: Annotated[int, Field(ge=1)] = 32 * 1024 * 1024
-    """Bytes of records that the sink lands at once, at most."""
+    """Largest number of bytes of records in one batch of the sink."""
     batch_seconds: Annotated[float, Field(gt=0)] = 1.0
-    """How long a record waits for others before it is landed."""
+    """Seconds that a record waits for others before it is landed."""

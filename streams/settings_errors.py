@@ -1,4 +1,4 @@
-"""Wrong settings in words: one line a problem, in terms of the variable that was set."""
+"""Messages about wrong settings: one line a problem, about the variable that is set."""
 
 import difflib
 import json
@@ -24,7 +24,7 @@ class SettingsError(UserError):
 
 
 def group_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The group of settings behind `field`, None where it is a plain value."""
+    """The group of settings of `field`, None if it is a plain value."""
     annotation = field.annotation
     return annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else None
 
@@ -64,9 +64,9 @@ def describe(error: ValidationError, settings: type[BaseModel], layers: Layers) 
 
 
 def unknown_variables(settings: type[BaseModel], layers: Layers) -> list[str]:
-    """Variables that nothing reads but that were surely meant: a wrong group, `_` for `__`.
+    """Variables that opoi does not know but that were surely meant for it: a wrong group, `_` for `__`.
 
-    Other names are left alone: a Kubernetes service called opoi-something sets some of its own.
+    Other names are ignored: a Kubernetes service called opoi-something sets some of its own.
     """
     known = [variable_of(path) for path, _ in fields_of(settings)]
     collapsed = {name.replace("__", "_"): name for name in known}
@@ -86,7 +86,7 @@ def unknown_variables(settings: type[BaseModel], layers: Layers) -> list[str]:
 
 
 def not_json(settings: type[BaseModel], layers: Layers) -> list[str]:
-    """Variables that hold a whole group or a mapping, but not as JSON."""
+    """Variables of a whole group or a mapping that are not JSON."""
     known = list(fields_of(settings))
     wanted = {variable_of(path) for path, field in known if get_origin(field.annotation) is dict}
     wanted |= {variable_of(path[:1]) for path, _ in known if len(path) > 1}

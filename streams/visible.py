@@ -1,7 +1,7 @@
-"""Text of others where a person reads it.
+"""Text of others for a person's screen.
 
-What moves a cursor, colours or clears a screen, turns the direction of writing or cannot be seen stands
-as an escape such as `\\x1b` or `\\u202e`, so that it can neither hide nor forge a line.
+Characters that move a cursor, colour or clear a screen, turn the direction of writing or cannot be seen are
+written as escapes such as `\\x1b` or `\\u202e`, so that they can neither hide nor forge a line.
 """
 
 import json
@@ -11,21 +11,21 @@ from functools import cache
 HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 """Unicode categories: controls, formats (direction, zero width), surrogates, separators of lines."""
 BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
-"""Letters and marks that show nothing."""
+"""Letters and marks that are invisible."""
 
 
 def visible(text: str, keep: str = "") -> str:
-    """`text` with what cannot be seen as escapes, but for the characters in `keep`."""
+    """`text` with invisible characters as escapes, except those in `keep`."""
     return text.translate(_escapes(keep, False))
 
 
 def visible_json(text: str) -> str:
-    """JSON text, over several lines or one, in which texts carry such characters as JSON's own escapes."""
+    """JSON text, over several lines or one, with such characters as JSON's own escapes."""
     return text.translate(_escapes("\n", True))
 
 
 class _Escapes(dict[int, str]):
-    """What each character is written as, found when it is first met."""
+    """How each character is written; computed at its first use."""
 
     def __init__(self, keep: str, as_json: bool) -> None:
         super().__init__((ord(one), one) for one in keep)

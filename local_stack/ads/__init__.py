@@ -1,5 +1,4 @@
 """A local server that speaks the part of Meta's Marketing API that the media buyer uses.
 
-It answers from a seeded, simulated world: for trying opoi, for tests and for CI. Nothing it says is true
-of any real account.
+It answers from a seeded, simulated world: for trials, tests and CI. Its figures describe no real account.
 """

@@ -1,7 +1,7 @@
 """The HTTP face of the local ads platform: Marketing API routes under /v25.0, its own under /local.
 
 The world's clock is the request's header `X-Local-Now` (an ISO instant with offset), so that decisions
-about different days can be asked at the same time; without it, the machine's clock.
+about different days can run at the same time; without it, the machine's clock.
 """
 
 import base64
@@ -52,7 +52,7 @@ class Call:
     url: str
 
     def page(self, items: list[dict[str, object]]) -> dict[str, object]:
-        """The page of `items` that was asked for, with Meta's cursors; `next` only where more follows."""
+        """The requested page of `items`, with Meta's cursors; `next` only if more follows."""
         try:
             start = int(base64.urlsafe_b64decode(self.parameters.get("after", "")) or 0)
             limit = int(self.parameters.get("limit", DEFAULT_PAGE))
@@ -70,7 +70,7 @@ class Call:
         return {"data": page, "paging": paging}
 
     def fields(self, allowed: tuple[str, ...]) -> tuple[str, ...]:
-        """The fields asked for. Raises GraphError."""
+        """The requested fields. Raises GraphError."""
         return parse_fields(self.parameters.get("fields"), allowed, ("id",))
 
 
@@ -105,7 +105,7 @@ def read(call: Call) -> dict[str, object]:
 
 
 def _campaigns(call: Call) -> tuple[Campaign, ...]:
-    """The campaigns of the account or the campaign that was asked for."""
+    """The campaigns of the requested account, or the requested campaign."""
     if isinstance(call.found, Campaign):
         return (call.found,)
     if isinstance(call.found, Account):
@@ -207,7 +207,7 @@ def graph_route(
 
 
 def _local_routes(platform: Platform) -> list[Route]:
-    """The server's own routes: what was asked of it, and what tests and the demo change in its world."""
+    """The server's own routes: request counts, and changes of the world for tests and the demo."""
 
     async def stats(_: Request) -> Response:
         return JSONResponse(platform.quota.totals())
@@ -240,7 +240,7 @@ def _local_routes(platform: Platform) -> list[Route]:
 
 
 def _order(campaign: Campaign) -> dict[str, object]:
-    """What the account's team asks of a campaign; no API of Meta's knows it."""
+    """The targets of the account's team for a campaign; no API of Meta has them."""
     return {
         "account_id": campaign.account.account_id,
         "campaign_id": campaign.campaign_id,

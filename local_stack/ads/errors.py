@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(eq=False)
 class GraphError(Exception):
-    """What the platform answers instead of data; codes are those of the Marketing API."""
+    """An answer of the platform without data; codes are those of the Marketing API."""
 
     message: str
     code: int = 100
@@ -27,7 +27,7 @@ class GraphError(Exception):
 
 
 def unknown_object(object_id: str, method: str) -> GraphError:
-    """The id names nothing that the token may see."""
+    """The token may not see an object with this id."""
     return GraphError(
         f"Unsupported {method.lower()} request. Object with ID '{object_id}' does not exist, "
         "cannot be loaded due to missing permissions, or does not support this operation.",

@@ -1,4 +1,4 @@
-"""What an insights request says: fields, days, windows and breakdowns. All raise GraphError."""
+"""Parameters of an insights request: fields, days, windows and breakdowns. All raise GraphError."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def parse_fields(text: str | None, allowed: Iterable[str], default: tuple[str, .
 
 
 def parse_range(parameters: Mapping[str, str], today: date) -> tuple[date, date]:
-    """First and last day asked for, in the account's calendar. Raises GraphError."""
+    """First and last requested day, in the account's calendar. Raises GraphError."""
     if "time_range" in parameters:
         try:
             window = json.loads(parameters["time_range"])
@@ -79,7 +79,7 @@ def names_in(parameters: Mapping[str, str], name: str) -> tuple[str, ...]:
 
 
 def attribution_windows(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """The windows that are asked for by name."""
+    """The requested windows."""
     windows = names_in(parameters, "action_attribution_windows")
     removed = [window for window in windows if window in REMOVED_WINDOWS]
     if removed:
@@ -93,7 +93,7 @@ def attribution_windows(parameters: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def breakdowns_in(parameters: Mapping[str, str]) -> tuple[str, ...]:
-    """The breakdowns that are asked for."""
+    """The requested breakdowns."""
     breakdowns = names_in(parameters, "breakdowns")
     unknown = [name for name in breakdowns if name not in BREAKDOWNS]
     if unknown:

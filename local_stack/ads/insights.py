@@ -35,7 +35,7 @@ PARAMETERS = {
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What one row is about: an ad, an ad set, a campaign, or an account as a whole."""
+    """The object of one row: an ad, an ad set, a campaign, or an account."""
 
     account: Account
     campaigns: tuple[Campaign, ...]
@@ -70,7 +70,7 @@ class Row:
 
 
 def group_of(state: State, entity: Entity) -> Group:
-    """The row that is about `entity` itself."""
+    """The row of `entity` itself."""
     match entity:
         case Ad():
             campaign = entity.ad_set.campaign
@@ -162,7 +162,7 @@ FIELDS: Mapping[str, Callable[[Row], object]] = {
 
 
 def rows(state: State, group: Group, parameters: Mapping[str, str], now: datetime) -> list[dict[str, object]]:
-    """All rows that one insights request asks for, unpaged. Raises GraphError."""
+    """All rows of one insights request, unpaged. Raises GraphError."""
     unknown = sorted(set(parameters) - PARAMETERS)
     if unknown:
         raise invalid_parameter(f"the local platform does not simulate {', '.join(unknown)}")

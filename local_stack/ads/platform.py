@@ -1,4 +1,4 @@
-"""Campaigns as the Marketing API shows and changes them, with quota and the faults that tests ask for."""
+"""Campaigns as the Marketing API shows and changes them, with quota and the faults of tests."""
 
 import json
 import threading
@@ -45,11 +45,11 @@ ACTIVITY_FIELDS = (
 )  # fmt: skip
 ACTIVE_ACCOUNT = 1
 ACTIVITY_DAYS = 7
-"""How far back the activities edge looks where it is not told."""
+"""How far back the activities edge looks by default."""
 
 
 class Platform:
-    """The requests' side of the world: objects, writes, quota, faults that tests ask for."""
+    """The API's view of the world: objects, writes, quota, faults of tests."""
 
     def __init__(self, state: State, points: int = POINTS) -> None:
         self.state = state
@@ -63,14 +63,14 @@ class Platform:
             self._faults.extend([status] * count)
 
     def reset(self) -> None:
-        """Forget what was changed, asked for and counted."""
+        """Forget all changes, faults and counts."""
         with self._lock:
             self._faults.clear()
         self.state.reset()
         self.quota.reset()
 
     def admit(self, account: Account, *, write: bool, insights: bool = False) -> dict[str, str]:
-        """Count a request and give its usage headers. Raises GraphError for a fault or a used-up quota."""
+        """Count a request; its usage headers. Raises GraphError for a fault or a used-up quota."""
         with self._lock:
             status = self._faults.popleft() if self._faults else None
         if status is not None:
@@ -81,7 +81,7 @@ class Platform:
         return quota.headers(account.account_id, used, insights=insights)
 
     def find(self, object_id: str, method: str) -> Entity:
-        """What an id names. Raises GraphError."""
+        """The object of an id. Raises GraphError."""
         state = self.state
         for known in (state.campaigns, state.accounts, state.ad_sets, state.ads):
             if object_id in known:
@@ -174,7 +174,7 @@ class Platform:
 
 
 def _below(campaign: Campaign, standing: Standing) -> dict[str, object]:
-    """What ad sets and ads have of their campaign."""
+    """The fields that ad sets and ads take from their campaign."""
     return {
         "campaign_id": campaign.campaign_id,
         "account_id": campaign.account.account_id.removeprefix("act_"),

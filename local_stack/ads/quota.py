@@ -1,4 +1,4 @@
-"""Request counts: what tests read, and the throttle that Meta's usage headers describe."""
+"""Request counts for tests, and the throttle that Meta's usage headers describe."""
 
 import json
 import threading
@@ -22,7 +22,7 @@ class Quota:
         self._totals: Counter[str] = Counter()
 
     def take(self, account_id: str, *, write: bool) -> int | None:
-        """Count one request; the share used in percent, or None where the quota is used up."""
+        """Count one request; the used share in percent, or None if the quota is used up."""
         now, cost = self._clock(), WRITE_POINTS if write else READ_POINTS
         with self._lock:
             self._totals["writes" if write else "reads"] += 1
@@ -42,7 +42,7 @@ class Quota:
             return {name: self._totals[name] for name in ("reads", "writes", "throttled")}
 
     def reset(self) -> None:
-        """Start counting anew."""
+        """Reset the counts."""
         with self._lock:
             self._totals.clear()
             self._used.clear()

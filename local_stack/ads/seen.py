@@ -1,4 +1,4 @@
-"""What reports show of a day at some instant, whole or taken apart by ad and audience."""
+"""A day as reports show it at some instant, whole or split by ad and audience."""
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -27,7 +27,7 @@ class Seen:
     """A day (or a sum of days) as it is reported at some instant; money in minor units.
 
     Purchases and value are by the account's attribution setting; those of one day after the click and of one
-    day after a view are parts of them, known where the day was taken apart.
+    day after a view are parts of them, known if the day was split.
     """
 
     spend: int = 0

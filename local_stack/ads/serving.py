@@ -1,4 +1,4 @@
-"""The ads platform inside this process, for tests and for trying things out."""
+"""The ads platform inside this process, for tests and trials."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +11,6 @@ from local_stack.ads.world import World
 
 @contextmanager
 def served(world: World, *, points: int = POINTS, port: int = 0) -> Iterator[str]:
-    """Serve `world` from a thread; gives the server's URL. `port` 0 takes a free one. Raises CannotListen."""
+    """Serve `world` from a thread; the server's URL. `port` 0: a free one. Raises CannotListen."""
     with serving(build(world, points), port=port) as server:
         yield server.url

@@ -1,7 +1,7 @@
-"""What was changed in the world, and how a campaign stood at any instant.
+"""Changes of the world, and a campaign's settings at any instant.
 
-Changes carry the simulated instant at which they were made, so decisions about different days can be made
-in one run without seeing each other's future.
+A change has its simulated instant, so decisions about different days can be made in one run without seeing
+each other's future.
 """
 
 import threading
@@ -33,14 +33,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write: what the campaign stands at from `at` on."""
+    """One write: the campaign's settings from `at` on."""
 
     at: datetime
     standing: Standing
 
 
 class State:
-    """The world with what was changed in it; safe to use from many threads."""
+    """The world with its changes; safe to use from many threads."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -82,7 +82,7 @@ class State:
             return [c for c in self._changes.get(campaign.campaign_id, ()) if since < c.at <= until]
 
     def standing(self, campaign: Campaign, at: datetime) -> Standing:
-        """How the campaign stands at `at`."""
+        """The campaign's settings at `at`."""
         with self._lock:
             return self._standing(campaign, at)
 
@@ -97,7 +97,7 @@ class State:
         return standing
 
     def paid_budget(self, campaign: Campaign, day: date, as_of: datetime) -> int:
-        """The budget of `day`, weighted by how long each setting held; the last one holds to its end."""
+        """The budget of `day`, weighted by the duration of each setting; the last one holds to its end."""
         start, end = campaign.account.day_start(day), campaign.account.day_start(day + timedelta(days=1))
         with self._lock:
             standing = self._standing(campaign, start)
@@ -115,7 +115,7 @@ class State:
         return round(paid)
 
     def seen(self, campaign: Campaign, day: date, as_of: datetime) -> Seen:
-        """`day` as it is reported at `as_of`: late conversions are not there yet, refunds still are."""
+        """`day` as it is reported at `as_of`: without later conversions, with later refunds."""
         start, end = campaign.account.day_start(day), campaign.account.day_start(day + timedelta(days=1))
         if as_of <= start:
             return Seen()
@@ -125,7 +125,7 @@ class State:
     def cells(
         self, campaign: Campaign, day: date, as_of: datetime, breakdowns: tuple[str, ...] = ()
     ) -> dict[Cell, Seen]:
-        """`day` as `seen` gives it, taken apart by ad and by the values of `breakdowns`."""
+        """`day` as `seen` gives it, split by ad and by the values of `breakdowns`."""
         start, end = campaign.account.day_start(day), campaign.account.day_start(day + timedelta(days=1))
         if as_of <= start:
             return {}
@@ -141,7 +141,7 @@ class State:
         return ads_of(self.world.seed, campaign)
 
     def history(self, campaign: Campaign, since: datetime, until: datetime) -> list[tuple[Change, Standing]]:
-        """Every change in (since, until] with what stood before it, the team's plan at the week's start
+        """Every change in (since, until] with the setting before it, the team's plan at the week's start
         included."""
         monday = campaign.account.local_day(until)
         monday -= timedelta(days=monday.weekday())
@@ -213,5 +213,5 @@ def _cells(
     times: tuple[datetime, datetime, datetime],
     breakdowns: tuple[str, ...],
 ) -> dict[Cell, Seen]:
-    """A day taken apart; ad sets, ads and attribution windows of one report ask for the same days."""
+    """A split day; ad sets, ads and attribution windows of one report need the same days."""
     return cells(seed, campaign, day, deliver(seed, shifts, campaign, day, budget), times, breakdowns)

@@ -1,7 +1,7 @@
 """Ad sets and ads below a campaign, and how a day's delivery spreads over them and over audiences.
 
-The campaign's own figures come first; what is here only takes them apart, by seeded shares, so that the parts
-of every level and breakdown add up to the campaign to the last cent and the last purchase.
+The campaign's figures come first. This module only splits them, by seeded shares, so that the parts of every
+level and breakdown add up to the campaign to the last cent and the last purchase.
 """
 
 import math
@@ -43,7 +43,7 @@ Shares = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class AdSet:
-    """An ad set; the budget stands on its campaign."""
+    """An ad set; the budget is its campaign's."""
 
     campaign: Campaign
     number: int

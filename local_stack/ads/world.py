@@ -1,7 +1,7 @@
-"""The simulated world: accounts, campaigns, and what each day delivered.
+"""The simulated world: accounts, campaigns, and the delivery of each day.
 
-Everything here is a pure function of the seed, so that any day can be asked for in any order and by any
-number of threads. What the agent does to budgets comes in from outside, as the day's paid-for budget.
+Everything here is a pure function of the seed, so that many threads can request any days in any order. The
+agent's changes of budgets come from outside, as the day's paid-for budget.
 Money is in integer minor units of the account's currency.
 """
 
@@ -98,7 +98,7 @@ class Purchase:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What a whole day delivered, as it will stand when nothing is restated any more."""
+    """The delivery of a whole day, after the last restatement."""
 
     spend: int
     impressions: int
@@ -107,7 +107,7 @@ class Delivery:
 
 
 def generator(seed: int, *key: object) -> np.random.Generator:
-    """A generator of its own for `key`, so that no draw depends on the order of questions."""
+    """A separate generator for `key`, so that no draw depends on the order of requests."""
     digest = hashlib.sha256("/".join(map(str, (seed, *key))).encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "big")))
 
@@ -211,7 +211,7 @@ def _log_conversion(seed: int, campaign: Campaign, day: date) -> float:
 
 @lru_cache(maxsize=100_000)
 def deliver(seed: int, shifts: tuple[Shift, ...], campaign: Campaign, day: date, budget: int) -> Delivery:
-    """What `campaign` delivered on `day` where `budget` minor units were paid for."""
+    """The delivery of `campaign` on `day` with a paid-for budget of `budget` minor units."""
     if budget <= 0 or day < campaign.created:
         return Delivery(0, 0, 0, ())
     random = generator(seed, "delivery", campaign.campaign_id, day)

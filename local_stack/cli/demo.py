@@ -1,4 +1,4 @@
-"""`opoi demo`: the whole way, on this machine, with simulated traffic."""
+"""`opoi demo`: the whole pipeline, on this machine, with simulated traffic."""
 
 import dataclasses
 import time
@@ -20,17 +20,17 @@ LINE_EVERY_SECONDS = 5.0
 
 
 def demo(
-    decisions: Annotated[int, typer.Option("-n", "--decisions", min=1, help="How many decisions.")] = 60,
+    decisions: Annotated[int, typer.Option("-n", "--decisions", min=1, help="Number of decisions.")] = 60,
     seed: Annotated[
-        int | None, typer.Option(help="Seed of agent and expert; without one, each run is another.")
+        int | None, typer.Option(help="Seed of agent and expert; without one, every run differs.")
     ] = None,
     timeout: Annotated[float, typer.Option(help="Seconds to wait until everything has arrived.")] = 300.0,
     as_json: AsJson = False,
 ) -> None:
-    """Show the whole way: decide, review, join, replay, sanitize, land, read back.
+    """Show the whole pipeline: decide, review, join, replay, sanitize, land, read back.
 
-    Starts the stack where it does not run, and leaves it running. A second run adds to the first.
-    Exit code 1 where something is lost. Example usage: `opoi demo -n 100`.
+    Starts the stack if it does not run, and leaves it running. A second run adds to the first.
+    Exit code 1 if something does not arrive. Example usage: `opoi demo -n 100`.
     """
     home = Home(load_settings().home)
     begun = time.monotonic()
@@ -44,7 +44,7 @@ def demo(
     else:
         _print(result)
     if not result["complete"]:
-        missing = "; ".join(result["missing"]) or "the figures did not come to rest"
+        missing = "; ".join(result["missing"]) or "the figures still change"
         raise UserError(
             f"not everything arrived within {timeout:g} s: {missing}; "
             "see `opoi sql pending` and `opoi doctor`",
@@ -54,7 +54,7 @@ def demo(
 
 @contextmanager
 def _one_line_errors() -> Iterator[None]:
-    """What can go away or refuse while the demo runs, as one line."""
+    """Turns errors of the services that the demo uses into a `UserError` with exit code 1."""
     from agent.ports import ModelError
     from local_stack.traffic import PlatformAway
     from schemas.errors import SchemaError
@@ -65,7 +65,7 @@ def _one_line_errors() -> Iterator[None]:
     try:
         yield
     except expected as error:
-        raise UserError(f"the demo cannot go on: {error}; see `opoi status`", exit_code=LOST) from error
+        raise UserError(f"the demo cannot continue: {error}; see `opoi status`", exit_code=LOST) from error
 
 
 def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: Progress) -> dict[str, Any]:
@@ -86,7 +86,7 @@ def _run(settings: Settings, decisions: int, seed: int, timeout: float, shown: P
         text = f"{len(sent.decisions)}/{decisions} decisions, {len(sent.verdicts)} verdicts"
         if standing is not None:
             answered = [f"{one.stage} {one.inputs - one.unanswered}/{one.inputs}" for one in standing.stages]
-            rest = f"under way {standing.working}, not landed {standing.not_landed}"
+            rest = f"in work {standing.working}, not landed {standing.not_landed}"
             text = " | ".join([text, *answered, rest])
         shown.working(text)
         if time.monotonic() - last > LINE_EVERY_SECONDS:
@@ -132,8 +132,8 @@ def _print(result: dict[str, Any]) -> None:
     echo("")
     echo_text(
         f"{result['decisions']} decisions and {result['verdicts']} verdicts in {result['seconds']} s. "
-        "The model and the world are toys: the figures describe nothing else.\n"
-        "The stack goes on running. Next:"
+        "Model and world are toys: the figures say nothing about a real agent.\n"
+        "The stack keeps running. Next:"
     )
     for command, about in _next_commands(result["example"]):
         echo(f"  {command}  # {about}")
@@ -145,5 +145,5 @@ def _next_commands(example: Mapping[str, Any] | None) -> Iterator[tuple[str, str
     yield f"{opoi} sql rejections", "what was refused, and why"
     if example is not None and example["replay_id"] is not None:
         yield f"{opoi} replay show {example['replay_id']}", "the replay behind the decision above"
-    yield f"{opoi} status", "what runs, where, and what it uses"
+    yield f"{opoi} status", "processes, ports, memory, disk"
     yield f"{opoi} down", "stop; data stays"

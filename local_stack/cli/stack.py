@@ -32,7 +32,7 @@ def up(
         bool, typer.Option("--workers/--no-workers", help="Start the stages of the pipeline.")
     ] = True,
     port_base: Annotated[
-        int | None, typer.Option(help="First of the ports to take, instead of the usual.")
+        int | None, typer.Option(help="First of the ports to use, instead of the usual ones.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +65,7 @@ def down() -> None:
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show what runs, where, and what it uses. A worker's port is that of its metrics (`/metrics`).
+    """Show processes, ports, memory and disk. A worker's port serves its metrics (`/metrics`).
 
     Example usage: opoi status
     """
@@ -78,9 +78,9 @@ def status(as_json: AsJson = False) -> None:
 
 
 def logs(
-    name: Annotated[str, typer.Argument(help="A process as `opoi status` names it, or supervisor.")],
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on with what is written.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Lines from the end.")] = 100,
+    name: Annotated[str, typer.Argument(help="A process in `opoi status`, or supervisor.")],
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new lines until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Number of last lines.")] = 100,
 ) -> None:
     """Show the log of one process.
 
@@ -107,7 +107,7 @@ def reset(
     home, _ = _home()
     if not yes:
         if not sys.stdin.isatty():
-            raise UserError(f"this deletes all data in {home.folder}: say --yes")
+            raise UserError(f"this deletes all data in {home.folder}: confirm with --yes")
         size = sum(home.sizes().values()) / MEBIBYTE
         typer.confirm(visible(f"Delete all data in {home.folder} ({size:.0f} MiB)?"), abort=True)
     with progress() as shown:
@@ -118,9 +118,9 @@ def reset(
 def describe(found: Status) -> str:
     """A status as text."""
     if not found.running:
-        head = f"The stack at {found.home} does not run; start it with `opoi up`."
+        head = f"The stack at {found.home} is not running; start it with `opoi up`."
     else:
-        head = f"The stack at {found.home} runs and uses {found.memory / MEBIBYTE:.0f} MiB of memory."
+        head = f"The stack at {found.home} is running and uses {found.memory / MEBIBYTE:.0f} MiB of memory."
     rows = [
         (
             process.name,
@@ -139,9 +139,7 @@ def describe(found: Status) -> str:
             table(["process", "state", "pid", "up", "memory", "port", f"exits in {EXIT_MINUTES} min"], rows)
         )
     if found.away:
-        parts.append(
-            f"Away, and waited for by replays: {', '.join(found.away)} (`opoi logs replay` says why)"
-        )
+        parts.append(f"Unreachable; replays wait for: {', '.join(found.away)} (`opoi logs replay` says why)")
     if found.disk:
         disk = ", ".join(
             f"{name} {size / MEBIBYTE:.0f}" for name, size in found.disk.items() if size >= MEBIBYTE
@@ -168,7 +166,7 @@ def _duration(seconds: int) -> str:
 
 
 def _follow(log: Path) -> None:
-    """Print what is appended to `log`, over rotations, until interrupted."""
+    """Print new lines of `log`, over rotations, until interrupted."""
     file = log_file(log)
     file.seek(0, 2)
     while True:

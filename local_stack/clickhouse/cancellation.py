@@ -14,22 +14,22 @@ CANCELLED = 394
 READERS = 16
 """Queries that run at once; the rest wait. Writes have threads of their own."""
 AGAIN_SECONDS = 0.2
-"""The engine knows a query a moment after it was given to it: it is asked again to end one."""
+"""The engine knows a query only a moment after its start, so the request to end one is repeated."""
 
 Answer = TypeVar("Answer")
 
 
 class Attendance:
-    """Runs queries in threads and ends those whose client went away."""
+    """Runs queries in threads and ends those whose client disconnected."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._readers = CapacityLimiter(READERS)
-        # queries that fill all other threads must not keep those that end them waiting
+        # the threads that end queries must not wait for a free query thread
         self._enders = CapacityLimiter(2)
 
     async def run(self, request: Request, query: Query, call: Callable[[], Answer]) -> Answer:
-        """What `call` answers, in which `query` runs under its tag. Raises `QueryError`."""
+        """The result of `call`, which runs `query` under its tag. Raises `QueryError`."""
         ended = Event()
         # where it never began
         outcome: Answer | QueryError = refused(CANCELLED, "QUERY_WAS_CANCELLED", "The client is gone")
@@ -41,7 +41,7 @@ class Attendance:
                 # one that waits for its turn need not begin
                 group.cancel_scope.cancel()
             finally:
-                # the client is gone, or its answer is given up
+                # the client is gone, or nobody reads the answer any more
                 with CancelScope(shield=True):
                     while not ended.is_set():
                         await run_sync(self._engine.cancel, query.tag, limiter=self._enders)

@@ -1,4 +1,4 @@
-"""Configuration files of the embedded engine: what it may take, and its one user."""
+"""Configuration files of the embedded engine: its limits and its one user."""
 
 from pathlib import Path
 from xml.sax.saxutils import escape
@@ -13,7 +13,7 @@ def config_xml(backups: Path, memory_bytes: int, users: Path) -> str:
         f"  <users_config>{escape(str(users))}</users_config>\n"
         f"  <backups><allowed_path>{escape(str(backups))}/</allowed_path></backups>\n"
         f"  <max_server_memory_usage>{memory_bytes}</max_server_memory_usage>\n"
-        # the defaults are for a machine of its own
+        # the defaults suit a dedicated machine
         "  <mark_cache_size>67108864</mark_cache_size>\n"
         "  <uncompressed_cache_size>0</uncompressed_cache_size>\n"
         "  <background_pool_size>2</background_pool_size>\n"
@@ -28,8 +28,8 @@ def config_xml(backups: Path, memory_bytes: int, users: Path) -> str:
 def users_xml() -> str:
     """The engine's one user: it may do everything, until it takes the role that only reads tables.
 
-    That role lacks the grants without which no table function reads or writes outside of the database, and
-    no file can be read by naming it as a table.
+    That role lacks the grants that a table function needs to read or write outside of the database, and that
+    a file needs to be read as a table.
     """
     return (
         "<clickhouse>\n"

@@ -1,6 +1,6 @@
 """The embedded ClickHouse engine: one data folder, many handles.
 
-A handle is what a connection is to a server: it has its own database, settings and temporary tables.
+A handle is like a connection to a server: it has its own database, settings and temporary tables.
 A request without a session gets a fresh one (0.3 ms); a session keeps its handle between requests.
 """
 
@@ -32,7 +32,7 @@ MAX_SESSION_TIMEOUT = 3600.0
 
 @dataclass
 class Session:
-    """A handle and what its client set on it."""
+    """A handle and the settings of its client."""
 
     handle: Any
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -51,9 +51,9 @@ class Answer:
 
 
 class Engine:
-    """The engine on one data folder; thread-safe. Raises `QueryError` as a server would answer one.
+    """The engine on one data folder; thread-safe. Raises `QueryError` where a server would answer an error.
 
-    `config` is a file of `local_stack.clickhouse.config`; `limits` hold for what only reads.
+    `config` is a file of `local_stack.clickhouse.config`; `limits` apply to read-only queries.
     """
 
     def __init__(self, data: Path, config: Path, limits: Limits | None = None) -> None:
@@ -63,7 +63,7 @@ class Engine:
         data.mkdir(parents=True, exist_ok=True)
         self._address = f"{data}?config-file={config}"
         self._connect = chdb.connect
-        # held open for as long as the engine lives: with its last handle the engine shuts down
+        # held open: the engine shuts down with its last handle
         self._keeper = self._open()
         self._sessions: dict[str, Session] = {}
         self._sessions_lock = threading.Lock()
@@ -106,7 +106,7 @@ class Engine:
     def _insert(handle: Any, query: Query, inline: InlineInsert) -> Answer:
         """Reads the data as a file that only this process sees.
 
-        The engine's own streaming insert says that it wrote rows which a constraint refused, and data
+        The engine's own streaming insert reports rows as written that a constraint refused, and data
         inside the statement ends at its first blank line.
         """
         for name, value in query.parameters.items():
@@ -131,7 +131,7 @@ class Engine:
         )
 
     def stream(self, query: Query) -> Generator[bytes]:
-        """Run a statement and give its rows as the engine reads them; close the iterator to stop it."""
+        """Run a statement and yield its rows as the engine reads them; close the iterator to stop it."""
         split(query.text)  # refuses several statements
         with self._session(query) as session, self._prepared(session, query):
             result = _engine(
@@ -164,7 +164,7 @@ class Engine:
 
     @contextmanager
     def _session(self, query: Query) -> Iterator[Session]:
-        # what only reads must not be able to lift its own restriction: a handle that is thrown away
+        # a read-only query must not lift its own restriction: its handle is thrown away
         if query.session_id is None or query.read_only:
             session = Session(self._open())
             try:
@@ -202,7 +202,7 @@ class Engine:
 
     @contextmanager
     def _prepared(self, session: Session, query: Query) -> Iterator[None]:
-        """Database and settings of one request on the session's handle, taken back afterwards."""
+        """Database and settings of one request on the session's handle, reset afterwards."""
         settings = dict(query.settings)
         if query.read_only:
             settings = admit(query, self._limits, partial(self._ask, session.handle))
@@ -230,7 +230,7 @@ class Engine:
 
     @staticmethod
     def _values(session: Session, settings: dict[str, str]) -> dict[str, str]:
-        """Those of `settings` that the session itself has changed, with their values."""
+        """The `settings` that the session itself has changed, with their values."""
         names = ", ".join(_quoted(name) for name in settings)
         sql = f"SELECT name, value FROM system.settings WHERE changed AND name IN ({names}) FORMAT TSVRaw"
         lines = _engine(session.handle.query, sql).bytes().decode().splitlines()
@@ -238,7 +238,7 @@ class Engine:
 
     @staticmethod
     def _note(session: Session, query: Query) -> None:
-        """Remember what the statement changed about its session."""
+        """Remember the statement's changes to its session."""
         if query.keyword == "SET":
             session.has_settings = True
         elif query.keyword == "USE":

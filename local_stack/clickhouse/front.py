@@ -2,10 +2,10 @@
 
     python -m local_stack.clickhouse.front --data FOLDER --port 18123 --database opoi
 
-Stock clients and `curl` speak to it as to a server: statements with inline data in any format,
-parameters, settings, sessions, compression, errors with their codes. Requests by GET or HEAD, as user
-`reader` or with `readonly` only read tables, see `sinks.read_only`. What it leaves out: other users (anyone
-on this machine may do anything), external tables, and the native protocol's own compression.
+Stock clients and `curl` use it like a server: statements with inline data in any format, parameters,
+settings, sessions, compression, errors with their codes. Requests by GET or HEAD, as user `reader` or with
+`readonly` only read tables, see `sinks.read_only`. It lacks other users (anyone on this machine may do
+anything), external tables, and the native protocol's own compression.
 """
 
 import argparse
@@ -102,7 +102,7 @@ async def _streamed(
     engine: Engine, attendance: Attendance, query: Query, request: Request, headers: dict[str, str]
 ) -> Response:
     chunks = engine.stream(query)
-    # the first chunk decides the status: an error after it can only be told inside the body
+    # the first chunk decides the status: a later error can only be reported inside the body
     first = await attendance.run(request, query, lambda: next(chunks, None))
     tag = secrets.token_hex(8)
 
@@ -123,7 +123,7 @@ async def _streamed(
 
 
 def exception_block(error: QueryError, tag: str) -> bytes:
-    """How an error is told after the first rows went out: at the body's end, between tags."""
+    """How an error is reported after the first rows were sent: at the body's end, between tags."""
     text = error.text.encode() + b"\n"
     mark = b"__exception__\r\n"
     return b"\r\n" + mark + tag.encode() + b"\r\n" + text + f"{len(text)} {tag}\r\n".encode() + mark
@@ -140,7 +140,7 @@ def _format_headers(query: Query) -> dict[str, str]:
 
 
 def _refuse_browsers(headers: Mapping[str, str]) -> None:
-    """A page in a browser on this machine must not reach the data: no user stands in its way here."""
+    """Refuses pages in a browser on this machine: no password protects the data here."""
     host = headers.get("host", "").rpartition(":")
     name = host[0] if host[1] and host[2].isdigit() else headers.get("host", "")
     if name not in LOCAL_NAMES:
@@ -169,7 +169,7 @@ def main() -> None:
     time.tzset()
     folder: Path = options.data.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    # half, so that the sink can write while one is asked for too much
+    # half, so that the sink can write while a query takes too much
     limits = Limits(seconds=options.query_seconds, memory_bytes=options.memory // 2)
     engine = open_engine(folder, options.memory, options.database, limits)
     uvicorn.run(

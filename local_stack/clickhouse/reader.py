@@ -1,4 +1,4 @@
-"""What the front refuses to a reader: everything but reading tables, see `sinks.read_only`."""
+"""Checks of a reader's request, which may only read tables, see `sinks.read_only`."""
 
 import re
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from sinks.read_only import Limits, NotReadOnly
 Ask = Callable[[str, dict[str, str]], str]
 """One row of a query with parameters, its columns separated by tabs. Raises `QueryError`."""
 
-# the engine names the query that parsed, which is ours
+# the engine names the query that parses, which is ours
 _SCOPE = re.compile(r": In scope .*(?= \(\w+\)$)", re.DOTALL)
 # as the value of a parameter, which the engine reads as a field of TabSeparated
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

@@ -1,4 +1,4 @@
-"""What an HTTP request to ClickHouse asks for, and how answers are put into headers.
+"""An HTTP request to ClickHouse as a query, and the headers of its answer.
 
 Sources: the HTTP interface of ClickHouse, https://clickhouse.com/docs/interfaces/http.
 """
@@ -57,7 +57,7 @@ WORTH_COMPRESSING = 4096
 READER = "reader"
 """User whose requests only read, as those by GET; every other name may do anything."""
 
-# what cramjam says where the output does not fit
+# cramjam's message when the output does not fit
 _NO_ROOM = "failed to write whole buffer"
 # formats that the engine's Python package answers with objects instead of bytes
 _PYTHON_OBJECTS = frozenset(["dataframe", "arrowtable"])
@@ -186,7 +186,7 @@ def parse(
     default_format = values.get("default_format") or headers.get("x-clickhouse-format") or "TabSeparated"
     if not _NAME.fullmatch(default_format) or default_format.lower() in _PYTHON_OBJECTS:
         raise refused(UNKNOWN_FORMAT, "UNKNOWN_FORMAT", f"Unknown format {default_format}")
-    # whoever asks for a read-only mode gets all of it; the setting alone would leave file() to a reader
+    # any request for a read-only mode gets all of it; the setting alone would allow file() to a reader
     readonly = settings.pop("readonly", "0")
     return Query(
         text=b"\n".join(parts),
@@ -203,7 +203,7 @@ def parse(
 
 
 def _user(values: Mapping[str, str], headers: Mapping[str, str]) -> str:
-    """The name that the client gives itself; nobody checks it, it can only ask for less."""
+    """The name that the client gives itself; it is not checked, because a name can only reduce rights."""
     name = values.get("user") or headers.get("x-clickhouse-user")
     scheme, _, token = headers.get("authorization", "").partition(" ")
     if name or scheme.lower() != "basic":
@@ -245,7 +245,7 @@ def too_large(what: str, limit: int) -> QueryError:
 
 
 def chosen_encoding(accepted: str, enabled: bool, size: int) -> str | None:
-    """The response's `Content-Encoding`: the fastest that the client accepts, where it asked for one."""
+    """The response's `Content-Encoding`: the fastest that the client accepts, if it asked for one."""
     if not enabled or size < WORTH_COMPRESSING:
         return None
     names = {part.partition(";")[0].strip() for part in accepted.split(",")}

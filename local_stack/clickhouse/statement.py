@@ -1,9 +1,8 @@
 """One statement, and where the inline data of an INSERT begins.
 
 The embedded engine reads a whole request as a script, in which a blank line ends the inline data of an
-INSERT: data that holds two newlines in a row, and any binary format may, would be cut there. So the data
-is taken off here and given to the engine apart. For the same reason several statements in one request,
-which a server refuses, are refused here.
+INSERT: data with two newlines in a row, as in any binary format, would be cut there. So this module
+separates the data from the statement. It also refuses several statements in one request, as a server does.
 """
 
 import re
@@ -34,9 +33,9 @@ class InlineInsert:
 
 
 def split(text: bytes) -> InlineInsert | None:
-    """`text` in its parts; None where it is no INSERT with inline data.
+    """`text` in its parts; None if it is no INSERT with inline data.
 
-    Raises `QueryError` where there is more than one statement.
+    Raises `QueryError` if there is more than one statement.
     """
     depth = 0
     before = b""

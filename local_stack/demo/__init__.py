@@ -1,1 +1,1 @@
-"""`opoi demo`: the whole way on one machine, with simulated traffic and a simulated expert."""
+"""`opoi demo`: the whole pipeline on one machine, with simulated traffic and a simulated expert."""

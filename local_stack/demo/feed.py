@@ -1,4 +1,4 @@
-"""What the demo sends: decisions of the real agent, verdicts of a simulated expert, some poison."""
+"""Records of the demo: decisions of the real agent, verdicts of a simulated expert, some poison."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ from streams.runtime.kafka_clients import CheckedProducer
 DECISIONS = "agent.decisions"
 VERDICTS = "expert.verdicts"
 
-# bytes that no schema ever wrote: what a producer with another serializer would send
+# bytes that no schema wrote, as from a producer with another serializer
 POISON = b'{"this": "is JSON, not Avro"}'
 POISON_EVERY = 30
 
 
 @dataclass
 class Sent:
-    """What one demo run handed to the broker, all of it acknowledged."""
+    """Records of one demo run, all acknowledged by the broker."""
 
     decisions: list[str] = field(default_factory=list)
     verdicts: list[tuple[str, int]] = field(default_factory=list)
@@ -39,10 +39,10 @@ def send(
     seed: int,
     told: Callable[[Sent], None],
 ) -> Sent:
-    """Sends each decision and what the expert says of it; `told` hears of every decision.
+    """Sends each decision and the expert's verdicts on it; calls `told` after every decision.
 
     Every `POISON_EVERY`th decision is followed by a record that cannot be decoded. Raises
-    DeliveryFailed where the broker did not acknowledge something.
+    DeliveryFailed if the broker did not acknowledge a record.
     """
     sent = Sent()
     for decision in decisions:

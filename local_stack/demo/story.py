@@ -1,4 +1,4 @@
-"""What the demo tells at its end: the funnel, and one decision from verdict to training example."""
+"""The demo's last output: the funnel, and one decision from verdict to training example."""
 
 import json
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ def funnel(server: ClickHouse) -> list[dict[str, Any]]:
 
 
 def one_decision(server: ClickHouse, sent: Sent) -> Told | None:
-    """A decision of this run that became an OPOI row, a hinted one where there is any."""
+    """A decision of this run that became an OPOI row, a hinted one if there is any."""
     chosen = server.query(_CHOICE, {"decisions": sent.decisions}).result_rows
     if not chosen:
         return None
@@ -72,7 +72,7 @@ def one_decision(server: ClickHouse, sent: Sent) -> Told | None:
 
 
 def _decision_text(turns: list[dict[str, Any]]) -> str:
-    """The rationale of the last decision that the conversation holds."""
+    """The rationale of the last decision in the conversation."""
     for turn in reversed(turns):
         for part in turn["parts"]:
             try:

@@ -1,4 +1,4 @@
-"""Where everything stands, read back from ClickHouse and the broker."""
+"""Progress of a demo run, read from ClickHouse and the broker."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ from sinks.named_queries import named_query
 from streams.settings import Settings
 from streams.stages.sink.landing import Landing
 
-# what an input may wait for without anything being under way; a verdict of this run always has its
+# what an input may wait for while nothing is in work; a verdict of this run always has its
 # decision and must have its review, one of another feed may wait for a decision that never comes
 RESTING = ("awaiting_verdict", "awaiting_decision", "conflict")
 POLL_SECONDS = 1.0
@@ -24,7 +24,7 @@ STABLE_POLLS = 2
 _WORKING = """
 SELECT count() FROM dispositions WHERE outcome = 'pending' AND reason NOT IN {resting:Array(String)}
 """
-# a verdict that is taken back before its decision comes is never reviewed
+# a verdict that is retracted before its decision arrives is never reviewed
 _UNREVIEWED = """
 WITH reviewed AS
 (
@@ -53,7 +53,7 @@ OUTCOMES = ("emitted", "duplicate", "superseded", "expired", "rejected", "withdr
 
 @dataclass(frozen=True, slots=True)
 class StageCount:
-    """One stage's inputs by what became of them, from the query `conservation`."""
+    """One stage's inputs by disposition, from the query `conservation`."""
 
     stage: str
     inputs: int
@@ -73,11 +73,11 @@ class Standing:
 
     stages: tuple[StageCount, ...]
     working: int
-    """Inputs under way."""
+    """Inputs in work."""
     behind: Mapping[str, int] | None
     """Records without a row in ClickHouse, by `topic[partition]`; None: the broker does not answer."""
     arrived: tuple[int, int]
-    """Decisions and verdicts of this run that stand in ClickHouse."""
+    """Decisions and verdicts of this run that are in ClickHouse."""
     unreviewed: tuple[str, ...] = ()
     """Decisions of this run whose last verdict has no review."""
 
@@ -87,7 +87,7 @@ class Standing:
         return None if self.behind is None else sum(self.behind.values())
 
     def missing(self, sent: Sent) -> list[str]:
-        """What is not there yet of all that must be, for people; empty: nothing is under way or lost."""
+        """What is still missing, in words; empty: nothing is in work or lost."""
         wanted = (len(sent.decisions), len(set(sent.verdicts)))
         found = [
             f"{there} of {given} {name} have a row"
@@ -106,7 +106,7 @@ class Standing:
         if self.working:
             found.append(f"{self.working} inputs wait for their closing outcome")
         if self.behind is None:
-            found.append("the broker does not say what it holds")
+            found.append("the broker does not answer, so records that are not landed are unknown")
         elif self.behind:
             places = ", ".join(f"{records} of {place}" for place, records in self.behind.items())
             found.append(f"records have no row in ClickHouse: {places}")
@@ -121,14 +121,14 @@ def rows_of(server: ClickHouse, name: str, **given: str) -> list[dict[str, Any]]
 
 
 class Watch:
-    """Looks at one run of the demo."""
+    """Watches one run of the demo."""
 
     def __init__(self, settings: Settings) -> None:
         self._server = ClickHouse(settings.clickhouse)
         self._landing = Landing(settings.kafka, self._server)
 
     def look(self, sent: Sent) -> Standing:
-        """Where everything stands now. Raises ClickHouseAway."""
+        """The progress now. Raises ClickHouseAway."""
         stages = self._stages()
         [[working]] = self._rows(_WORKING, resting=list(RESTING))
         ids = {"decisions": sent.decisions, "verdicts": [verdict_id for verdict_id, _ in sent.verdicts]}
@@ -148,9 +148,9 @@ class Watch:
     def until_done(
         self, sent: Sent, timeout: float, told: Callable[[Standing], None]
     ) -> tuple[Standing, bool]:
-        """Looks until nothing is missing any more, or `timeout` seconds have passed.
+        """Watches until nothing is missing any more, or `timeout` seconds have passed.
 
-        Raises ClickHouseAway where it is away at the end of them.
+        Raises ClickHouseAway if ClickHouse is unreachable at the end.
         """
         give_up = time.monotonic() + timeout
         stable = 0

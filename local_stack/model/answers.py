@@ -117,7 +117,7 @@ def _log_probabilities(sampled: Sampled, pieces: list[str]) -> dict[str, Any]:
 
 
 def stream(whole: Answer) -> Iterator[Answer]:
-    """The same answer in pieces: text in runs of words, each call by itself, the end with the usage."""
+    """The same answer in pieces: text in groups of words, each call separately, the end with the usage."""
     candidate = whole["candidates"][0]
     common = {key: whole[key] for key in ("modelVersion", "responseId")}
     pieces: list[Part] = []

@@ -34,7 +34,7 @@ class Caches:
     _entries: dict[str, _Entry] = field(default_factory=dict)
 
     def create(self, parent: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Keep the body's contents; the resource. Raises ApiError where they are too small to cache."""
+        """Store the body's contents; the resource. Raises ApiError if they are too small to cache."""
         tokens = read_prompt(body).token_count
         if tokens < MINIMUM_TOKENS:
             raise invalid(
@@ -63,7 +63,7 @@ class Caches:
         return self._find(name).resource
 
     def body(self, name: str) -> tuple[Mapping[str, Any], int]:
-        """What was cached, and its tokens. Raises ApiError 404."""
+        """The cached contents and their tokens. Raises ApiError 404."""
         entry = self._find(name)
         return entry.body, entry.tokens
 

@@ -43,7 +43,7 @@ _BUDGET = re.compile(r"daily[\s_]budget\D{1,12}(\d{2,})", re.IGNORECASE)
 
 @dataclass(slots=True)
 class Conversation:
-    """What the next turn depends on."""
+    """The context of the next turn."""
 
     steering: NDArray[np.int16]
     facts: Facts
@@ -51,9 +51,9 @@ class Conversation:
     made: set[str] = field(default_factory=set)
     """Tool calls made so far, as token names."""
     closing: bool = False
-    """Whether the last model turn wrote, so that only the last word is left."""
+    """Whether the last model turn made a write, so that only the closing text is left."""
     turns: list[Turn] = field(default_factory=list)
-    """The model turns so far, each with what it could see."""
+    """The model turns so far, each with its context."""
     places: list[int] = field(default_factory=list)
     """Which content each model turn is."""
     seen: list[Facts] = field(default_factory=list)
@@ -74,7 +74,7 @@ class Conversation:
         return [token for turn in self.turns for token in turn.tokens]
 
     def available(self) -> int:
-        """The mask of what the next turn can name: declared calls not yet made, known numbers, steps."""
+        """The mask of tokens for the next turn: declared calls not yet made, known numbers, steps."""
         glue = REPORTS if self.steering[0] == ANALYST_VOICE else DECIDES
         found = sum(bit(name) for name in (*glue, *self.facts.surfaces(), *self.facts.steps()))
         if not self.facts.steps():
@@ -85,7 +85,7 @@ class Conversation:
         return found | sum(bit(name) for name in WRITE_CALLS if name in self.tools)
 
     def add_model_turn(self, place: int, parts: Sequence[Mapping[str, Any]]) -> None:
-        """Take in a content of the model's."""
+        """Process a content of the model."""
         tokens = parse(parts, self.facts, closing=self.closing)
         self.turns.append(Turn(self.opening, self.available(), self.facts.columns(), tokens))
         self.places.append(place)
@@ -160,7 +160,7 @@ def _is_date(text: str) -> bool:
 
 
 def _read_bare(text: str, facts: Facts) -> Note:
-    """A question without a system prompt: the campaign, the action and the budget that it names last."""
+    """Process a question without a system prompt: the last campaign, action and budget that it names."""
     targets = _TARGET.findall(text)
     facts.campaign_id = targets[-1] if targets else ""
     facts.asked_budget = _last_budget(text)
@@ -173,7 +173,7 @@ def _last_budget(text: str) -> int | None:
 
 
 def _read_answer(answer: Mapping[str, Any], waiting: list[Mapping[str, Any]], facts: Facts) -> None:
-    """Take in a function response, with the arguments of the call that it answers."""
+    """Process a function response, with the arguments of its call."""
     name = str(answer.get("name", ""))
     call = next((call for call in waiting if answer.get("id") and call.get("id") == answer.get("id")), None)
     if call is None:

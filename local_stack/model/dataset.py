@@ -15,17 +15,17 @@ from local_stack.model.wire import read_prompt
 
 
 class BadRow(ValueError):
-    """A row, or a file, that is no tuning data; the text says where and why."""
+    """A row or file that cannot be used for tuning; the text says where and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """What a file gave."""
+    """The content of a file."""
 
     corpus: Corpus
     rows: int
     dropped: list[str]
-    """Why each row that cannot be learned from was left out."""
+    """The reason for each row that was left out."""
 
 
 def local_path(uri: str) -> Path:

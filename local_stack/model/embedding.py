@@ -1,6 +1,6 @@
 """A small deterministic embedding: hashed words and word pairs, signed, with unit length.
 
-Two texts are near where they share words. It knows no meaning: a paraphrase in other words is far away.
+Two texts are near if they share words. It knows no meaning: a paraphrase in other words is distant.
 """
 
 import re
@@ -16,7 +16,7 @@ _WORD = re.compile(r"[\w%]+")
 
 
 def embed(text: str, dimensions: int = DEFAULT_DIMENSIONS) -> list[float]:
-    """The vector of a text; all zeros where it has no word."""
+    """The vector of a text; all zeros if it has no word."""
     words = _WORD.findall(text.lower())
     features = Counter(words) + Counter(f"{one} {other}" for one, other in pairwise(words))
     vector = np.zeros(dimensions)

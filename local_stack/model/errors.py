@@ -1,4 +1,4 @@
-"""Errors in Google's shape: code, status, message, and details where a client can act on them."""
+"""Errors in Google's shape: code, status, message, and details that a client can act on."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +18,7 @@ STATUSES = {
 
 @dataclass(eq=False)
 class ApiError(Exception):
-    """What the server answers instead of a result; `code` is the HTTP status."""
+    """An error answer of the server; `code` is the HTTP status."""
 
     code: int
     message: str
@@ -42,12 +42,12 @@ def invalid(message: str) -> ApiError:
 
 
 def unknown(kind: str, name: str) -> ApiError:
-    """The name stands for nothing here."""
+    """The server has no resource of this name."""
     return ApiError(404, f"{kind} {name!r} is not found; this server lists what it has under /v1/models.")
 
 
 def exhausted(retry_seconds: float) -> ApiError:
-    """Too many requests; the client learns when to come back."""
+    """Too many requests; the answer says when to try again."""
     info = {
         "@type": "type.googleapis.com/google.rpc.RetryInfo",
         "retryDelay": f"{retry_seconds:g}s",

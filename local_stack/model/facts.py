@@ -1,4 +1,4 @@
-"""The numbers of one request: what its text and the tool results so far say about the campaign."""
+"""The numbers of one request about the campaign, from its text and the tool results so far."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _FALLING = re.compile(r"\b(down|downward|falling|declin\w*|weak\w*|negative|wors
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a window adds up to: money in major units, conversions as a count."""
+    """The sums of a window: money in major units, conversions as a count."""
 
     spend: float
     conversions: float
@@ -37,7 +37,7 @@ class Totals:
 
 @dataclass(slots=True)
 class Facts:
-    """What is known of the campaign; grows with every tool result. Money in major units."""
+    """Known figures of the campaign; grows with every tool result. Money in major units."""
 
     campaign_id: str = ""
     account_id: str = ""
@@ -63,7 +63,7 @@ class Facts:
         return 1 if self.currency in _WHOLE_UNIT_CURRENCIES else 100
 
     def number(self, metric: str, window: str) -> float | None:
-        """The value of a metric over a window as it is shown, rounded; None where it has none."""
+        """The value of a metric over a window as shown, rounded; None if it has none."""
         totals = self.windows.get(window)
         if totals is None:
             return None
@@ -169,7 +169,7 @@ class Facts:
         return int(buckets.level(totals.revenue / totals.spend, self.roas_target))
 
     def read_request(self, request: Mapping[str, Any], day: date | None) -> None:
-        """Take in the JSON object of the request's text."""
+        """Process the JSON object of the request's text."""
         self.campaign_id = str(request.get("campaign_id") or self.campaign_id)
         self.account_id = str(request.get("account_id") or self.account_id)
         self.currency = str(request.get("currency") or self.currency)
@@ -180,7 +180,7 @@ class Facts:
         self.daily_budget = int(budget) if budget else self.daily_budget
 
     def read_insights(self, arguments: Mapping[str, Any], response: Mapping[str, Any]) -> None:
-        """Take in the rows of a `get_insights` answer about the campaign as a whole."""
+        """Process the rows of a `get_insights` answer about the whole campaign."""
         rows = response.get("data")
         if arguments.get("level"):
             return
@@ -200,7 +200,7 @@ class Facts:
                 self.windows[window] = sum(map(_totals, inside), Totals(0.0, 0.0, 0.0))
 
     def read_campaign(self, response: Mapping[str, Any]) -> None:
-        """Take in a `get_campaign` answer."""
+        """Process a `get_campaign` answer."""
         campaign = response.get("data", response)
         if not isinstance(campaign, dict) or "error" in campaign:
             return
@@ -212,7 +212,7 @@ class Facts:
         self.phase = str(stage.get("status")) if isinstance(stage, dict) else "SUCCESS"
 
     def read_view(self, response: Mapping[str, Any]) -> None:
-        """Take in an analyst's answer: the trend that it names, or the words for one in its text."""
+        """Process an analyst's answer: the trend that it names, or the words for one in its text."""
         if response.get("trend") in buckets.VIEWS:
             self.view = str(response["trend"])
             return
@@ -246,7 +246,7 @@ def _number(value: object) -> float | None:
 
 
 def _first_of(actions: object) -> float | None:
-    """The value of the first kind of purchase that a list of Meta's action stats holds."""
+    """The value of the first kind of purchase in a list of Meta's action stats."""
     if not isinstance(actions, list):
         return None
     values = {

@@ -1,4 +1,4 @@
-"""Faults on request: what a client must bear, at an address that is clearly the local model's own."""
+"""Faults on request, for tests of clients, at a path that only the local model has."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Faults:
     no_log_probabilities: bool = False
 
     def configure(self, body: Mapping[str, Any]) -> None:
-        """Take over what the body says; the rest goes back to none. Raises ApiError."""
+        """Set the faults of the body and clear all others. Raises ApiError."""
         known = {"status", "count", "retrySeconds", "latencySeconds", "noLogProbabilities"}
         strange = sorted(set(body) - known)
         if strange:
@@ -34,7 +34,7 @@ class Faults:
         self.no_log_probabilities = bool(body.get("noLogProbabilities", False))
 
     def check(self) -> None:
-        """Raise the fault that this request meets, if any."""
+        """Raise the fault of this request, if any."""
         if self.status is None or self.remaining <= 0:
             return
         self.remaining -= 1
@@ -43,7 +43,7 @@ class Faults:
         raise ApiError(self.status, f"A fault with status {self.status} that was asked for.")
 
     def check_log_probabilities(self, model: str, wanted: bool) -> None:
-        """Refuse log-probabilities as Gemini's models without them do."""
+        """Refuse log-probabilities, as Gemini's models without them do."""
         if wanted and self.no_log_probabilities:
             raise invalid(f"Logprobs is not enabled for models/{model}")
 

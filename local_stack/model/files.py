@@ -1,4 +1,4 @@
-"""Files that are whole or not there, and one process at a time."""
+"""Files that are whole or absent, and a lock for one process at a time."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""The models that the server has: the base, and the tuned ones that a folder keeps."""
+"""The models of the server: the base, and the tuned ones in a folder."""
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from schemas.names import is_name
 
 BASE_NAME = "opoi-local"
 MAXIMUM_LOADED = 8
-"""Tuned models in memory at once; others are read again when they are asked for."""
+"""Tuned models in memory at once; others are read again on request."""
 
 
 @dataclass(slots=True)
@@ -46,11 +46,11 @@ class Registry:
             return weights
 
     def version_of(self, name: str) -> str:
-        """What `modelVersion` says: the model's name and the base's hash."""
+        """The value of `modelVersion`: the model's name and the base's hash."""
         return f"{short_name(name)}@{self.version}"
 
     def add(self, name: str, weights: Weights) -> None:
-        """Store a tuned model, and serve it from now on exactly as it was stored."""
+        """Store a tuned model, and serve it exactly as stored."""
         save(self._path(name), weights, self.version)
         with self._lock:
             self._keep(name, load(self._path(name), self.base.base, self.version))

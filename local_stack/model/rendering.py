@@ -1,4 +1,4 @@
-"""A model turn as Gemini parts and back, through the numbers of its own request."""
+"""Converts a model turn to Gemini parts and back, with the numbers of its request."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -43,7 +43,7 @@ _END = FIRST[END]
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A turn as parts, and the text that each token stands for (for a call: its name)."""
+    """A turn as parts, and the text of each token (for a call: its name)."""
 
     parts: list[Part]
     pieces: list[str]
@@ -151,7 +151,7 @@ def _call(token: str, action: str, arguments: dict[str, Any], facts: Facts) -> d
 def parse(parts: Iterable[Mapping[str, Any]], facts: Facts, *, closing: bool) -> list[int]:
     """The tokens of a model turn; the inverse of `render` for whatever the model wrote itself.
 
-    `closing`: the turn follows a write call, so that a plain text is the model's last word.
+    `closing`: the turn follows a write call, so a plain text is the model's closing text.
     """
     tokens: list[int] = []
     for part in parts:

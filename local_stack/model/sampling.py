@@ -20,7 +20,7 @@ MAXIMUM_TURN = 512
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to sample; log-probabilities are those of temperature 1 whatever this says."""
+    """How to sample; log-probabilities are always those of temperature 1."""
 
     temperature: float = 1.0
     top_k: int = SIZE
@@ -39,7 +39,7 @@ class Sampled:
     scores: list[float]
     others: list[list[tuple[int, float]]]
     stopped: bool
-    """False where the turn was cut by the limit."""
+    """False if the limit cut the turn."""
 
 
 def stream_of(seed: int | None, conversation: Conversation, candidate: int = 0) -> NDArray[np.uint64]:

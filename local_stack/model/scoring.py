@@ -1,4 +1,4 @@
-"""Scores of a given text: what Gemini cannot do, behind an address that is clearly the local model's own."""
+"""Scores of a given text, which Gemini does not offer, at a path that only the local model has."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -34,7 +34,7 @@ def write(tokens: Sequence[int], surfaces: Mapping[str, str]) -> list[str]:
 
 
 def read(text: str, surfaces: Mapping[str, str]) -> list[int]:
-    """The tokens of a text; what the model has no token for is unknown to it."""
+    """The tokens of a text; words without a token become the unknown token."""
     numbers = sorted(
         ((surface, ID[name]) for name, surface in surfaces.items() if KIND[ID[name]] in (POINTER, REFERENCE)),
         key=lambda item: -len(item[0]),
@@ -52,7 +52,7 @@ def read(text: str, surfaces: Mapping[str, str]) -> list[int]:
 
 
 def _next(text: str, place: int, opens_sentence: bool, numbers: list[tuple[str, int]]) -> tuple[int, int]:
-    """The token at `place` and where it ends."""
+    """The token at `place`, and the place after it."""
     for surface, token in numbers:
         shown = _capital(surface) if opens_sentence else surface
         end = place + len(shown)

@@ -1,4 +1,4 @@
-"""Tuning jobs: gradient steps from a model's weights on supervised rows, in a thread of their own."""
+"""Tuning jobs: gradient steps from a model's weights on supervised rows, in a separate thread."""
 
 import json
 import secrets
@@ -62,7 +62,7 @@ class Jobs:
                 self._worker.submit(self._run, job)
 
     def close(self) -> None:
-        """Stop after the epoch under way; the job is taken up again at the next start."""
+        """Stop after the present epoch; the next start continues the job."""
         with self._lock:
             for job in self._jobs.values():
                 job.stopped.set()
@@ -122,7 +122,7 @@ class Jobs:
         return sorted(resources, key=lambda resource: str(resource["createTime"]), reverse=True)
 
     def cancel(self, name: str) -> None:
-        """Stop a job after the epoch under way; an ended one stays as it is. Raises ApiError 404."""
+        """Stop a job after the present epoch; an ended one stays as it is. Raises ApiError 404."""
         job = self.get(name)
         with self._lock:
             if job.resource["state"] not in ENDED:

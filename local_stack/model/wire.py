@@ -1,4 +1,4 @@
-"""What stands in a generateContent request, in camelCase or in the snake_case that the SDK mixes in."""
+"""A generateContent request, in camelCase or in the snake_case that the SDK mixes in."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -39,7 +39,7 @@ def mapping(body: Json, name: str) -> Json:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What the model reads: contents, whether a system instruction stands before them, and the tools."""
+    """The prompt: contents, whether a system instruction precedes them, and the tools."""
 
     contents: tuple[Json, ...]
     system: bool
@@ -64,9 +64,9 @@ class GenerateRequest:
     candidates: int
     log_probabilities: bool
     choices: NDArray[np.bool_] | None
-    """The actions that an enum answer may name; None: no enum is asked for."""
+    """The actions that an enum answer may name; None: no enum is requested."""
     quoted: bool
-    """Whether the enum answer is wanted as JSON."""
+    """Whether the enum answer must be JSON."""
 
 
 def read_prompt(body: Json, cached: Json | None = None) -> Prompt:

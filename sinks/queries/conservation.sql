@@ -1,6 +1,6 @@
--- Whether everything that came into a stage is accounted for: its inputs against their dispositions.
+-- Whether every input of a stage is accounted for: inputs against their dispositions.
 --
--- An input without a disposition is missing once it is older than the grace; `missing` lists those.
+-- An input without a disposition is missing once it is older than the grace; `missing` lists such inputs.
 -- Ticks and artifacts are not accounted for.
 --
 -- Parameters:
@@ -10,20 +10,20 @@
 -- Columns:
 --   stage: the stage.
 --   topic: logical topic of the inputs.
---   inputs: how many there were.
+--   inputs: number of inputs.
 --   emitted: inputs that led to records.
---   duplicate: inputs that were there already.
---   superseded: inputs that a newer one took the place of.
+--   duplicate: inputs that the stage had already.
+--   superseded: inputs that a newer one replaced.
 --   expired: inputs that waited for their other half in vain.
 --   rejected: inputs that a rule or gate refused.
---   withdrawn: inputs that were taken back.
+--   withdrawn: inputs that were retracted.
 --   dead: inputs in the dead letters.
 --   pending: inputs that still wait for their closing outcome.
 --   in_work: inputs without a disposition, within the grace.
 --   missing: inputs without a disposition, past the grace.
 --   oldest_missing: Kafka timestamp of the oldest missing one.
 WITH
-    -- of a broker that was made anew, only the present life
+    -- if the broker was created again, only its present topics
     inputs AS
     (
         SELECT *

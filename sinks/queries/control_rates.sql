@@ -1,4 +1,4 @@
--- How often each replay arm reached the expert's action in the control sample, where rates may be compared.
+-- How often each replay arm reached the expert's action in the control sample; compare rates only here.
 --
 -- Parameters:
 --   agent String = '': only this agent; empty: all.
@@ -6,16 +6,16 @@
 --
 -- Columns:
 --   agent: name of the agent.
---   arm: replay arm; `redecision` gives q, `wrong_oracle` is asked for another action than the expert's.
---   strength: oracle strength, 0 for none; of a re-decision that of the run that it is about.
+--   arm: replay arm; `redecision` gives q, the oracle of `wrong_oracle` names another action than the expert's.
+--   strength: oracle strength, 0 for none; a redecision has that of the run that it continues.
 --   cases: control cases with such a run.
---   runs: runs that ended with a decision and missed no tool.
---   hits: of these, those that reached the expert's action.
---   hit_rate: hits by runs; empty without runs.
+--   runs: runs that ended with a decision and without a miss.
+--   hits: number of these runs that reached the expert's action.
+--   hit_rate: hits divided by runs; empty without runs.
 --   hit_rate_low: lower end of its 95% Wilson interval over runs; runs of one case are not independent.
---   hit_rate_high: upper end of the same.
+--   hit_rate_high: upper end of that interval.
 --   followed: runs that reached the action that their oracle named.
---   missed: runs with a tool call that nothing recorded could answer, which do not count.
+--   missed: runs with a miss, which do not count.
 WITH
     3.8414588 AS z2,
     tried AS

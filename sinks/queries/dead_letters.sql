@@ -1,15 +1,15 @@
--- What lies in the dead letters, by stage, topic and error.
+-- How many dead letters there are, by stage, topic and error.
 --
 -- Parameters:
 --   days UInt16 = 30: how many days back, by the time of the first failure.
 --
 -- Columns:
---   stage: stage that gave the records up.
---   topic: logical topic that they stood in.
+--   stage: stage that could not process the records.
+--   topic: logical topic of the records.
 --   error_type: short stable code of the error.
---   records: how many; one that failed again after it was sent again counts once.
---   sent_again: how many of them were sent again before.
---   cut: how many of them did not fit into a letter, which holds their head.
+--   records: number of records; one that failed again after a redrive counts once.
+--   sent_again: number of them that were redriven before.
+--   cut: number of them that did not fit into a dead letter, which has only their head.
 --   first_at: the oldest failure.
 --   last_at: the latest failure.
 --   example: coordinates of the latest one, topic[partition]@offset.

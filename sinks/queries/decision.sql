@@ -2,16 +2,16 @@
 --
 -- Parameters:
 --   decision_id String: the decision.
---   agent String = '': its agent, where two agents share the id; empty: any.
+--   agent String = '': its agent, if two agents share the id; empty: any.
 --
 -- Columns:
---   at: when it happened.
---   item: what it is.
+--   at: time of the item.
+--   item: kind of record.
 --   id: its id.
 --   arm: replay arm or dataset arm; of a disposition or dead letter the stage.
 --   status: kind, status, outcome or action.
---   detail: the most telling text.
---   topic: logical topic it stands in.
+--   detail: the most informative text.
+--   topic: its logical topic.
 --   partition: its partition.
 --   offset: its offset.
 SELECT at, item, id, arm, status, detail, topic, partition, offset

@@ -1,4 +1,4 @@
--- How many records each step of the pipeline holds, in the order of the flow.
+-- How many records each step of the pipeline has, in the order of the flow.
 --
 -- Parameters:
 --   agent String = '': only this agent; empty: all.
@@ -6,11 +6,11 @@
 --
 -- Columns:
 --   step: place in the flow.
---   item: what is counted; each once, however often it was sent.
---   arm: replay arm or dataset arm, where the item has one.
+--   item: kind of record; each record counts once, however often it was sent.
+--   arm: replay arm or dataset arm, if the item has one.
 --   kind: kind, status or reason; of verdicts that of their highest revision, of examples source and split.
---   verdict: kind of the verdict behind an example or a rejection, where it is known.
---   records: how many.
+--   verdict: kind of the verdict behind an example or a rejection, if known.
+--   records: number of records.
 SELECT step, item, arm, kind, verdict, count() AS records
 FROM
 (

@@ -1,9 +1,9 @@
--- Which inputs of a stage nobody accounts for: no disposition although the stage had time.
+-- Which inputs of a stage have no disposition although the stage had time.
 --
 -- Parameters:
 --   days UInt16 = 7: how many days back, by the input's Kafka timestamp.
 --   grace_seconds UInt32 = 60: how long a stage may take.
---   limit UInt32 = 1000: at most so many rows.
+--   limit UInt32 = 1000: largest number of rows.
 --
 -- Columns:
 --   stage: the stage.

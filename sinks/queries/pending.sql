@@ -1,13 +1,13 @@
--- What still waits for its closing outcome, the oldest first.
+-- Which inputs still wait for their closing disposition, the oldest first.
 --
 -- Parameters:
---   limit UInt32 = 1000: at most so many rows.
+--   limit UInt32 = 1000: largest number of rows.
 --
 -- Columns:
---   since: when it began to wait.
---   waits_seconds: how long that is.
+--   since: start of the wait.
+--   waits_seconds: seconds since then.
 --   stage: stage that waits.
---   reason: what for.
+--   reason: what the input waits for.
 --   id: id of the input.
 --   topic: its logical topic.
 --   partition: its partition.

@@ -1,17 +1,17 @@
--- What was refused, by stage, gate, reason and arm.
+-- How many rejections there are, by stage, gate, reason and arm.
 --
 -- Parameters:
 --   agent String = '': only this agent; empty: all.
 --   days UInt16 = 30: how many days back.
 --
 -- Columns:
---   stage: stage that refused.
+--   stage: stage that rejected.
 --   gate: gate or rule.
 --   reason_code: short stable code.
---   arm: the arm, where one was refused.
---   records: how many.
---   share: of all rejections of that stage.
---   last_at: the latest one.
+--   arm: the arm, if one was rejected.
+--   records: number of rejections.
+--   share: share of all rejections of that stage.
+--   last_at: time of the latest one.
 --   example_decision: decision of the latest one.
 --   example_reason: its reason.
 SELECT

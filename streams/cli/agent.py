@@ -20,13 +20,13 @@ app.command()(check)
 @app.command()
 def register(
     spec: Annotated[
-        Path, typer.Argument(help="The AgentSpec; prompt.md (or prompt/) and toolset.json stand beside it.")
+        Path, typer.Argument(help="The AgentSpec, with prompt.md (or prompt/) and toolset.json beside it.")
     ],
     as_json: AsJson = False,
 ) -> None:
     """Put an AgentSpec, its prompt and its tool declarations on the artifacts topic.
 
-    Doing it again changes nothing. Example usage: opoi agent register my_agent/spec.yaml
+    A second run changes nothing. Example usage: opoi agent register my_agent/spec.yaml
     """
     from agent.load import read_definition
     from agent.media_buyer.definition import artifacts
@@ -44,7 +44,7 @@ def register(
         except DeliveryFailed as error:
             raise UserError(str(error), exit_code=1) from error
     rows = [
-        {**_row(artifact), "state": "registered" if artifact.artifact_id in new else "was there"}
+        {**_row(artifact), "state": "registered" if artifact.artifact_id in new else "already registered"}
         for artifact in wanted
     ]
     _print(rows, as_json)
@@ -69,8 +69,8 @@ def export(
 
 
 @app.command()
-def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or an agent on the topic.")]) -> None:
-    """Print an agent's system prompt: of this version of media_buyer, else the one registered last.
+def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or a registered agent.")]) -> None:
+    """Print an agent's system prompt: this version's for media_buyer, else the one registered last.
 
     Example usage: opoi agent prompt media_buyer | less
     """
@@ -90,7 +90,7 @@ def prompt(name: Annotated[str, typer.Argument(help="media_buyer, or an agent on
 
 @app.command("list")
 def list_agents(as_json: AsJson = False) -> None:
-    """List what is registered.
+    """List the registered agents: specs, prompts, tool declarations.
 
     Example usage: opoi agent list
     """
@@ -127,4 +127,4 @@ def _print(rows: list[dict[str, str | int]], as_json: bool) -> None:
     elif rows:
         echo_text(table([name.upper() for name in rows[0]], (list(row.values()) for row in rows)))
     else:
-        echo_line("nothing is registered")
+        echo_line("no agent is registered; `opoi agent register` adds one")

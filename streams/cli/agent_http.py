@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REFERENCE = "media_buyer"
 SAMPLE = "local_stack.sample"
-"""The built-in sample; by name, since it comes with the one-machine stack."""
+"""The built-in sample; as text, because it is part of the one-machine stack."""
 BREACH = 3
 MOST_OUTPUT_TOKENS = 100_000
 MOST_TURNS = 24
@@ -25,13 +25,13 @@ REACH_SECONDS = 5.0
 
 
 def serve(
-    agent: Annotated[str, typer.Argument(help="media_buyer, or the AgentSpec of your own agent.")],
+    agent: Annotated[str, typer.Argument(help="media_buyer, or the path of your agent's AgentSpec.")],
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0: a free one.")] = 18210,
 ) -> None:
-    """Serve an agent of opoi's own runtime over HTTP: the reference implementation of the contract.
+    """Serve an agent over HTTP in opoi's own runtime: the reference implementation of the contract.
 
-    It runs on the model of the settings. Example usage: opoi agent serve media_buyer --port 18210
+    The model is that of the settings. Example usage: opoi agent serve media_buyer --port 18210
     """
     from agent.http.service import AgentService
     from agent.http.serving import CannotListen, Server
@@ -44,7 +44,7 @@ def serve(
         try:
             server = Server(service.app(), host, port, name="agent")
         except CannotListen as error:
-            raise UserError(f"{error}; take another with --port") from error
+            raise UserError(f"{error}; choose another port with --port") from error
         echo(f"{definition.spec.name} {definition.spec.version} is served at {server.url}")
         try:
             server.wait()
@@ -53,23 +53,26 @@ def serve(
 
 
 def check(
-    url: Annotated[str, typer.Argument(help="Where the agent is served.")],
+    url: Annotated[str, typer.Argument(help="URL of the agent.")],
     spec: Annotated[
         Path | None,
         typer.Option(
-            help="Its AgentSpec, beside prompt.md, toolset.json and sample.yaml; absent: media_buyer's."
+            help="Its AgentSpec, prompt.md, toolset.json and sample.yaml beside it; absent: media_buyer's."
         ),
     ] = None,
     canary_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Where the agent's platform points during the check.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Local port to which the agent's platform points during the check."
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(min=1, help="Longest run.")] = 20.0,
+    seconds: Annotated[float, typer.Option(min=1, help="Longest run, in seconds.")] = 20.0,
     as_json: AsJson = False,
 ) -> None:
-    """Prove that an agent over HTTP keeps the contract; exit code 3 where it does not.
+    """Check that an agent over HTTP keeps the contract; exit code 3 if it does not.
 
-    The last line names what the runs could not show; writes past opoi show with --canary-port alone.
-    A token that the agent asks for is taken from OPOI_REPLAY__ENDPOINTS, where that names the agent and URL.
+    The last line names clauses that no run showed. Only --canary-port shows writes that bypass opoi.
+    The agent's token comes from OPOI_REPLAY__ENDPOINTS, if that names the agent with this URL.
     Example usage: opoi agent check http://127.0.0.1:18210 --spec my_agent/spec.yaml
     """
     from agent.http.check.canary import canary
@@ -102,7 +105,7 @@ def check(
     except RunAway as error:
         raise UserError(f"{error}; check again when it is back", exit_code=1) from error
     except AgentAway as error:
-        raise UserError(f"{error}: is it served there?", exit_code=1) from error
+        raise UserError(f"{error}: does the agent run at this URL?", exit_code=1) from error
     if as_json:
         echo_json(findings)
     else:
@@ -114,12 +117,12 @@ def check(
         raise typer.Exit(BREACH)
     hidden = [one.clause for one in findings if one.outcome == "not shown"]
     if hidden:
-        echo_line(f"{url} passed but for what was not shown: {', '.join(hidden)}")
+        echo_line(f"{url} passed; not shown: {', '.join(hidden)}")
 
 
 def _address(url: str) -> str:
     if not url.startswith(("http://", "https://")):
-        raise UserError(f"{url!r} is no address of an agent; it looks like http://127.0.0.1:18210")
+        raise UserError(f"{url!r} is no URL of an agent; one looks like http://127.0.0.1:18210")
     return url
 
 

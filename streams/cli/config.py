@@ -20,7 +20,7 @@ def config() -> None:
 
 @app.command()
 def show(
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print every setting, its value and where it was set; secrets are masked.
 

@@ -13,7 +13,7 @@ ONE_MACHINE = "local_stack.checks"
 
 
 def doctor(as_json: AsJson = False) -> None:
-    """Say what is wrong and what to do; exit code 3 where something is.
+    """Report faults and what to do about them; exit code 3 if there is one.
 
     Example usage: opoi doctor
     """
@@ -27,16 +27,16 @@ def doctor(as_json: AsJson = False) -> None:
             remedy = f"; {finding.remedy}" if finding.remedy else ""
             echo(f"{finding.outcome:<7}  {finding.check:<{width}}  {finding.message}{remedy}")
         echo("")
-        echo(f"{len(faults)} faults found." if faults else "Nothing is wrong.")
+        echo(f"{len(faults)} faults found." if faults else "No faults found.")
     if faults:
         raise typer.Exit(FAULT_FOUND)
 
 
 def _run(settings: Settings) -> list[checks.Finding]:
-    """The checks of one machine and of the pipeline; the pipeline's alone where the extra is missing."""
+    """The checks of one machine and of the pipeline; only the pipeline's if the extra is missing."""
     try:
         found: list[checks.Finding] = import_module(ONE_MACHINE).run(settings)
     except ModuleNotFoundError as error:
-        why = f"not looked at: {error.name} is missing; `pip install 'opoi[local]'` brings it"
+        why = f"not checked: {error.name} is missing; `pip install 'opoi[local]'` installs it"
         found = [checks.skipped("machine", why), *checks.run(settings)]
     return found

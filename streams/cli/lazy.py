@@ -15,7 +15,7 @@ class Lazy:
     """A command that is not imported yet.
 
     `target` is `module:attribute`, a function (one command) or a `typer.Typer` (a group of commands);
-    `help` is its line in `opoi --help`, `panel` the section that it stands in.
+    `help` is its line in `opoi --help`, `panel` its section there.
     """
 
     target: str
@@ -43,7 +43,7 @@ class Lazy:
 
 
 class LazyGroup(TyperGroup):
-    """Lists stand-ins made of the table's words, and imports the one command that is called."""
+    """Lists commands by the texts of `table`, and imports only the command that is called."""
 
     table: dict[str, Lazy]
 
@@ -52,7 +52,7 @@ class LazyGroup(TyperGroup):
         return [*self.commands, *self.table]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """What help and completion of names need, without an import."""
+        """A placeholder, enough for help and completion, without an import."""
         lazy = self.table.get(cmd_name)
         if lazy is None:
             return super().get_command(ctx, cmd_name)
@@ -65,6 +65,6 @@ class LazyGroup(TyperGroup):
                 formatter.write_dl([(n, lazy.help) for n, lazy in self.table.items() if lazy.panel == panel])
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command of `args[0]`, imported, and the arguments left for it."""
+        """The command `args[0]`, imported, and its arguments."""
         name, command, rest = super().resolve_command(ctx, args)
         return name, self.table[name].load(name) if name in self.table else command, rest

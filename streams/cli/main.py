@@ -1,14 +1,14 @@
 """`opoi`: the one command.
 
-A command is added by one line in `COMMANDS`: its name, `module:attribute` of a function (one command)
-or of a `typer.Typer` (a group, `opoi NAME VERB`), the line that `opoi --help` shows, and the section it
-stands in. Nothing is imported before it is called, so that `opoi --help` stays fast:
+To add a command, add one line to `COMMANDS`: its name, `module:attribute` of a function (one command)
+or of a `typer.Typer` (a group, `opoi NAME VERB`), its line in `opoi --help`, and its section there. A command
+is imported only when it is called, so that `opoi --help` stays fast:
 
-    "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
+    "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalog.", PIPELINE),
 
-Data goes to stdout, everything else to stderr. Exit codes: 0 done, 1 it failed, 2 wrong use, a
-missing or wrong setting, or a machine that lacks what it takes (a port in use, no network for the first
-fetch, a full disk), 3 a check found a fault. An error that a user can mend is raised as `UserError`.
+Data goes to stdout, everything else to stderr. Exit codes: 0 done; 1 failed; 2 wrong use, a missing or wrong
+setting, a port in use, no network for the first download, or a full disk; 3 a check found a fault. An error
+that a user can mend is raised as `UserError`.
 """
 
 import sys
@@ -26,18 +26,18 @@ OTHER = "Settings"
 COMMANDS = {
     "up": Lazy("local_stack.cli.stack:up", "Start everything on this machine.", STACK),
     "down": Lazy("local_stack.cli.stack:down", "Stop everything on this machine; data stays.", STACK),
-    "status": Lazy("local_stack.cli.stack:status", "Show what runs, where, and what it uses.", STACK),
+    "status": Lazy("local_stack.cli.stack:status", "Show processes, ports, memory and disk.", STACK),
     "logs": Lazy("local_stack.cli.stack:logs", "Show the log of one process.", STACK),
     "reset": Lazy("local_stack.cli.stack:reset", "Stop, and delete all data of this stack.", STACK),
-    "doctor": Lazy("streams.cli.doctor:doctor", "Say what is wrong and what to do.", STACK),
-    "demo": Lazy("local_stack.cli.demo:demo", "Show the whole way with simulated traffic.", STACK),
+    "doctor": Lazy("streams.cli.doctor:doctor", "Report faults and what to do about them.", STACK),
+    "demo": Lazy("local_stack.cli.demo:demo", "Show the whole pipeline with simulated traffic.", STACK),
     "worker": Lazy("streams.cli.worker:worker", "Run one worker of one stage.", PIPELINE),
-    "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalogue.", PIPELINE),
+    "topics": Lazy("streams.cli.topics:app", "Create and check the topics of the catalog.", PIPELINE),
     "schemas": Lazy("streams.cli.schemas:app", "Register, check and show the schemas of records.", PIPELINE),
-    "migrate": Lazy("streams.cli.migrate:app", "Make the tables and views in ClickHouse.", PIPELINE),
-    "sql": Lazy("streams.cli.sql:sql", "Ask ClickHouse: named queries, or your own.", PIPELINE),
+    "migrate": Lazy("streams.cli.migrate:app", "Create and check tables and views in ClickHouse.", PIPELINE),
+    "sql": Lazy("streams.cli.sql:sql", "Query ClickHouse: named queries, or your own.", PIPELINE),
     "agent": Lazy("streams.cli.agent:app", "Register agents, serve and check them.", PIPELINE),
-    "replay": Lazy("streams.cli.replay:app", "Show a replay; pause replays, let them go on.", PIPELINE),
+    "replay": Lazy("streams.cli.replay:app", "Show a replay; pause and resume replays.", PIPELINE),
     "config": Lazy("streams.cli.config:app", "Show the effective settings.", OTHER),
 }
 
@@ -74,14 +74,14 @@ def main(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Learn from your experts with data your agent wrote itself.
+    """Learn from your experts with training data that your agent wrote itself.
 
     Example usage: `opoi up`, then `opoi demo`, then `opoi status`.
     """
 
 
 def run() -> None:
-    """Entry point: run the command line, print what the user must mend as one line."""
+    """Entry point: run the command line; print an error that the user can mend as one line."""
     try:
         app(prog_name="opoi")
     except UserError as error:

@@ -10,7 +10,7 @@ from streams.cli.output import AsJson, echo, echo_json, echo_line, echo_text, ta
 from streams.errors import UserError
 from streams.settings import load_settings
 
-app = typer.Typer(help="Make and check the tables and views in ClickHouse.", no_args_is_help=True)
+app = typer.Typer(help="Create and check tables and views in ClickHouse.", no_args_is_help=True)
 
 
 @app.command()
@@ -18,7 +18,7 @@ def up(
     as_json: AsJson = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the statements, run none.")] = False,
 ) -> None:
-    """Apply the migrations that are missing.
+    """Apply missing migrations.
 
     Example usage: opoi migrate up --dry-run
     """
@@ -39,7 +39,7 @@ def up(
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
-    """Show which migrations were applied; exit code 3 where one is missing.
+    """Show which migrations are applied; exit code 3 if one is missing.
 
     Example usage: opoi migrate status --json
     """
@@ -65,7 +65,7 @@ def status(as_json: AsJson = False) -> None:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Errors of ClickHouse and the migrations become what the command line prints, exit code 1."""
+    """Turns errors of ClickHouse and the migrations into a `UserError` with exit code 1."""
     from sinks.clickhouse import ClickHouseAway, StatementRefused
     from sinks.migrate import MigrationRefused
 

@@ -1,6 +1,6 @@
-"""How commands print: plain tables for people, JSON for machines, errors of the wire in one line.
+"""Output of commands: plain tables for people, JSON for machines, errors of services in one line.
 
-Whatever a command prints goes through here, since records, models, experts and brokers put words into it.
+All output of a command goes through here: it can contain text of records, models, experts and brokers.
 """
 
 import base64
@@ -24,12 +24,12 @@ from streams.errors import UserError
 from streams.visible import visible, visible_json
 
 TEXT = "\t\n"
-"""What a text of several lines may hold beside what can be seen."""
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+"""Control characters that a text of several lines may have."""
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Columns as wide as their widest cell; None is an empty cell, numbers stand right."""
+    """Columns as wide as their widest cell; None is an empty cell, numbers are right-aligned."""
     body = [list(row) for row in rows]
     texts = [[*headers], *(["" if cell is None else str(cell) for cell in row] for row in body)]
     cells = [[visible(text) for text in row] for row in texts]
@@ -45,12 +45,12 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 
 def echo(line: str, *, err: bool = False) -> None:
-    """Print one line: a line break in it is shown, not made."""
+    """Print one line; a line break in it is printed as an escape."""
     typer.echo(visible(line), err=err)
 
 
 def echo_text(text: str, *, err: bool = False, end: str = "\n") -> None:
-    """Print a text of several lines, each of them ours or meant to be one."""
+    """Print a text of several lines; use it only if every line break is ours or intended."""
     typer.echo(visible(text, keep=TEXT) + end, err=err, nl=False)
 
 
@@ -60,12 +60,12 @@ def echo_json(found: Any) -> None:
 
 
 def echo_json_text(text: str) -> None:
-    """Print what is JSON already."""
+    """Print a text that is JSON already."""
     typer.echo(visible_json(text))
 
 
 def echo_csv(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print comma-separated values; a line break within a value stays one."""
+    """Print comma-separated values; a line break within a value is kept."""
     writer = csv.writer(sys.stdout)
     for row in (headers, *rows):
         writer.writerow([visible(cell, keep=TEXT) if isinstance(cell, str) else cell for cell in row])
@@ -77,7 +77,7 @@ def echo_line(line: str) -> None:
 
 
 def own_command() -> str:
-    """This command as it can be typed here: `opoi` where PATH leads to this one, else its path."""
+    """This command as the user can type it: `opoi` if PATH leads to it, else its path."""
     script = Path(sys.executable).with_name("opoi")
     if not script.exists():
         return f"{shlex.quote(sys.executable)} -P -m streams.cli.main"
@@ -92,7 +92,7 @@ def own_command() -> str:
 
 @contextmanager
 def one_line_errors() -> Iterator[None]:
-    """Errors of registry, broker and schemas become what the command line prints, exit code 1."""
+    """Turns errors of registry, broker and schemas into a `UserError` with exit code 1."""
     try:
         yield
     except SchemaError as error:
@@ -103,7 +103,7 @@ def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     if isinstance(value, datetime):
-        # without a zone it is UTC: so ClickHouse's client gives it
+        # ClickHouse's client returns UTC without a zone
         return value.isoformat(timespec="milliseconds") + ("" if value.tzinfo else "Z")
     if isinstance(value, UUID):
         return str(value)

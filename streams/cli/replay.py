@@ -1,4 +1,4 @@
-"""`opoi replay`: show one, pause replays, let them go on, see what waits."""
+"""`opoi replay`: show one; pause and resume replays; show what waits."""
 
 from typing import Annotated
 
@@ -14,16 +14,16 @@ STAGE = "replay"
 TRACE = "SELECT * FROM traces WHERE replay_id = {replay_id:String} LIMIT 1"
 REQUEST = "SELECT decision_id, requested_at FROM replay_requests WHERE replay_id = {replay_id:String} LIMIT 1"
 
-app = typer.Typer(help="Show a replay; pause replays, let them go on, see what waits.", no_args_is_help=True)
+app = typer.Typer(help="Show a replay; pause and resume replays; show what waits.", no_args_is_help=True)
 
 
 @app.command()
 def show(
     replay_id: Annotated[str, typer.Argument(help="Id of the replay, as `opoi sql decision` lists it.")],
-    full: Annotated[bool, typer.Option("--full", help="Cut no text.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Show all texts whole.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show one replay: turns, tool calls and what answered them, action, cost, where the oracle was.
+    """Show one replay: turns, tool calls and what answered them, action, cost, and where the oracle was.
 
     Example usage: opoi replay show 6f2c0a31-8a3e-5e0c-9a55-0d5b1f5f7a10
     """
@@ -38,13 +38,13 @@ def show(
     if not found.result_rows:
         if not asked:
             raise UserError(
-                f"there is no replay {replay_id!r}; `opoi sql decision --param decision_id=...` lists those "
-                "of a decision",
+                f"there is no replay {replay_id!r}; `opoi sql decision --param decision_id=...` lists the "
+                "replays of a decision",
                 exit_code=1,
             )
         raise UserError(
-            f"replay {replay_id} of decision {asked[0][0]} was asked for at {asked[0][1]:%Y-%m-%d %H:%M} UTC "
-            "and has no trace yet: `opoi replay status`",
+            f"replay {replay_id} of decision {asked[0][0]} was requested at {asked[0][1]:%Y-%m-%d %H:%M} UTC "
+            "and has no trace yet: `opoi replay status` shows what waits",
             exit_code=1,
         )
     trace = dict(zip(found.column_names, found.result_rows[0], strict=True))
@@ -57,24 +57,24 @@ def show(
 
 @app.command()
 def pause(
-    reason: Annotated[str, typer.Option(help="Why, for whoever sees it.")] = "",
+    reason: Annotated[str, typer.Option(help="Why; `opoi replay status` shows it.")] = "",
 ) -> None:
-    """Begin no more replays, on any worker, until `opoi replay resume`; what runs ends.
+    """Start no more replays, on any worker, until `opoi replay resume`. Running replays end normally.
 
     Example usage: opoi replay pause --reason "the model's price has doubled"
     """
     _say(paused=True, reason=reason)
-    echo("replays are paused; what runs ends, nothing new begins: `opoi replay status`")
+    echo("replays paused; running ones end normally: `opoi replay status`")
 
 
 @app.command()
 def resume() -> None:
-    """Let replays go on.
+    """Resume replays.
 
     Example usage: opoi replay resume
     """
     _say(paused=False)
-    echo("replays go on")
+    echo("replays resumed")
 
 
 @app.command()
@@ -108,7 +108,7 @@ def status(as_json: AsJson = False) -> None:
     why = f": {control.reason}" if control.reason else ""
     echo(f"paused since {since}{why}" if control.paused else "not paused")
     for topic, count in found.waiting.items():
-        echo(f"{count} not done on {kafka.physical(topic)}")
+        echo(f"{count} waiting on {kafka.physical(topic)}")
     echo(f"{found.workers} workers")
 
 
@@ -121,7 +121,7 @@ def _say(*, paused: bool, reason: str = "") -> None:
         publish_pause(kafka, STAGE, paused=paused, reason=reason)
     except DeliveryFailed as error:
         raise UserError(
-            f"the broker {kafka.bootstrap_servers} did not take it ({error}): is it up, and was "
+            f"the broker {kafka.bootstrap_servers} did not accept the record ({error}): is it up, and was "
             "`opoi topics apply` run?",
             exit_code=1,
         ) from error

@@ -16,7 +16,7 @@ app = typer.Typer(help="Register, check and show the schemas of records.", no_ar
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
-    """Register every topic's schema, compatibility BACKWARD_TRANSITIVE.
+    """Register every topic's schema, with compatibility BACKWARD_TRANSITIVE.
 
     Example usage: opoi schemas apply
     """
@@ -32,10 +32,10 @@ def check(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check that today's schemas read what every earlier version wrote; exit code 3 where one does not.
+    """Check that each schema reads records of every earlier version; exit code 3 if one does not.
 
-    Without --registry the earlier versions are those in git, and nothing needs to run. Exit code 1
-    where there is no whole git history: nothing was checked then.
+    Without --registry the earlier versions come from git, and no service is needed. Exit code 1
+    if the git history is not whole: then nothing was checked.
 
     Example usage: opoi schemas check
     """
@@ -51,7 +51,7 @@ def check(
 
 @app.command("list")
 def list_schemas(as_json: AsJson = False) -> None:
-    """List the records that topics carry.
+    """List topics and their records.
 
     Example usage: opoi schemas list
     """
@@ -79,7 +79,7 @@ def list_schemas(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="A record or a topic.")]) -> None:
-    """Print the self-contained Avro schema of a record, as it is registered.
+    """Print the self-contained Avro schema of a record, as registered.
 
     Example usage: opoi schemas show opoi.reviews
     """

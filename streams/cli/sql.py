@@ -1,4 +1,4 @@
-"""`opoi sql`: named analyst queries, and statements of one's own, read-only."""
+"""`opoi sql`: named analyst queries and free statements, read-only."""
 
 import json
 from collections.abc import Sequence
@@ -22,13 +22,13 @@ LONGEST = 60
 
 def sql(
     name: Annotated[str | None, typer.Argument(help="A named query; `--list` shows all.")] = None,
-    statement: Annotated[str | None, typer.Option("-q", "--query", help="A statement of your own.")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, for {NAME:Type}.")] = None,
+    statement: Annotated[str | None, typer.Option("-q", "--query", help="Your own statement.")] = None,
+    param: Annotated[list[str] | None, typer.Option(help="NAME=VALUE, for {NAME:Type} in the query.")] = None,
     list_them: Annotated[bool, typer.Option("--list", help="List the named queries.")] = False,
     as_json: AsJson = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
 ) -> None:
-    """Ask ClickHouse; nothing can be changed by it.
+    """Query ClickHouse, read-only.
 
     Example usage: opoi sql funnel --param days=7
     """
@@ -52,7 +52,7 @@ def sql(
     except QueryFault as fault:
         raise UserError(str(fault)) from fault
     with one_line_errors():
-        # ours: it needs no check
+        # a named query needs no check
         rows = _clickhouse().query(query.sql, bound, readonly=2).result_rows
     _print(list(query.columns), rows, as_json=as_json, as_csv=as_csv)
 
@@ -91,7 +91,7 @@ def _plain_cell(value: Any) -> Any:
 
 
 def _cut(cell: Any) -> Any:
-    """Long texts and line breaks would break the table; `--json` and `--csv` give them whole."""
+    """Long texts and line breaks would break the table; `--json` and `--csv` print them whole."""
     if not isinstance(cell, str):
         return cell
     line = " ".join(cell.split())
@@ -100,7 +100,7 @@ def _cut(cell: Any) -> Any:
 
 def _plain(value: Any) -> str:
     if isinstance(value, datetime):
-        # without a zone it is UTC: so the client gives it, and so every column of ours is
+        # without a zone it is UTC, in the client and in every column of ours
         return value.isoformat(timespec="milliseconds") + ("" if value.tzinfo else "Z")
     return str(value)
 

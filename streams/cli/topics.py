@@ -1,4 +1,4 @@
-"""`opoi topics`: the topics of the catalogue at the broker."""
+"""`opoi topics`: the topics of the catalog at the broker."""
 
 import typer
 
@@ -7,12 +7,12 @@ from schemas.deploy_topics import TopicResult, apply_topics, check_topics, parti
 from streams.cli.output import AsJson, echo_json, echo_line, echo_text, one_line_errors, table
 from streams.settings import load_settings
 
-app = typer.Typer(help="Create and check the topics of the catalogue.", no_args_is_help=True)
+app = typer.Typer(help="Create and check the topics of the catalog.", no_args_is_help=True)
 
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
-    """Create what is missing, and make configurations as the catalogue wants them.
+    """Create missing topics, and set configurations to those of the catalog.
 
     Example usage: opoi topics apply
     """
@@ -23,7 +23,7 @@ def apply(as_json: AsJson = False) -> None:
 
 @app.command()
 def check(as_json: AsJson = False) -> None:
-    """Compare the broker's topics with the catalogue; exit code 3 where they differ.
+    """Compare the broker's topics with the catalog; exit code 3 if they differ.
 
     Example usage: opoi topics check --json
     """
@@ -37,7 +37,7 @@ def check(as_json: AsJson = False) -> None:
 
 @app.command("list")
 def list_topics(as_json: AsJson = False) -> None:
-    """List the catalogue; no broker is needed.
+    """List the topics of the catalog; no broker is needed.
 
     Example usage: opoi topics list
     """

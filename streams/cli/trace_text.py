@@ -1,4 +1,4 @@
-"""One replay as a person reads it, from the row of its trace."""
+"""One replay in readable form, from the row of its trace."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,12 +9,12 @@ Row = Mapping[str, Any]
 STRENGTHS = {0: "no oracle", 1: "action only", 2: "action and where to look"}
 ANSWERS = ("recording", "superset", "snapshot", "simulated", "miss", "error", "live")
 CUT = 160
-"""Characters of a text, unless all of it is asked for."""
+"""Characters of a text, unless `full`."""
 MICROS = 1_000_000
 
 
 def lines(trace: Row, *, full: bool = False) -> Iterator[str]:
-    """The trace, line by line; `full`: no text is cut."""
+    """The trace, line by line; with `full` no text is cut."""
     yield f"Replay {trace['replay_id']} of decision {trace['decision_id']} ({trace['agent']})"
     yield f"  account   {trace['account_id']}, verdict {trace['verdict_id']} revision {trace['revision']}"
     yield f"  arm       {trace['arm']}, {_strength(trace)}, sample {trace['sample']}"
@@ -66,7 +66,7 @@ def _conversation(turns: Sequence[Row], full: bool, indent: str) -> Iterator[str
         yield f"{indent}{number:>3} {turn['role']}{note}"
         for part in turn["parts"]:
             label, text = _part(part)
-            # the oracle is short, and what the run is judged by
+            # the oracle is short, and the run is judged by it
             yield from _indented(label, _shown(text, full or part["is_oracle"]), f"{indent}    ")
 
 
@@ -123,7 +123,7 @@ def _cost(trace: Row) -> str:
         ("input_tokens", "tokens in"),
         ("cached_tokens", "of them cached"),
         ("output_tokens", "tokens out"),
-        ("thought_tokens", "tokens of thought"),
+        ("thought_tokens", "thought tokens"),
     ):
         if trace[f"usage_{name}"] is not None:
             found.append(f"{trace[f'usage_{name}']} {what}")

@@ -19,16 +19,16 @@ def worker(
         str | None, typer.Option(help="Name of this worker, unique within its stage on this machine.")
     ] = None,
 ) -> None:
-    """Run one worker of one stage until it is told to stop.
+    """Run one worker of one stage until it is stopped.
 
     Several workers of a stage share its partitions. Example usage: `opoi worker join --name 2`.
     """
     if stage not in STAGES:
-        raise UserError(f"there is no stage {stage!r}; the stages are {', '.join(STAGES)}")
+        raise UserError(f"there is no stage {stage!r}; stages: {', '.join(STAGES)}")
     settings = _settings(name)
 
     def work() -> None:
-        # imported in the child alone: the parent, which writes down how the child dies, stays small
+        # imported in the child only: the parent, which records how the child ends, stays small
         resolve_name(STAGES[stage])(settings)
 
     folders = WorkerFolders(settings.home, stage, settings.worker.name)
@@ -43,7 +43,7 @@ def _settings(name: str | None) -> Settings:
     if name is None:
         return settings
     try:
-        # a copy with another name would not be checked
+        # a copy with another name would skip the check
         worker = WorkerSettings.model_validate({**settings.worker.model_dump(), "name": name})
     except ValidationError as error:
         rule = error.errors()[0]["msg"].removeprefix("Value error, ")

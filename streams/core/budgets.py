@@ -1,4 +1,4 @@
-"""What runs used, and whether that is all they may."""
+"""Usage of runs, and their budgets."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from schemas.disposition_reasons import StopReason
 from schemas.records import AgentTrace, Budget, CaseRequest, Spent
 
 DAY_BUDGET = "day_budget"
-"""A trace's reason begins with this where its agent's budget of the day was used up."""
+"""A trace's reason begins with this if its agent's daily budget was used up."""
 
 _BUDGETS: Mapping[str, StopReason] = {
     "attempts": "budget_attempts",
@@ -19,8 +19,8 @@ _BUDGETS: Mapping[str, StopReason] = {
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """Bounds of several runs together, such as those of a case; None: not bounded. Money is in millionths of
-    a US dollar, and only runs whose model has a price count against it."""
+    """Bounds of several runs together, such as those of a case; None: not bounded. Cost is in millionths of
+    a US dollar; only runs whose model has a price count against it."""
 
     attempts: int | None = None
     tokens: int | None = None
@@ -29,7 +29,7 @@ class Allowance:
 
 
 def spent_by(trace: AgentTrace) -> Spent:
-    """What one run used; a request that was never run used nothing."""
+    """Usage of one run; zero for a request that was never run."""
     usage = trace.usage
     tokens = (usage.input_tokens, usage.output_tokens, usage.thought_tokens)
     return Spent(
@@ -43,7 +43,7 @@ def spent_by(trace: AgentTrace) -> Spent:
 
 
 def total(parts: Iterable[Spent]) -> Spent:
-    """The sum; money is absent where no part knows its own."""
+    """The sum; cost is absent if no part knows its own."""
     whole = list(parts)
     known = [one.cost_micros for one in whole if one.cost_micros is not None]
     return Spent(
@@ -57,12 +57,12 @@ def total(parts: Iterable[Spent]) -> Spent:
 
 
 def spent_on(requests: Iterable[CaseRequest]) -> Spent:
-    """What the runs behind `requests` used."""
+    """Usage of the runs of `requests`."""
     return total(one.spent for one in requests if one.spent is not None)
 
 
 def used_up(allowed: Allowance, spent: Spent) -> StopReason | None:
-    """The stop reason where a bound is reached, such as `budget_tokens`; None where there is room."""
+    """The stop reason if a bound is reached, such as `budget_tokens`; None if there is room."""
     for name, reason in _BUDGETS.items():
         most, used = getattr(allowed, name), getattr(spent, name)
         if most is not None and (used or 0) >= most:
@@ -71,7 +71,7 @@ def used_up(allowed: Allowance, spent: Spent) -> StopReason | None:
 
 
 def of_run(run: Budget, case: Allowance, spent: Spent, runs: int) -> Budget:
-    """Bounds of each of `runs` runs that are asked for together: a share of what is left, at most `run`."""
+    """Bounds of each of `runs` runs requested together: a share of the rest, at most `run`."""
 
     def share(most: int | None, left: float | None) -> int | None:
         if left is None:

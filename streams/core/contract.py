@@ -1,13 +1,13 @@
-"""What a stage promises its shell: pure functions from an input (and a state) to outputs.
+"""The contract of a step: a pure function from an input (and a state) to outputs.
 
-A step sees no Kafka and no clock. Times come from its inputs, ids are functions of content, so that running
-a step twice gives the same bytes twice (at-least-once delivery stays harmless). What it asks of a port
-(`streams.core.dependencies`) is content by its hash; the first to ask for an agent's texts waits, and the
-process with it, until they are read from the broker.
+A step sees no Kafka and no clock. Times come from its inputs and ids are functions of content, so running
+a step twice gives the same bytes, and at-least-once delivery is harmless. From its dependencies
+(`streams.core.dependencies`) it gets content by hash. The first request for an agent's texts blocks the
+process until they are read from the broker.
 
-There are four ways out of a step: it returns, it raises `Poison` (the input goes to the dead letters with its
-bytes), a port raises `RegistryAway` (the shell waits and runs it again), or it raises anything else (the
-process stops before it acknowledges).
+A step can end in four ways: it returns; it raises `Poison` (the input goes to the dead letters with its
+bytes); a dependency raises `RegistryAway` (the runner waits and runs the step again); it raises anything else
+(the process ends before it acknowledges).
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Poison(Exception):
-    """An input that can never be processed; the text says why, `shortened`."""
+    """An input that can never be processed. `kind` is a short stable code; the text says why, `shortened`."""
 
     def __init__(self, kind: DeadLetterKind, reason: str) -> None:
         self.kind = kind
@@ -35,7 +35,7 @@ class Poison(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Coordinates:
-    """Where a record stands: logical topic name, partition, offset."""
+    """Coordinates of a record: logical topic name, partition, offset."""
 
     topic: str
     partition: int
@@ -48,7 +48,7 @@ class Event:
 
     `topic` is the logical topic whose contract the record keeps; it differs from
     `coordinates.topic` only for a record that came through the stage's retry topic.
-    `timestamp` is the broker's, UTC. `value` is the framed bytes exactly as they came.
+    `timestamp` is the broker's, UTC. `value` is the framed bytes exactly as received.
     """
 
     coordinates: Coordinates
@@ -61,7 +61,7 @@ class Event:
 
 
 def header(headers: Headers, name: str) -> bytes | None:
-    """The value of the header `name`, the last one where it is repeated; None where it is missing or null."""
+    """The value of the header `name`, the last one if it is repeated; None if it is missing or null."""
     return dict(headers).get(name)
 
 
@@ -76,9 +76,9 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Transition(Generic[State]):
-    """What a keyed step answers: the state after (None deletes it) and the records to write.
+    """Result of a keyed step: the new state (None deletes it) and the records to write.
 
-    The outputs hold exactly one Disposition for the event's coordinates, and may close
+    The outputs have exactly one Disposition for the event's coordinates, and may close
     dispositions of earlier inputs that were `pending`.
     """
 
@@ -87,7 +87,7 @@ class Transition(Generic[State]):
 
 
 class StatelessStep(Protocol):
-    """A stage without memory: one input in, records out."""
+    """A stage without state: one input in, records out."""
 
     stage: str
     sources: tuple[str, ...]
@@ -97,25 +97,25 @@ class StatelessStep(Protocol):
 
 
 class KeyedStep(Protocol[State]):
-    """A stage with one state a key (`agent/decision_id`), all of a key on one partition number."""
+    """A stage with one state for each key (`agent/decision_id`); a key has one partition in all topics."""
 
     stage: str
     sources: tuple[str, ...]
     state_type: type[State]
 
     def key_of(self, event: Event) -> str:
-        """The state's key that `event` belongs to. Raises `Poison` where it has none."""
+        """The key of the state that `event` belongs to. Raises `Poison` if it has none."""
 
     def on_event(self, state: State | None, event: Event) -> Transition[State]:
-        """Fold `event` into `state`. Raises `Poison`."""
+        """Processes `event` with `state`. Raises `Poison`."""
 
     def deadline(self, state: State) -> datetime | None:
-        """When `state` next wants `on_deadline`, UTC; None: never."""
+        """The next time at which `state` needs `on_deadline`, UTC; None: never."""
 
     def on_deadline(self, state: State, key: str, now: datetime) -> Transition[State]:
-        """Fold the passing of `deadline(state)`; `now` is the tick's time, UTC, at or after it.
+        """Processes the deadline `deadline(state)`; `now` is the tick's time, UTC, at or after it.
 
-        No input is delivered again for a deadline that a crash cut short, so the shell waits until
-        the outputs are acknowledged before it puts the state, and the outputs are a function of
-        `state` alone: the same bytes whichever tick fires them.
+        No input is delivered again after a crash in a deadline. So the runner waits until the outputs are
+        acknowledged before it writes the state, and the outputs are a function of `state` alone: the same
+        bytes whichever tick fires them.
         """

@@ -1,4 +1,4 @@
-"""What the trigger and the sanitizer ask of others; each port is a pure function of content."""
+"""Dependencies of the trigger and the sanitizer; each is a pure function of content."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,14 +19,14 @@ ActionsOf = Callable[[AgentDecision], frozenset[str]]
 """The action enumeration of a decision's AgentSpec; needs neither its prompt nor its tools."""
 
 SpendOf = Callable[[AgentDecision], float]
-"""The money that a decision moves, in minor units, by its AgentSpec; 0 where it moves none."""
+"""The money that a decision moves, in minor units, by its AgentSpec; 0 if it moves none."""
 IsRemote = Callable[[AgentDecision], bool]
-"""Whether a decision's agent is served over HTTP, where a run always begins with the question."""
+"""Whether a decision's agent is served over HTTP: its runs always begin with the question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """The ports, together."""
+    """All dependencies."""
 
     decode: Decode
     render_oracle: RenderOracle

@@ -1,4 +1,4 @@
-"""What the steps share: causes, dispositions, rejections."""
+"""Causes, dispositions and rejections, as every step writes them."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -18,23 +18,23 @@ DispositionReason = ListedReason | ReasonCode | DeadLetterKind
 
 
 def cause(at: Coordinates, record_id: str) -> Cause:
-    """What stands at `at` as something that caused another record."""
+    """The record at `at`, as the cause of another record."""
     return Cause(topic=at.topic, partition=at.partition, offset=at.offset, id=record_id)
 
 
 def at(cause: Cause) -> Coordinates:
-    """Where a cause stands."""
+    """Coordinates of a cause."""
     return Coordinates(cause.topic, cause.partition, cause.offset)
 
 
 def same_input(one: Cause | None, event: Event) -> bool:
-    """Whether `event` is the very input `one`, delivered again."""
+    """Whether `event` is the input `one`, delivered again."""
     return one is not None and at(one) == event.coordinates
 
 
 def source_offset(event: Event) -> int:
-    """Where `event` stands in the topic that it came from first. Raises Poison where one that was sent
-    again does not say it."""
+    """The offset of `event` in the topic that it came from first. Raises Poison if a redriven record does not
+    name it."""
     if event.coordinates.topic == event.topic:
         return event.coordinates.offset
     named = header(event.headers, "dlq.offset") or b""
@@ -53,8 +53,8 @@ def checked_key(given: bytes | None, agent: str, decision_id: str) -> str:
 
 
 def check_arguments(action: Action) -> None:
-    """Raises Poison unless the arguments are a JSON object that has a canonical form: stages behind the
-    join take it for granted."""
+    """Raises Poison unless the arguments are a JSON object with a canonical form; the stages after the join
+    rely on it."""
     try:
         json_object(action.arguments_json)
     except ValueError as error:
@@ -69,7 +69,7 @@ def disposition(
     recorded_at: datetime,
     caused_by: Iterable[Cause] = (),
 ) -> Output:
-    """What became of one input at `stage`."""
+    """The disposition of one input at `stage`."""
     record = Disposition(
         stage=stage,
         topic=of.topic,
@@ -97,7 +97,7 @@ def rejection(
     replay_id: str | None = None,
     evidence: dict[str, Any] | None = None,
 ) -> Output:
-    """What `stage` refused of `record`, whose own ids are taken over where it has them."""
+    """The rejection of `record` at `stage`, with the ids that the record has."""
 
     def own(field: str) -> Any:
         return getattr(record, field, None)

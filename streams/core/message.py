@@ -1,4 +1,4 @@
-"""From a Kafka message to what a step sees, and to its dead letter."""
+"""A Kafka message as a step and a dead letter need it."""
 
 import re
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from streams.core.contract import Coordinates, Headers, Poison, header
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST = 253_402_300_799_999
-"""31 December 9999, in milliseconds since 1970: producers send anything."""
+"""31 December 9999, in milliseconds since 1970: producers send any number."""
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message as it came. `coordinates.topic` is logical; `timestamp` the broker's, UTC."""
+    """One message as received. `coordinates.topic` is logical; `timestamp` is the broker's, UTC."""
 
     coordinates: Coordinates
     timestamp: datetime
@@ -24,16 +24,16 @@ class Message:
     value: bytes | None
     headers: Headers
     has_headers: bool = True
-    """False where its headers cannot be read: reading them killed the process."""
+    """False if reading its headers killed the process before."""
 
     @property
     def readable_headers(self) -> Headers | None:
-        """The headers; None where they cannot be read."""
+        """The headers; None if they cannot be read."""
         return self.headers if self.has_headers else None
 
 
 def from_milliseconds(milliseconds: int) -> datetime:
-    """A Kafka timestamp as UTC, exactly; one before 1970 or after 9999 is held there."""
+    """A Kafka timestamp as UTC, exactly; one before 1970 or after 9999 becomes that bound."""
     return _EPOCH + timedelta(milliseconds=min(max(milliseconds, 0), _LAST))
 
 
@@ -49,10 +49,10 @@ def message_of(message: Any, logical: str) -> Message:
 
 
 def trace_headers(headers: Headers) -> Headers:
-    """What an output takes over from the headers of its input: a `traceparent`, where it has W3C's form.
+    """The headers that an output takes over from its input: a `traceparent` in W3C's form.
 
-    https://www.w3.org/TR/trace-context/#traceparent-header: version 00, no id of zeros alone. Anything else
-    is not copied: it may be megabytes, and would be copied to every output.
+    https://www.w3.org/TR/trace-context/#traceparent-header: version 00, no id of zeros only. Anything else
+    is not copied: it may have megabytes, and would be copied to every output.
     """
     found = header(headers, "traceparent")
     if found is None or _TRACEPARENT.fullmatch(found) is None:

@@ -1,8 +1,8 @@
-"""How large a record is, measured whole before it is sent.
+"""Size of a record, measured whole before it is sent.
 
-Kafka holds `max.message.bytes` against a batch as its producer compressed it, so a record of any size may
-come in. What goes out is measured as it is: what `record_bytes` finds within the limit fits, however little
-it compresses.
+Kafka applies `max.message.bytes` to a batch as its producer compressed it, so an input may have any size.
+An output is measured uncompressed: if `record_bytes` is within the limit, the record fits, however badly it
+compresses.
 """
 
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ OVERHEAD = 1024
 """Bytes of a batch beside key, value and headers: its framing, a `traceparent`, and what a codec adds to
 bytes that do not shrink (lz4: at most 8 in 64 KiB)."""
 KEY_BYTES = 64 * 1024
-"""The longest key that a stage writes or keeps a state under. Keys are names and ids; finding the partition
-of one takes Faust 0.2 s a megabyte, in which it answers nobody."""
+"""Longest key of an output or a state, in bytes. Keys are names and ids; Faust needs 0.2 s a megabyte to
+find the partition of one, and blocks meanwhile."""
 _HEADER_FRAMING = 10
 """The lengths of a header's name and value."""
 
@@ -20,10 +20,10 @@ _HEADER_FRAMING = 10
 def record_bytes(
     key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes | None]] = ()
 ) -> int:
-    """The most that a batch with this record alone takes, in bytes. A `traceparent` is reckoned with."""
+    """Upper bound of a batch with only this record, in bytes, a `traceparent` included."""
     return OVERHEAD + len(key or b"") + len(value or b"") + headers_bytes(headers)
 
 
 def headers_bytes(headers: Iterable[tuple[str, bytes | None]]) -> int:
-    """The most that these headers take, in bytes."""
+    """Upper bound of these headers, in bytes."""
     return sum(_HEADER_FRAMING + len(name.encode()) + len(value or b"") for name, value in headers)

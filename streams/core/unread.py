@@ -1,6 +1,6 @@
-"""What stands for a record that was not read whole.
+"""The substitute for a record that was not read whole.
 
-It is handed out where the record would have been, so that it ends as a dead letter and not as a hole in its
+It is handed out in place of the record, so that the record becomes a dead letter and not a hole in its
 partition.
 """
 
@@ -15,15 +15,15 @@ class Unread(bytes):
     kind: DeadLetterKind
     reason: str
     last_offset: int
-    """Of the last record that it stands for; the first one's is its own."""
+    """Offset of the last record that it represents; its own offset is that of the first."""
     whole_bytes: int
-    """Length of what these bytes are the head of, or all of."""
+    """Length of the whole, of which these bytes are the head or all."""
     whole_sha256: str
-    """Of the same, in hex."""
+    """sha256 of the whole, in hex."""
 
     @classmethod
     def record(cls, head: bytes, reason: str, offset: int, whole_bytes: int, whole_sha256: str) -> "Unread":
-        """A record of which only the value's head was kept."""
+        """A record of which only the head of the value was kept."""
         made = cls(head)
         made.kind, made.reason, made.last_offset = "too_large", reason, offset
         made.whole_bytes, made.whole_sha256 = whole_bytes, whole_sha256
@@ -31,7 +31,7 @@ class Unread(bytes):
 
     @classmethod
     def batch(cls, content: bytes, reason: str, last_offset: int) -> "Unread":
-        """The records of a batch from here to its end; `content` is the batch as it stands in the log."""
+        """The records of a batch from here to its end; `content` is the batch as it is in the log."""
         made = cls(content)
         made.kind, made.reason, made.last_offset = "unreadable_batch", reason, last_offset
         made.whole_bytes, made.whole_sha256 = len(content), hashlib.sha256(content).hexdigest()
@@ -39,5 +39,5 @@ class Unread(bytes):
 
 
 def last_offset(value: bytes | None, offset: int) -> int:
-    """The last offset for which the record at `offset` stands: its own, but where it is `Unread`."""
+    """The last offset that the record at `offset` represents: its own, unless it is `Unread`."""
     return value.last_offset if isinstance(value, Unread) else offset

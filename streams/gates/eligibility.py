@@ -1,4 +1,4 @@
-"""Intake: which reviewed decisions may give rows at all."""
+"""Intake: which reviewed decisions may give rows."""
 
 from collections.abc import Collection
 
@@ -44,8 +44,8 @@ def intake(review: Review, actions: Collection[str]) -> GateResult:
 
 
 def unusable(corrected: Action, actions: Collection[str]) -> ReasonCode | None:
-    """Why no run can be held against a corrected action: `unknown_action` (it is none of `actions`),
-    `broken_arguments` (they are no JSON object); None where one can."""
+    """Why no run can be compared with a corrected action: `unknown_action` (it is none of `actions`) or
+    `broken_arguments` (they are no JSON object); None if a run can."""
     if corrected.name not in actions:
         return "unknown_action"
     try:

@@ -1,4 +1,4 @@
-"""What a gate looks at and what it answers."""
+"""Input and result of a gate."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from streams.gates.reason_codes import ReasonCode
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """One decision of one gate; `reason_code` is `ok` where it passed."""
+    """Result of one gate; `reason_code` is `ok` if it passed."""
 
     gate: str
     version: str
@@ -23,13 +23,13 @@ class GateResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the conversation may go on."""
+        """Whether the conversation passed."""
         return self.outcome == "pass"
 
 
 @dataclass(frozen=True, slots=True)
 class Common:
-    """What every run of an agent shares: texts that no leak can be told from."""
+    """Texts that every run of an agent shares; a copy of them is no leak."""
 
     prompt: str
     toolset: str
@@ -51,18 +51,18 @@ class Subject:
 
     @property
     def oracle(self) -> str:
-        """The oracle's text; empty where there is none."""
+        """The oracle's text; empty if there is none."""
         return "\n".join(part.text or "" for turn in self.turns for part in turn.parts if part.is_oracle)
 
 
 def generated_text(part: Part) -> str:
-    """What the model wrote in a part: its text, or the arguments of its call."""
+    """Text of the model in a part: its text, or the arguments of its call."""
     return part.text or part.arguments_json or ""
 
 
 def turns_hash(turns: tuple[Turn, ...]) -> str:
     """sha256 over the canonical JSON of a conversation, without its log-probabilities.
 
-    These may be infinite, which JSON cannot carry, and no gate looks at them.
+    Log-probabilities may be infinite, which JSON cannot carry, and no gate reads them.
     """
     return content_hash([turn.model_dump(mode="json", exclude={"log_probabilities"}) for turn in turns])

@@ -1,9 +1,9 @@
 """A first leak gate: oracle text carried over, and talk about having been advised.
 
-Verbatim: a run of five words that the conversation shares with the oracle or the verdict and that
-neither prompt, tools, AgentSpec, input nor an earlier tool response holds. Only what came before a
-step counts as known to it, since later text may echo a leak. An error in place of a tool's answer may be
-the agent's own, so it is looked at like what the model wrote, and makes nothing known.
+Verbatim: five words in a row that the conversation shares with the oracle or the verdict, and that
+neither prompt, tools, AgentSpec, input nor an earlier tool response has. Only earlier text counts as known,
+because later text may echo a leak. An error in place of a tool's answer may be the agent's own text, so it is
+checked like the model's text, and its words do not count as known.
 """
 
 import re
@@ -39,7 +39,7 @@ def words(text: str) -> list[str]:
 
 
 def runs(text: str, length: int = RUN_OF_WORDS) -> set[Run]:
-    """Every run of `length` words."""
+    """All sequences of `length` words in a row."""
     found = words(text)
     return {tuple(found[start : start + length]) for start in range(len(found) - length + 1)}
 
@@ -57,7 +57,7 @@ def check(subject: Subject) -> GateResult:
                 continue
             if turn.role == "user":
                 known |= _all_runs((part.text or "", part.response_json or ""))
-                # the one text beside the model's own that an agent may have made up
+                # the one text, besides the model's own, that an agent may have invented
                 text = part.error or ""
             else:
                 text = generated_text(part)

@@ -1,4 +1,4 @@
-"""Every reason code of a refusal, by the gate that gives it; docs/gates.md shows the table."""
+"""Every reason code of a refusal, by its gate; docs/gates.md has the table."""
 
 from typing import Literal, NamedTuple, cast
 
@@ -34,11 +34,11 @@ ReasonCode = Literal[
     "unknown_replay",
     "too_large",
 ]
-"""A short stable code: it is in records and in queries, so it never changes its meaning."""
+"""A short stable code: records and queries have it, so its meaning never changes."""
 
 
 class Reason(NamedTuple):
-    """Why a gate, or the rule of a stage, refuses."""
+    """A reason for which a gate, or a rule of a stage, refuses."""
 
     gate: str
     code: ReasonCode
@@ -96,6 +96,6 @@ REASONS: tuple[Reason, ...] = (
 
 
 def refused_by(gate: str) -> ReasonCode:
-    """The reason code of `hinted_runs` where `gate` refused the last hinted run."""
+    """The reason code of `hinted_runs` if `gate` refused the last hinted run."""
     # one for each gate that judges conversations, and `gate` may be that of an older version
     return cast(ReasonCode, f"refused_by_{gate}")

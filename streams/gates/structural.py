@@ -1,6 +1,6 @@
 """Structural removal: delete exactly the oracle's part, thoughts and signatures, and prove it.
 
-Nothing is ever rewritten. What is left of the request must equal the request without an oracle.
+Nothing is ever rewritten. The rest of the request must equal the request without an oracle.
 """
 
 import re
@@ -20,7 +20,7 @@ _NONCE = re.compile(r"\b[0-9a-f]{12,}\b")
 def remove(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
     """The conversation without oracle, thoughts, signatures and token log-probabilities.
 
-    Log-probabilities go because they were conditioned on what is removed.
+    Log-probabilities are removed because they depend on the removed parts.
     """
     cleaned = []
     for turn in turns:
@@ -34,7 +34,7 @@ def remove(turns: tuple[Turn, ...]) -> tuple[Turn, ...]:
 
 
 def unhinted_request_hash(decision: AgentDecision) -> str:
-    """sha256 of the request that a run without an oracle starts from."""
+    """sha256 of the request at the start of a run without an oracle."""
     return _request_hash(decision, decision.turns[:1])
 
 

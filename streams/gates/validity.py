@@ -1,4 +1,4 @@
-"""Row validity: could this conversation be a row of a training file as it stands?"""
+"""Row validity: could this conversation be a row of a training file as it is?"""
 
 from streams.gates.gate import GateResult, Subject, turns_hash
 from streams.gates.reason_codes import ReasonCode
@@ -9,7 +9,7 @@ VERSION = "1"
 
 
 def check(subject: Subject) -> GateResult:
-    """Looks at the conversation after structural removal.
+    """Checks the conversation after structural removal.
 
     Reason codes: `no_turns`, `role_order`, `unpaired_call`, `empty_turn`, `no_final_text`,
     `no_action`, `unknown_action`.
@@ -42,7 +42,7 @@ def check(subject: Subject) -> GateResult:
 
 
 def _paired(subject: Subject) -> bool:
-    """Every turn's calls are answered by the next turn, in order, and nothing else is."""
+    """Whether the next turn answers every call of a turn, in order, and nothing else."""
     asked: list[str | None] = []
     for turn in subject.turns:
         answered = [part.tool for part in turn.parts if part.kind == "function_response"]

@@ -9,8 +9,8 @@ VERSION = "1"
 
 
 def wrong_oracle_control(case: Case) -> GateResult:
-    """Reason code: `not_discriminating`, where every counted run with a wrong oracle followed it and passed
-    the gates, so that the evidence does not tell right from wrong. A run with a tool miss does not count; a
+    """Reason code: `not_discriminating`, if every counted run with a wrong oracle followed it and passed
+    the gates: then the evidence does not separate right from wrong. A run with a miss does not count; a
     case outside the control sample passes."""
     tries = [one for arm in case.arms if arm.arm == "wrong_oracle" for one in arm.tries]
     counted = [one for one in tries if one.status == "completed" and not one.misses]

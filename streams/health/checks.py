@@ -62,8 +62,8 @@ def broker(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def topics(pipeline: Pipeline) -> Iterator[Finding]:
-    """Every topic of the catalogue is there, with its partitions and settings."""
-    from schemas.catalog import topics as catalogue
+    """Every topic of the catalog exists, with its partitions and settings."""
+    from schemas.catalog import topics as catalog
     from schemas.deploy import topic_faults
 
     if not pipeline.broker_answers:
@@ -75,7 +75,7 @@ def topics(pipeline: Pipeline) -> Iterator[Finding]:
     ]
     yield from few("topics", faults)
     if not faults:
-        yield ok("topics", f"all {len(catalogue())} are there as the catalogue wants them")
+        yield ok("topics", f"all {len(catalog())} exist as in the catalog")
 
 
 def registry(pipeline: Pipeline) -> Iterator[Finding]:

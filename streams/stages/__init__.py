@@ -8,5 +8,5 @@ STAGES = {
     "sink": "streams.stages.sink.worker:run",
     "ticker": "streams.stages.ticker.worker:run",
 }
-"""`module:function` of the worker of each stage of `schemas/stages.yaml`; it is called with the settings in a
-process of its own."""
+"""`module:function` of the worker of each stage of `schemas/stages.yaml`; it runs with the settings in its
+own process."""

@@ -1,4 +1,4 @@
-"""What a worker runs in, and what its step asks of others, from the settings."""
+"""Environment of a worker and dependencies of its step, made from the settings."""
 
 from functools import lru_cache
 
@@ -60,7 +60,7 @@ class AgentTexts:
 
 
 def make_dependencies(settings: Settings, codec: Codec) -> Dependencies:
-    """The ports of the trigger and the sanitizer."""
+    """The dependencies of the trigger and the sanitizer."""
     store = ArtifactStore(settings.kafka, codec)
     texts = AgentTexts(store)
     secret = settings.replay.oracle_secret.get_secret_value().encode()

@@ -76,7 +76,7 @@ def opoi(
     return command
 
 
-def test_topics_are_created_once_as_the_catalogue_wants_them(wire: Wire) -> None:
+def test_topics_are_created_once_as_in_the_catalog(wire: Wire) -> None:
     assert {result.outcome for result in check_topics(wire)} == {"missing"}
     said: list[str] = []
 

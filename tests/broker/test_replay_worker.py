@@ -200,8 +200,8 @@ def test_the_command_line_pauses_resumes_and_shows(world: World, monkeypatch: py
     requests, retry = (world.kafka.physical(name) for name in ("opoi.replay-requests", "opoi.retry.replay"))
     assert opoi("status").splitlines()[:3] == [
         "not paused",
-        f"3 not done on {requests}",
-        f"0 not done on {retry}",
+        f"3 waiting on {requests}",
+        f"0 waiting on {retry}",
     ]
     opoi("pause", "--reason", "prices")
     shown = json.loads(opoi("status", "--json"))

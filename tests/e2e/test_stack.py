@@ -188,7 +188,7 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, stack: RunningStack) -> None:
     assert "run `opoi down` first" in busy.stderr
     unknown = opoi(stack.home.folder, "logs", "kafak")
     assert unknown.returncode == 2
-    assert "there are: " in unknown.stderr
+    assert "; logs: " in unknown.stderr
     assert "kafka" in unknown.stderr
     assert opoi(tmp_path / "never", "reset", "--yes").returncode == 2
 

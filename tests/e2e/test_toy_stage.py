@@ -38,7 +38,7 @@ GENERATED = ("sinks/migrations/", "tests/golden/")
 PATIENCE_SECONDS = 120
 CONTRACTS = "from importlinter.cli import lint_imports_command as run; run()"
 TOLD = (
-    "tests/contract/test_catalogue.py",
+    "tests/contract/test_catalog.py",
     "tests/contract/test_dispositions.py",
     "tests/contract/test_docs.py",
     "tests/contract/test_golden_bytes.py",

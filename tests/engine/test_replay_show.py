@@ -61,5 +61,5 @@ def test_a_replay_that_is_not_there_is_told_in_one_line(url: str) -> None:
 
 
 def test_a_replay_that_has_not_ended_says_so(url: str) -> None:
-    with pytest.raises(UserError, match=r"^replay r2 of decision d1 was asked for at .* has no trace yet"):
+    with pytest.raises(UserError, match=r"^replay r2 of decision d1 was requested at .* has no trace yet"):
         show(url, "r2")

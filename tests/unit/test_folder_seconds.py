@@ -34,7 +34,7 @@ def test_a_run_fails_over_a_budget(
     (tmp_path / "tests" / "quick" / "test_quick.py").write_text(TEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
     (tmp_path / "budgets.tsv").write_text(budgets)
-    command = [sys.executable, "-m", "pytest", "-p", "testkit.folder_seconds", *parallel]
+    command = [sys.executable, "-P", "-m", "pytest", "-p", "testkit.folder_seconds", *parallel]
 
     done = subprocess.run(
         [*command, "--folder-seconds", "budgets.tsv", "tests"],

@@ -60,7 +60,7 @@ def test_a_renamed_setting_counts_under_its_new_name_wherever_it_stands(
     assert load_settings().worker.dlq_limit_run == 7
     assert load_settings().worker.dlq_limit_run == 7
     assert Settings().worker.dlq_limit_run == 7
-    do = "rename it" if "stack" not in where else "`opoi down` and `opoi up` write that file anew"
+    do = "rename it" if "stack" not in where else "`opoi down` and `opoi up` rewrite that file"
     assert told(capsys) == [
         f"warning: {OLD_RUN} ({where}) is retired since opoi 0.3.0: it is used as {RUN}; {do}"
     ]
@@ -101,8 +101,8 @@ def test_a_removed_setting_of_an_older_stack_ends_no_command(
             main.run()
         assert ended.value.code == 0
         assert told(capsys) == [
-            f"warning: {GONE} (.opoi/stack.env) is retired since opoi 0.3.0: it does nothing any more; "
-            "`opoi down` and `opoi up` write that file anew"
+            f"warning: {GONE} (.opoi/stack.env) is retired since opoi 0.3.0: it has no effect any more; "
+            "`opoi down` and `opoi up` rewrite that file"
         ]
     monkeypatch.setattr(retired_settings, "RETIRED", ())
     with pytest.raises(SettingsError, match=f"{GONE} .*no such setting"):

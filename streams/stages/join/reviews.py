@@ -1,4 +1,4 @@
-"""The reviews that the join writes, and its state once one is out."""
+"""The reviews that the join writes, and its state after a review."""
 
 from datetime import datetime, timedelta
 
@@ -35,7 +35,7 @@ def joined(state: JoinState, found: Position, split: SplitRule, when: datetime) 
 
 
 def retracted(state: JoinState, taken: JoinVerdict, when: datetime) -> Review:
-    """The last verdict that stood was taken back by `taken`."""
+    """`taken` retracts the last valid verdict."""
     assert state.decision_cause is not None
     return Review(
         agent=taken.verdict.agent,
@@ -51,7 +51,7 @@ def retracted(state: JoinState, taken: JoinVerdict, when: datetime) -> Review:
 
 
 def expired(state: JoinState, key: str, split: SplitRule, when: datetime) -> Review:
-    """What waited in vain; every time in it is the deadline's, so that a repeat is the same."""
+    """An input waited in vain. Every time in the review is the deadline's, so that a repeat is the same."""
     agent, _, decision_id = key.partition("/")
     found = position(state.verdicts)
     verdict = found.verdict.verdict if found is not None else None
@@ -75,7 +75,7 @@ def expired(state: JoinState, key: str, split: SplitRule, when: datetime) -> Rev
 def reviewed(
     state: JoinState, review: Review, by: Cause | None, when: datetime, horizon: timedelta
 ) -> JoinState:
-    """`state` once `review` is out; nothing waits any more. `by` None: a deadline."""
+    """`state` after `review`; nothing waits any more. `by` None: a deadline."""
     return state.model_copy(
         update={
             "emitted_status": review.status,
@@ -91,5 +91,5 @@ def reviewed(
 
 
 def output(review: Review) -> Output:
-    """The review as it is written."""
+    """The review as an output."""
     return Output(REVIEWS, decision_key(review.agent, review.decision_id), review)

@@ -1,7 +1,7 @@
 """Join: decisions with the verdict that counts, whichever comes first.
 
-The state of a decision is folded from its decision and its verdicts. Folding an input again gives
-the same state and the same output bytes, so an input that a crash repeats does no harm.
+The state of a decision is made from the decision and its verdicts. An input that is processed again gives
+the same state and the same output bytes, so a repeat after a crash does no harm.
 """
 
 from dataclasses import dataclass, field
@@ -37,8 +37,8 @@ from streams.stages.join.verdicts import Position, position
 
 @dataclass(frozen=True, slots=True)
 class JoinRules:
-    """Waits of the join: how long a decision waits for a verdict, a verdict for its decision, and
-    how long after a join or an expiry the decision's bytes are kept for later verdicts."""
+    """Waits of the join: how long a decision waits for a verdict, how long a verdict waits for its decision,
+    and how long after a join or an expiry the decision's bytes are kept for later verdicts."""
 
     verdict_wait: timedelta
     decision_wait: timedelta
@@ -57,13 +57,13 @@ class Join:
         self._rules = rules
 
     def key_of(self, event: Event) -> str:
-        """`agent/decision_id`. Raises Poison where the message key says otherwise."""
+        """`agent/decision_id`. Raises Poison if the message key differs."""
         record = event.record
         assert isinstance(record, AgentDecision | ExpertVerdict)
         return checked_key(event.key, record.agent, record.decision_id)
 
     def on_event(self, state: JoinState | None, event: Event) -> Transition[JoinState]:
-        """Folds a decision or a verdict."""
+        """Processes a decision or a verdict."""
         state = state or JoinState()
         if isinstance(event.record, AgentDecision):
             return self._decision(state, event, event.record)
@@ -75,7 +75,7 @@ class Join:
         return min((when for when in (state.expires_at, state.horizon_at) if when), default=None)
 
     def on_deadline(self, state: JoinState, key: str, now: datetime) -> Transition[JoinState]:
-        """Expires what waited in vain; past the horizon drops the decision's bytes."""
+        """Expires inputs that waited in vain; past the horizon drops the decision's bytes."""
         if state.expires_at is not None and state.expires_at <= now:
             return self._expire(state, key, state.expires_at)
         if state.horizon_at is not None and state.horizon_at <= now:
@@ -134,7 +134,7 @@ class Join:
         verdict: ExpertVerdict,
         known: JoinVerdict | None,
     ) -> Transition[JoinState]:
-        """A verdict, or a revision of one, that was not there before."""
+        """A new verdict, or a new revision of one."""
         held = JoinVerdict(verdict=verdict, hash=sha256(event.value), cause=own, arrived_at=event.timestamp)
         others = tuple(other for other in state.verdicts if other is not known)
         waiting = known is not None and known.cause in state.pending
@@ -154,9 +154,9 @@ class Join:
     def _conclude(
         self, state: JoinState, event: Event, own: Cause, *, again: bool = False
     ) -> Transition[JoinState]:
-        """Emits what the state now amounts to, where that is new or this input said it before.
+        """Emits the review that follows from the state, if it is new or this input led to it before.
 
-        `again`: the state held this very input already.
+        `again`: the state has this input already.
         """
         found = position(state.verdicts)
         if again and state.emitted_by is None and state.emitted_status is not None:
@@ -185,7 +185,7 @@ class Join:
         return self._close(state, event, own, review, found.status)
 
     def _retracted(self, state: JoinState, event: Event, own: Cause) -> Transition[JoinState]:
-        """The last verdict that stood was taken back."""
+        """The last valid verdict was retracted."""
         taken = next((held for held in state.verdicts if held.cause == own), None)
         if taken is None:
             return self._answer(state, event, own, "emitted", "retracted")
@@ -193,7 +193,7 @@ class Join:
         return self._close(state, event, own, review, "retracted")
 
     def _after_horizon(self, state: JoinState, event: Event, own: Cause) -> Transition[JoinState]:
-        """The bytes are gone: what counted can be taken back, all else was answered when it came."""
+        """The bytes are gone: the verdict that counted can be retracted; all else was answered on arrival."""
         if any(held.cause == own and held.verdict.kind == "retract" for held in state.verdicts):
             return self._retracted(state, event, own)
         return self._answer(state, event, own, "emitted", state.emitted_status or "joined")

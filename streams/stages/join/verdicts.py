@@ -8,8 +8,8 @@ from schemas.records import JoinVerdict, ReviewStatus
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """What the verdicts of a decision amount to; `verdict` is the one that counts or, in a conflict,
-    the one that came last."""
+    """The result of the verdicts on a decision. `verdict` is the one that counts or, in a conflict, the one
+    that came last."""
 
     status: ReviewStatus
     verdict: JoinVerdict
@@ -17,7 +17,7 @@ class Position:
 
     @property
     def identity(self) -> tuple[ReviewStatus, str, int]:
-        """What tells its review from another one of the decision: status, verdict_id, revision."""
+        """Identity of its review among those of the decision: status, verdict_id, revision."""
         return (self.status, self.verdict.verdict.verdict_id, self.verdict.verdict.revision)
 
 
@@ -29,9 +29,9 @@ def _stance(held: JoinVerdict) -> tuple[str, ...]:
 
 
 def position(verdicts: tuple[JoinVerdict, ...]) -> Position | None:
-    """What `verdicts`, in order of arrival and one per verdict_id, amount to; None: none stands.
+    """The result of `verdicts`, in order of arrival and one per verdict_id; None: no verdict is valid.
 
-    Two experts who disagree are a conflict until a verdict that adjudicates those it differs from.
+    Two experts who disagree are a conflict until a verdict adjudicates those it differs from.
     """
     live = [held for held in verdicts if held.verdict.kind != "retract"]
     if not live:

@@ -10,7 +10,7 @@ from streams.stages.wiring import stage_context
 
 
 def run(settings: Settings) -> NoReturn:
-    """Runs until the process is told to stop."""
+    """Runs until the process is asked to stop."""
     pipeline = settings.pipeline
     rules = JoinRules(
         verdict_wait=timedelta(days=pipeline.verdict_wait_days),

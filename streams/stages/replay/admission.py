@@ -1,4 +1,4 @@
-"""What a replay worker goes by beside its requests: the operator's word, cancellations, what today cost."""
+"""Side inputs of the replay worker: pause, cancellations, daily spend."""
 
 from collections import deque
 from collections.abc import Callable
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Records:
-    """The records of a whole topic, decoded; while the registry is away they are kept for the next time."""
+    """The decoded records of a whole topic; while the registry is unreachable they wait undecoded."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class _Records:
         self.topic = BroadcastTopic(kafka, topic, reader, self._waiting.append, since)
 
     def fold(self) -> None:
-        """Takes what was read. Raises RegistryAway."""
+        """Processes the records that were read. Raises RegistryAway."""
         while self._waiting:
             message = self._waiting[0]
             value = message.value()
@@ -67,7 +67,7 @@ class _Records:
 
 
 class Admission:
-    """As of the last `refresh`. Not thread-safe."""
+    """Decides whether a request runs, as of the last `refresh`. Not thread-safe."""
 
     def __init__(
         self, kafka: KafkaSettings, codec: RecordCodec, stage: str, allowed_a_day: Allowance
@@ -84,14 +84,14 @@ class Admission:
         )
 
     def catch_up(self) -> None:
-        """Reads everything to where it ends now. Raises BrokerAway, RegistryAway."""
+        """Reads every side input to its present end. Raises BrokerAway, RegistryAway."""
         self.controls.catch_up()
         for records in self._records:
             records.topic.catch_up()
             records.fold()
 
     def refresh(self) -> None:
-        """Reads what came in the meantime, without waiting; the operator's word is read by itself."""
+        """Reads new records without waiting; the pause topic is read by `Monitor`."""
         for records in self._records:
             records.topic.refresh()
             try:
@@ -100,11 +100,11 @@ class Admission:
                 self._log.emit(REGISTRY_UNREACHABLE, error=str(error))
 
     def is_cancelled(self, request: ReplayRequest) -> bool:
-        """Whether another verdict took the place of the request's. Thread-safe."""
+        """Whether a newer verdict cancelled the request. Thread-safe."""
         return self._cancelled.covers(request)
 
     def outputs_if_rejected(self, arrived: Message, job: ReplayJob) -> tuple[Output, ...] | None:
-        """What becomes of a request that is not to be run; None: it is."""
+        """The outputs of a request that must not run; None if it runs."""
         request = job.request
         if self.is_cancelled(request):
             return cancelled_outputs(arrived, job)
@@ -118,7 +118,7 @@ class Admission:
         )
 
     def close(self) -> None:
-        """Ends the connections."""
+        """Closes the connections."""
         self.controls.close()
         for records in self._records:
             records.topic.close()

@@ -1,8 +1,8 @@
-"""Which requests are no longer wanted, since another verdict counts now.
+"""Requests that are cancelled because another verdict counts now.
 
-The trigger says so on `opoi.cancellations`, and only where requests were still open. A worker reads that
-topic whole before its first request, so a cancellation holds over restarts; the requests' own topic would
-say it only behind the very requests that it is about.
+The trigger writes cancellations to `opoi.cancellations`, only if requests were still open. A worker reads
+that topic whole before its first request, so a cancellation holds over restarts. In the requests' own topic
+the cancellation would come after the requests that it cancels.
 """
 
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ FORGET_EVERY = 1000
 
 
 class Cancellations:
-    """What was called off, by decision. Past its `until` a cancellation says nothing and is forgotten."""
+    """Cancellations by decision. After its `until` a cancellation has no effect and is forgotten."""
 
     def __init__(self) -> None:
         self._below: dict[str, tuple[int, datetime]] = {}
@@ -25,7 +25,7 @@ class Cancellations:
         return len(self._below)
 
     def take(self, record: Record) -> None:
-        """Folds one cancellation in; the order does not matter."""
+        """Adds one cancellation; the order does not matter."""
         assert isinstance(record, Cancellation)
         key = decision_key(record.agent, record.decision_id)
         number, until = self._below.get(key, (0, record.until))
@@ -35,6 +35,6 @@ class Cancellations:
             self._below = {key: held for key, held in self._below.items() if held[1] >= now}
 
     def covers(self, request: ReplayRequest) -> bool:
-        """Whether `request` is not to be run."""
+        """Whether `request` is cancelled."""
         found = self._below.get(decision_key(request.agent, request.decision_id))
         return found is not None and request.case_number < found[0] and found[1] >= datetime.now(UTC)

@@ -1,9 +1,9 @@
-"""The loop of the replay worker: takes requests in, keeps runs in flight, commits what is done.
+"""The loop of the replay worker: reads requests, keeps runs in flight, commits finished ones.
 
 One thread polls, decides and commits; each run has a thread; one thread publishes. At most `concurrency`
-runs are begun and not committed, so a crash repeats no more than those. A place that is free goes to the
-agent with the fewest runs, and what waits for something that is away has none: so one agent that is slow or
-away holds up no other, as far as there is room for its requests to wait.
+runs are started and not committed, so a crash repeats no more than those. A free place goes to the agent
+with the fewest runs, and a run that waits for an unreachable service has no place. So a slow or unreachable
+agent holds up no other, as long as there is room for its waiting requests.
 """
 
 import queue
@@ -48,9 +48,9 @@ from streams.stages.replay.results import (
 
 POLL_SECONDS = 0.02
 CONSUMER = {
-    # a worker that does not poll for so long is dead; it polls all the time, also while it is full
+    # a worker that does not poll for so long is dead; a full one polls too
     "max.poll.interval.ms": 60_000,
-    # each start of a run takes one record, so a deep queue would only be fetched to be thrown away
+    # each start of a run takes one record; a deep queue would be fetched and dropped
     "queued.min.messages": 1,
     "queued.max.messages.kbytes": 8 * 1024,
     "fetch.message.max.bytes": 256 * 1024,
@@ -107,7 +107,7 @@ class ReplayWorker:
     def run(self, on_turn: Callable[[], None] = lambda: None) -> int:
         """Works until stopped, calls `on_turn` in each turn; returns how many runs did not end in time.
 
-        Ends the process where the worker is at fault itself. Raises ConsumerFailed.
+        Ends the process if the worker itself is at fault. Raises ConsumerFailed.
         """
         self._consumer.start()
         while not self._stopping:
@@ -129,7 +129,7 @@ class ReplayWorker:
             fail_stop(*self._fault)
         return len(self._runs.busy)
 
-    # taking in
+    # intake
 
     def _is_ready(self) -> bool:
         return (
@@ -142,14 +142,14 @@ class ReplayWorker:
         return self._is_ready() and len(self._runs.busy) < self._bounds.concurrency
 
     def _must_hold(self) -> bool:
-        """Whether to take no further records in."""
+        """Whether to read no further records."""
         if not self._waiting.is_full:
             return not self._is_ready()
         self._monitor.is_full(waiting=len(self._runs.waiting))
         return True
 
     def _begin(self) -> None:
-        """Begins what waits, as far as there is room."""
+        """Starts waiting requests, as far as there is room."""
         self._waiting.drop()
         while self._may_begin():
             chosen = self._waiting.next(unread=self._registry.is_ready)
@@ -158,7 +158,7 @@ class ReplayWorker:
             at = (chosen.deliveries[0] if isinstance(chosen, ModelRun) else chosen).arrived.coordinates
             if self._in_work.must_wait(at):
                 return
-            # an exception that nobody expects leaves with the mark set
+            # an unexpected exception leaves the mark set
             self._guards.mark.set(at)
             if isinstance(chosen, ModelRun):
                 self._start(chosen)
@@ -178,13 +178,13 @@ class ReplayWorker:
             self._waiting.remove(delivery)
 
     def _judge(self, delivery: Delivery) -> None:
-        """What is to be done with a record. Raises RegistryAway."""
+        """Decides what to do with a record. Raises RegistryAway."""
         job = read_or_dead_letter(delivery, self._codec, self._guards, self._results)
         if job is None:
             return
         flying = self._runs.get(job.request.replay_id)
         if flying is not None and flying.is_requested_by(delivery):
-            # the very record, come back with its partition: it is done when the run is
+            # the same record, returned with its partition: it is done when the run is
             flying.deliveries.append(delivery)
             if flying.stage == "settled":
                 delivery.done()
@@ -201,10 +201,10 @@ class ReplayWorker:
         self._runs.begin(flight)
         self._in_work.changed()
 
-    # what came of it
+    # results
 
     def _serve(self, seconds: float = 0.0) -> None:
-        """Handles what runs and the publisher reported, waiting at most `seconds` for the first report."""
+        """Handles reports of runs and publisher, waiting at most `seconds` for the first."""
         try:
             self._events.get(block=seconds > 0, timeout=seconds or None)()
             while True:
@@ -236,7 +236,7 @@ class ReplayWorker:
         self._results.send(flight.deliveries, outputs, request=flight.job.request, then=settled)
 
     def _own_fault(self, flight: ModelRun, error: Exception) -> None:
-        """Stops the worker; the other runs may still end, so that they are not bought again."""
+        """Stops the worker; the other runs may still end, so that they are not run again."""
         at = flight.deliveries[0].arrived.coordinates
         RUN_FAILED.emit(log, exc_info=error, **log_fields(at))
         flight.stage = "failed"
@@ -249,17 +249,17 @@ class ReplayWorker:
         if flight.wanted:
             self._own_fault(flight, error)
             return
-        # its record is somebody else's by now, but it takes a place here for as long as it runs
+        # its record belongs to another worker now, but it takes a place here as long as it runs
         self._fault = self._fault or (
             ExitCode.WATCHDOG,
             f"{error}, and its partition is another worker's; stopping to free its place",
         )
         self._stopping = True
 
-    # giving back
+    # revocation
 
     def _release(self, going: frozenset[Source]) -> None:
-        """Partitions are about to go elsewhere: what runs there may end within the budget."""
+        """Partitions are about to be revoked: their runs may end within the drain budget."""
         self._waiting.drop(going)
         if not self._stopping:
             self._drain(lambda delivery: delivery.source in going)
@@ -280,7 +280,7 @@ class ReplayWorker:
         self._commit()
 
     def _commit_in_time(self) -> None:
-        """Commits once in a while, and as soon as that makes room; a commit that failed waits its turn."""
+        """Commits at intervals, and at once if that makes room; a failed commit waits for the interval."""
         full = len(self._runs.busy) >= self._bounds.concurrency and self._commits_taken
         if full or time.monotonic() - self._committed_at >= self._bounds.commit_seconds:
             self._commit()

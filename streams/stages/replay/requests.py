@@ -16,12 +16,12 @@ STAGE = "replay"
 REQUESTS = "opoi.replay-requests"
 RETRY = retry_of(STAGE)
 DECISIONS = "agent.decisions"
-# it begins the run's id in the URLs of agents over HTTP
+# the run's id in the URLs of agents over HTTP begins with it
 _ID = re.compile(r"[A-Za-z0-9_:-][A-Za-z0-9._:-]{0,99}")
 
 
 def read_request(codec: RecordCodec, arrived: Message) -> ReplayJob:
-    """The replay that a record asks for. Raises Poison, Undecodable, RegistryAway."""
+    """The replay that a record requests. Raises Poison, Undecodable, RegistryAway."""
     topic = contract_topic(arrived, (REQUESTS,))
     request = codec.decode(topic, arrived.value)
     assert isinstance(request, ReplayRequest)
@@ -40,7 +40,7 @@ def read_request(codec: RecordCodec, arrived: Message) -> ReplayJob:
 
 
 def request_if_readable(codec: RecordCodec, arrived: Message) -> ReplayRequest | None:
-    """The request in a record that is given up, as far as it can be read. Raises RegistryAway."""
+    """The request in a record that is given up; None if it cannot be read. Raises RegistryAway."""
     try:
         found = codec.decode(contract_topic(arrived, (REQUESTS,)), arrived.value)
     except (Poison, Undecodable):

@@ -1,4 +1,4 @@
-"""What the replay worker writes about a record: an answer, or the record itself into the dead letters."""
+"""Builds and writes the outputs of the replay worker: traces, dispositions, dead letters."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 
 
 class Results:
-    """Publishes, and settles the deliveries once everything is acknowledged."""
+    """Publishes outputs, and marks deliveries as done when everything is acknowledged."""
 
     def __init__(self, publisher: Publisher, guards: CrashGuard) -> None:
         self.unacknowledged = 0
@@ -49,7 +49,7 @@ class Results:
     ) -> None:
         """Writes `outputs` about `deliveries`, all of them one record; `then` runs when they are settled.
 
-        Where they do not fit, the record goes to the dead letters; `request` is what it asks for.
+        If the outputs do not fit, the record goes to the dead letters; `request` is its request.
         """
 
         def acknowledged() -> None:
@@ -70,9 +70,9 @@ class Results:
         *,
         then: Callable[[], None] = lambda: None,
     ) -> None:
-        """Puts a record into the dead letters; ends the process where that happens to most of them.
+        """Sends a record to the dead letters; ends the process if the dead-letter limit trips.
 
-        `request`: what the record asks for, where that can be read; its trace says that it was not run.
+        `request`: its request, if it can be read; a trace then says that it was not run.
         """
         arrived, at = deliveries[0].arrived, deliveries[0].arrived.coordinates
         if why := self._guards.breaker.refuse():
@@ -98,7 +98,7 @@ class Results:
             self._settled(deliveries, then)
 
         def refused(_: Poison) -> None:
-            # what the record asks for has ids that no output can carry: then its letter alone says it
+            # the request has ids that fit into no output: then only the dead letter tells
             self.unacknowledged -= 1
             alone = self._letters.disposition(letter, arrived.timestamp)
             self._put(deliveries, (alone,), buried, letter=letter)
@@ -145,7 +145,7 @@ class Results:
 def read_or_dead_letter(
     delivery: Delivery, codec: RecordCodec, guards: CrashGuard, results: Results
 ) -> ReplayJob | None:
-    """What a record asks for; None where it went to the dead letters. Raises RegistryAway."""
+    """The request in a record; None if the record went to the dead letters. Raises RegistryAway."""
     at = delivery.arrived.coordinates
     try:
         if why := guards.why_dead(at):
@@ -163,7 +163,7 @@ def log_fields(at: Coordinates) -> dict[str, Any]:
 
 
 def own_fault_text(at: Coordinates, error: Exception) -> str:
-    """What to say where a record finds a fault of ours."""
+    """The message about a record that reveals a fault of ours."""
     return (
         f"stage {STAGE} failed on {at.topic}-{at.partition} at {at.offset} "
         f"({type(error).__name__}: {error}); stopping before it is acknowledged"
@@ -173,13 +173,13 @@ def own_fault_text(at: Coordinates, error: Exception) -> str:
 def disposition_of(
     arrived: Message, job: ReplayJob, outcome: DispositionOutcome, reason: DispositionReason
 ) -> Output:
-    """What became of a request."""
+    """The disposition of a request."""
     of = cause(arrived.coordinates, job.request.replay_id)
     return disposition(STAGE, of, outcome, reason, arrived.timestamp)
 
 
 def outputs_of(arrived: Message, job: ReplayJob, outcome: RunOutcome) -> tuple[Output, ...]:
-    """What becomes of a request by what came of its run. Raises BrokenStep, and what else the run raised."""
+    """The outputs of a finished run. Raises BrokenStep, and whatever the run raised."""
     if isinstance(outcome, RunCancelled):
         return cancelled_outputs(arrived, job)
     if isinstance(outcome, PastDeadline):
@@ -190,7 +190,7 @@ def outputs_of(arrived: Message, job: ReplayJob, outcome: RunOutcome) -> tuple[O
 
 
 def trace_outputs(arrived: Message, job: ReplayJob, trace: AgentTrace) -> tuple[Output, ...]:
-    """What a run gave and used, and the answer. Raises BrokenStep where it is another request's run."""
+    """Trace, spending and disposition of a run. Raises BrokenStep if the trace is another request's."""
     request = job.request
     wanted = (request.replay_id, request.agent, request.decision_id)
     given = (trace.replay_id, trace.agent, trace.decision_id)
@@ -210,7 +210,7 @@ def trace_outputs(arrived: Message, job: ReplayJob, trace: AgentTrace) -> tuple[
 
 
 def skipped_trace(arrived: Message, request: ReplayRequest, status: TraceStatus, reason: str) -> Output:
-    """The trace of a request that is not run, so that its case does not wait."""
+    """The trace of a request that is not run; without it its case would wait."""
     trace = AgentTrace(
         agent=request.agent,
         account_id=request.account_id,
@@ -235,12 +235,12 @@ def skipped_trace(arrived: Message, request: ReplayRequest, status: TraceStatus,
 
 
 def cancelled_outputs(arrived: Message, job: ReplayJob) -> tuple[Output, ...]:
-    """What becomes of a request that another verdict called off; no case waits for it any more."""
+    """The outputs of a request that a newer verdict cancelled; no case waits for it."""
     return (disposition_of(arrived, job, "superseded", "cancelled"),)
 
 
 def past_deadline_outputs(arrived: Message, job: ReplayJob, waited_for: str = "") -> tuple[Output, ...]:
-    """What becomes of a request whose deadline passed before it was run, and what that waited for."""
+    """The outputs of a request whose deadline passed before it ran; the trace says what it waited for."""
     request = job.request
     why = f"; {waited_for}" if waited_for else ""
     reason = f"deadline: {request.deadline_at.isoformat()} has passed{why}"
@@ -249,7 +249,7 @@ def past_deadline_outputs(arrived: Message, job: ReplayJob, waited_for: str = ""
 
 
 def without_turns(record: Record, reason: str) -> Record | None:
-    """What still goes out of a trace that its topic cannot carry; None for other records."""
+    """The rest of a trace that does not fit into its topic; None for other records."""
     if not isinstance(record, AgentTrace):
         return None
     return record.model_copy(

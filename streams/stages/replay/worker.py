@@ -27,7 +27,7 @@ from streams.stages.replay.loop import ReplayWorker
 from streams.stages.replay.requests import STAGE
 
 BEYOND_DRAINING = 7.0
-"""Seconds that a stopping worker needs beside what runs: to publish, to commit, to leave the group."""
+"""Seconds that a stopping worker needs after its runs: to publish, to commit, to leave the group."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,7 @@ def run(settings: Settings) -> NoReturn:
 
 
 def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execute) -> bool:
-    """Replays until the process is told to stop; whether runs were left that did not end in time.
+    """Replays until the process is asked to stop. Returns whether a run did not end in time.
 
     Raises WorkerStopped.
     """
@@ -56,7 +56,7 @@ def work(worker: WorkerProcess, settings: Settings, codec: Codec, execute: Execu
 
 
 def agent_of(settings: Settings, codec: Codec) -> Execute:
-    """What runs a replay: the runtime on the settings' model, or the agent's own service. Raises Refused."""
+    """The function that runs a replay, in this process or at the agent's own service. Raises Refused."""
     from agent.http.remote import RemoteAgents
     from agent.http.serving import CannotListen
     from agent.model import GeminiModel
@@ -68,7 +68,7 @@ def agent_of(settings: Settings, codec: Codec) -> Execute:
     store = ArtifactStore(settings.kafka, codec)
     remote = RemoteAgents(settings.replay)
     if settings.replay.tools_port is not None:
-        # taken by somebody else, it is a fault of the settings and not of the first record
+        # a port in use is a fault of the settings, not of the first record
         try:
             remote.listen()
         except CannotListen as error:
@@ -87,7 +87,7 @@ def _topics() -> list[str]:
 
 
 def _admission(settings: Settings, codec: Codec) -> Admission:
-    """What the worker goes by beside its requests, read to its end before the first of them."""
+    """The side inputs of the worker, read to their end before the first request."""
     replay = settings.replay
     allowed = Allowance(
         attempts=replay.attempts_per_day,

@@ -21,7 +21,7 @@ from streams.gates.reason_codes import ReasonCode, refused_by
 from streams.gates.wrong_oracle import wrong_oracle_control
 
 DATASET_ARMS: tuple[DatasetArm, ...] = ("unhinted_control", "rejection_sampled", "corrector_sft", "opoi")
-# their provenance is what is compared, so nothing but their validity is judged
+# the comparison is about their provenance, so only their validity is judged
 VALIDITY_ONLY_ARMS: tuple[DatasetArm, ...] = ("unhinted_control", "corrector_sft")
 
 
@@ -36,7 +36,7 @@ class Candidate:
     trace: AgentTrace | None = None
     trace_bytes: bytes | None = None
     before: tuple[GateResult, ...] = ()
-    """What gates said of the case before they looked at the conversation."""
+    """Results of gates on the case, before those on the conversation."""
 
     def judged(self) -> tuple[GateResult, ...]:
         """The results up to and with the first refusal."""
@@ -46,7 +46,7 @@ class Candidate:
 
 
 def wanted_arms(case: Case, review: Review) -> tuple[DatasetArm, ...]:
-    """The dataset arms that the case was to give: the corrector's only where it was asked."""
+    """The dataset arms that the case must give: the corrector's only if it was asked."""
     assert review.verdict is not None
     corrected = review.verdict.kind == "approve" or any(arm.arm == "corrector_sft" for arm in case.arms)
     return tuple(arm for arm in DATASET_ARMS if arm != "corrector_sft" or corrected)
@@ -97,7 +97,7 @@ def _chosen(case: Case, arm: DatasetArm) -> tuple[CaseTry | None, ExampleSource,
 
 
 def _none(case: Case, arm: DatasetArm) -> GateResult:
-    """Why an arm has no conversation at all."""
+    """The refusal of an arm that has no conversation."""
     hinted = arm_of(case, "opoi")
     refusals = [one.failed_gate for one in hinted.tries if one.failed_gate]
     gate = "unhinted_baseline"
@@ -136,7 +136,7 @@ def _refused(
 
 
 def arm_of(case: Case, name: ReplayArm) -> CaseArm:
-    """The tries of one arm; none where it was not run."""
+    """The tries of one arm; none if it was not run."""
     return next((arm for arm in case.arms if arm.arm == name), CaseArm(arm=name, stop_reason="not_run"))
 
 
@@ -145,6 +145,6 @@ def _hit(arm: CaseArm) -> CaseTry | None:
 
 
 def _rarity(unhinted: CaseArm) -> float:
-    """Weight of an un-hinted hit: 1 where a single run reached the action, 1/n where all n did."""
+    """Weight of an un-hinted hit: 1 if a single run reached the action, 1/n if all n did."""
     ended = sum(one.status == "completed" for one in unhinted.tries)
     return (ended - unhinted.hits + 1) / ended if ended else 1.0

@@ -5,7 +5,7 @@ from streams.stages.sanitize.candidates import arm_of
 
 
 def gap_report(case: Case) -> GapReport:
-    """Classifies by hit rates; a hinted run with a tool miss does not count as a run."""
+    """Classifies by hit rates; a hinted run with a miss does not count as a run."""
     unhinted = arm_of(case, "unhinted")
     hinted = arm_of(case, "opoi")
     ended = [one for one in unhinted.tries if one.status == "completed"]

@@ -1,7 +1,7 @@
-"""Sanitize: from a complete case to training rows, refusals and the record of every gate.
+"""Sanitize: from a complete case to training rows, rejections and the record of every gate.
 
-Stateless: all it needs is in the case, but for the agent's prompt, tools and spec, which the ports know by
-their hashes.
+Stateless: everything is in the case, except the agent's prompt, tools and spec, which the dependencies return
+by hash.
 """
 
 from typing import cast
@@ -44,7 +44,7 @@ class Sanitize:
         self._ports = ports
 
     def on_event(self, event: Event) -> tuple[Output, ...]:
-        """Every gate again over the case; one outcome per dataset arm."""
+        """Runs every gate again over the case; one outcome per dataset arm."""
         case = event.record
         assert isinstance(case, Case)
         own = cause(

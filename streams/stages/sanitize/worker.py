@@ -10,6 +10,6 @@ from streams.stages.wiring import make_dependencies, stage_context
 
 
 def run(settings: Settings) -> NoReturn:
-    """Runs until the process is told to stop."""
+    """Runs until the process is asked to stop."""
     codec = make_codec(settings)
     run_stateless(Sanitize(make_dependencies(settings, codec)), stage_context(settings, codec))

@@ -1,4 +1,4 @@
-"""What the sink holds between two inserts, and the search for the guilty among what was refused."""
+"""The batch of the sink, and the bisection of a batch that ClickHouse refused."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from streams.runtime.offsets import Source
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a message becomes a dead letter."""
+    """The reason why a message becomes a dead letter; `kind` is a short stable code."""
 
     kind: DeadLetterKind
     reason: str
@@ -25,24 +25,24 @@ class Refusal:
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """One record and what becomes of it: a row, a dead letter, or (neither) nothing."""
+    """One record and its result: a row, a dead letter, or (neither) nothing."""
 
     delivery: Delivery
     topic_id: UUID
-    """Kafka's id of the topic that it stood in."""
+    """Kafka's id of the record's topic."""
     table: Table | None = None
     row: Row | None = None
     refusal: Refusal | None = None
 
     @property
     def arrived(self) -> Message:
-        """The record as it came."""
+        """The record as received."""
         return self.delivery.arrived
 
 
 @dataclass(slots=True)
 class Batch:
-    """Messages taken and not committed yet. `rows`, `bytes` and `seconds` bound it; times are monotonic."""
+    """Messages that are not committed yet. `rows`, `bytes` and `seconds` bound it; times are monotonic."""
 
     rows: int
     bytes: int
@@ -55,29 +55,29 @@ class Batch:
     _closed: bool = False
 
     def add(self, entry: Entry, now: float) -> None:
-        """Takes one message in."""
+        """Adds one message."""
         if not self.entries:
             self._since = now
         self.entries.append(entry)
         self._size += len(entry.arrived.value or b"")
         if entry.table is not None:
-            # landing the others of its table once more is harmless
+            # to land the others of its table again is harmless
             self.landed.discard(entry.table.name)
 
     def is_full(self) -> bool:
-        """Whether it must be landed before more is taken."""
+        """Whether it must be landed before another message is added."""
         return self._closed or len(self.entries) >= self.rows or self._size >= self.bytes
 
     def close(self) -> None:
-        """Nothing more joins it."""
+        """Accepts no further message."""
         self._closed = bool(self.entries)
 
     def is_due(self, now: float) -> bool:
-        """Whether it is to be landed now."""
+        """Whether it must be landed now."""
         return bool(self.entries) and (self.is_full() or now - self._since >= self.seconds)
 
     def to_land(self) -> dict[str, list[Entry]]:
-        """Entries with a row by the name of their table, those of tables that are done left out."""
+        """Entries with a row, by the name of their table, without tables that are landed."""
         found: dict[str, list[Entry]] = {}
         for entry in self.entries:
             if entry.table is not None and entry.refusal is None and entry.table.name not in self.landed:
@@ -89,7 +89,7 @@ class Batch:
         return [entry for entry in self.entries if entry.refusal is not None]
 
     def coordinates(self) -> list[Coordinates]:
-        """Where its records stand."""
+        """Coordinates of its records."""
         return [entry.arrived.coordinates for entry in self.entries]
 
     def oldest(self) -> datetime | None:
@@ -97,21 +97,22 @@ class Batch:
         return min((entry.arrived.timestamp for entry in self.entries), default=None)
 
     def drop(self, sources: Collection[Source]) -> None:
-        """Forgets the records of partitions that went elsewhere."""
+        """Drops the records of partitions that were revoked."""
         self.entries = [entry for entry in self.entries if entry.delivery.source not in sources]
         self._size = sum(len(entry.arrived.value or b"") for entry in self.entries)
 
     def clear(self) -> None:
-        """Forgets everything."""
+        """Drops everything."""
         self.entries, self.landed, self._size, self._closed = [], set(), 0, False
 
 
 def insert_bisecting(
     entries: Sequence[Entry], land: Callable[[Sequence[Entry]], None]
 ) -> Iterator[tuple[Entry, str | None]]:
-    """Lands what can be landed, by halves. Gives the entries in order, with the reason where one is refused.
+    """Lands `entries`, or halves of them if ClickHouse refuses. Yields the entries in order, a refused one
+    with its reason.
 
-    Lazily: who stops asking stops the search. What else `land` raises goes through.
+    Lazy: a caller that stops iterating stops the search. Other exceptions of `land` pass through.
     """
     try:
         land(entries)

@@ -14,7 +14,7 @@ from streams.stages.sink.topic_ids import TopicIds
 
 @dataclass(frozen=True, slots=True)
 class Landed:
-    """What ClickHouse holds of one partition: distinct offsets, and the one after the last."""
+    """Content of ClickHouse for one partition: number of distinct offsets, and the offset after the last."""
 
     offsets: int
     after: int
@@ -22,7 +22,7 @@ class Landed:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What the broker holds of one partition of a logical topic: offsets from `start` to before `end`."""
+    """Content of the broker for one partition of a logical topic: offsets from `start` to before `end`."""
 
     topic: str
     partition: int
@@ -30,10 +30,10 @@ class Log:
     end: int
 
     def without_row(self, landed: Landed) -> int:
-        """How many of its records have no row.
+        """Number of its records without a row.
 
-        Every offset is a record, since no producer of ours is transactional; where the topic is compacted
-        offsets are missing for good, and its last one has to do.
+        Every offset is a record: no producer of ours is transactional. A compacted topic lacks offsets
+        for good, so only its last one counts.
         """
         if tables()[self.topic].topic.cleanup == "compact":
             return max(0, self.end - max(self.start, landed.after))
@@ -53,12 +53,12 @@ class Landing:
     def without_row(self) -> dict[str, int]:
         """Records without a row, by `topic[partition]`; empty: everything has landed.
 
-        Raises KafkaException and BrokerAway where the broker does not answer, ClickHouseAway.
+        Raises KafkaException and BrokerAway if the broker does not answer, ClickHouseAway.
         """
         starts = self._log_offsets.starts(self._partitions())
         places = {one: f"{self._topic_ids(self._names[one.topic])}/{one.partition}" for one in starts}
         found = landed(self._server, {places[one]: start for one, start in starts.items()})
-        # asked last: what comes meanwhile counts as not landed, and the next look tells
+        # read last: a record that arrives meanwhile counts as not landed, until the next call
         ends = self._log_offsets.ends(starts)
         return without_row(
             (
@@ -79,15 +79,15 @@ class Landing:
 
 
 def without_row(compared: Iterable[tuple[Log, Landed]]) -> dict[str, int]:
-    """Records without a row, by `topic[partition]`, of the partitions that have such."""
+    """Records without a row, by `topic[partition]`, for partitions with such records."""
     counted = {f"{log.topic}[{log.partition}]": log.without_row(held) for log, held in compared}
     return {place: records for place, records in counted.items() if records}
 
 
 def landed(server: ClickHouse, starts: Mapping[str, int]) -> dict[str, Landed]:
-    """What has landed from `starts` on, both by `topic id/partition`. Raises ClickHouseAway.
+    """Landed offsets from `starts` on, both by `topic id/partition`. Raises ClickHouseAway.
 
-    What the sink could not read has landed too: it stands in the dead letters.
+    A record that the sink could not read has landed too: it is in the dead letters.
     """
     rows = [
         f"SELECT toString(_topic_id) AS topic_id, _partition AS partition, _offset AS offset FROM {one.name}"

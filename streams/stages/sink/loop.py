@@ -1,7 +1,8 @@
-"""The loop of the sink: messages into a batch, the batch into ClickHouse, then its offsets.
+"""The loop of the sink: reads messages into a batch, lands the batch in ClickHouse, commits its offsets.
 
-A batch is landed, its dead letters are acknowledged, then its offsets are committed. Whatever happens in
-between happens again, and rows that are landed twice are one in the views. What is away is waited for.
+A batch is landed, its dead letters are acknowledged, then its offsets are committed. After a crash in between
+all of it is repeated; rows that are landed twice are one row in the views. The sink waits for unreachable
+services.
 """
 
 import time
@@ -75,16 +76,16 @@ class Sink:
         self._on_turn: Callable[[], None] = lambda: None
 
     def stop(self) -> None:
-        """Land what is in hand, commit it, leave."""
+        """Asks `run` to land and commit the batch, and to leave the group."""
         self._stopping = True
 
     def behind(self) -> float:
-        """Age in seconds of the oldest message in hand; 0 where there is none."""
+        """Age in seconds of the oldest message in hand; 0 if there is none."""
         oldest = self._batch.oldest()
         return 0.0 if oldest is None else max(0.0, time.time() - oldest.timestamp())
 
     def run(self, on_turn: Callable[[], None] = lambda: None) -> None:
-        """Works until `stop`; calls `on_turn` at each poll and insert. Raises SinkStopped."""
+        """Works until `stop`; calls `on_turn` before each poll and insert. Raises SinkStopped."""
         self._on_turn = on_turn
         self._consumer.start()
         try:
@@ -102,19 +103,19 @@ class Sink:
             self._failure = stopped
             self._consumer.close()
             raise
-        # after an exception that nobody expects, nothing more is landed or committed
+        # after an unexpected exception, nothing more is landed or committed
         self._consumer.close()
 
     def _receive(self, seconds: float) -> None:
         self._on_turn()
-        # a rebalance in the middle of this puts another inbox in place
+        # a rebalance during the poll replaces the inbox
         came = self._consumer.receive(_TAKE, seconds)
         self._inbox.extend(came)
         if self._failure is not None:
             raise self._failure
 
     def _take(self) -> None:
-        """Moves what was received into the batch, as much as it may hold."""
+        """Moves received messages into the batch, until it is full."""
         while self._inbox and not self._batch.is_full() and not self._stopping:
             delivery = self._inbox[0]
             if not self._may_join(delivery.arrived.coordinates):
@@ -122,7 +123,7 @@ class Sink:
                 return
             entry = self._until_done(lambda: self._entry(delivery))  # noqa: B023  it is called before the next turn
             if not self._inbox or self._inbox[0] is not delivery:
-                continue  # its partition went elsewhere in the meantime
+                continue  # its partition was revoked meanwhile
             self._inbox.popleft()
             topic = delivery.arrived.coordinates.topic
             if entry.refusal is None:
@@ -132,7 +133,7 @@ class Sink:
             self._batch.add(entry, time.monotonic())
 
     def _may_join(self, at: Coordinates) -> bool:
-        """Whether a record may share the batch in hand; suspects are landed in lots of their own."""
+        """Whether a record may join the batch; suspects are landed in separate lots."""
         suspects, entries = self._guards.suspects, self._batch.entries
         if not suspects or not entries:
             return True
@@ -140,7 +141,7 @@ class Sink:
         return careful == (at in suspects) and (not careful or len(entries) < suspects.lot)
 
     def _entry(self, delivery: Delivery) -> Entry:
-        """What becomes of a record. Raises RegistryAway, BrokerAway, SinkStopped."""
+        """The entry of a record. Raises RegistryAway, BrokerAway, SinkStopped."""
         at = delivery.arrived.coordinates
         why = self._guards.why_dead(at)
         if not why or (at.topic == DEAD_LETTERS and self._guards.may_be_read(at)):
@@ -155,7 +156,7 @@ class Sink:
         return Entry(delivery, UNKNOWN_TOPIC_ID, refusal=Refusal("killed_the_process", why))
 
     def _land(self) -> None:
-        """Inserts what is not inserted yet. Raises ClickHouseAway, SinkStopped."""
+        """Inserts the rest of the batch. Raises ClickHouseAway, SinkStopped."""
         places = self._batch.coordinates()
         self._guards.suspects.in_work(places)
         if len(places) == 1 and places[0] in self._guards.suspects:
@@ -171,7 +172,7 @@ class Sink:
     def _insert(self, entries: Sequence[Entry]) -> None:
         table = entries[0].table
         assert table is not None
-        # a landing may be many inserts, and each of them is a sign of life
+        # a batch may need many inserts, and each one is progress
         self._on_turn()
         with sink_metrics.INSERT_SECONDS.labels(table.name).time():
             self._store.insert(table, [entry.row for entry in entries if entry.row is not None])
@@ -191,7 +192,7 @@ class Sink:
         entry.refusal = refusal
 
     def _count(self, kind: str, entry: Entry, refusal: Refusal) -> None:
-        """Stops before a bad deploy empties a topic into the dead letters."""
+        """Stops the sink before a bad deploy sends a whole topic to the dead letters."""
         if why := self._breaker.refuse(kind):
             raise SinkStopped(
                 ExitCode.BREAKER,
@@ -199,7 +200,7 @@ class Sink:
             )
 
     def _finish(self) -> None:
-        """The batch is in ClickHouse: its dead letters, then its offsets. Raises SinkStopped."""
+        """Completes a landed batch: sends its dead letters, then commits its offsets. Raises SinkStopped."""
         letters = self._batch.dead_letters()
         if letters:
             self._bury(letters)
@@ -240,7 +241,7 @@ class Sink:
         )
 
     def _until_done(self, attempt: Callable[[], Answer]) -> Answer:
-        """What `attempt` answers once everything is there; polls on meanwhile. Raises _Leaving."""
+        """The result of `attempt` once every service is reachable; polls meanwhile. Raises _Leaving."""
         wait = _FIRST_WAIT
         while True:
             try:
@@ -276,7 +277,7 @@ class Sink:
         REACHABLE.emit(log)
 
     def _flush_once(self) -> None:
-        """Lands and commits what is in hand, or leaves it to the next owner. Raises SinkStopped."""
+        """Lands and commits the batch, or leaves it to the next owner. Raises SinkStopped."""
         try:
             self._land()
         except ClickHouseAway as error:
@@ -289,11 +290,11 @@ class Sink:
             try:
                 self._flush_once()
             except SinkStopped as stopped:
-                # no exception may leave the consumer's callback; the poll around it raises this one
+                # no exception may leave the consumer's callback; the next poll raises this one
                 self._failure = stopped
         self.drop(going)
 
     def drop(self, gone: frozenset[Source]) -> None:
-        """Partitions went elsewhere: what is in hand of them is the next owner's."""
+        """Partitions were revoked: drops their records, which belong to the next owner."""
         self._batch.drop(gone)
         self._inbox = deque(one for one in self._inbox if one.source not in gone)

@@ -1,4 +1,4 @@
-"""What the sink's loop works with, what it waits for, and how it stops."""
+"""Dependencies of the sink's loop, and the exception that stops it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -25,14 +25,14 @@ UNREACHABLE: Mapping[type[Exception], tuple[str, LogEvent]] = {
 
 
 class SinkStopped(WorkerStopped):
-    """The sink cannot go on; nothing after the last commit is committed."""
+    """The sink cannot continue; nothing after the last commit is committed."""
 
     def __init__(self, code: ExitCode, reason: str) -> None:
         super().__init__(code, f"{reason}; nothing after the last commit is committed")
 
 
 class Store(Protocol):
-    """ClickHouse, as much of it as is needed here."""
+    """The part of ClickHouse that the loop needs."""
 
     def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Lands rows. Raises ClickHouseAway, BatchRefused."""
@@ -49,24 +49,24 @@ class Letters(Protocol):
 
 
 class Consumer(Protocol):
-    """What brings the records, `streams.runtime.consumer.WorkerConsumer`."""
+    """The consumer, `streams.runtime.consumer.WorkerConsumer`."""
 
     def start(self) -> None:
         """Joins the group."""
 
     def receive(self, most: int, seconds: float) -> list[Delivery]:
-        """What came. Raises WorkerStopped."""
+        """Received records. Raises WorkerStopped."""
 
     def hold(self, held: bool) -> None:
-        """Whether to hold back further records."""
+        """Pauses or resumes the fetch of further records."""
 
     def commit(self) -> bool:
-        """Commits what is done; False where the broker did not take it."""
+        """Commits finished offsets; False if the broker did not accept them."""
 
     def close(self) -> None:
         """Leaves the group."""
 
 
 def place(at: Coordinates) -> str:
-    """Coordinates in a word."""
+    """Coordinates in one word."""
     return f"{at.topic}[{at.partition}]@{at.offset}"

@@ -1,4 +1,4 @@
-"""From a message to its row: which table, which coordinates, and what cannot be landed at all."""
+"""Maps a message to its row: table, coordinates, or the reason why it cannot be landed."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -21,13 +21,13 @@ from streams.runtime.consumer import Delivery
 from streams.stages.sink.batch import Entry, Refusal
 
 _MOST_FIELDS = 20
-"""Of a foreign schema, in one line of the log."""
+"""Fields of a foreign schema in one line of the log."""
 
 log = structlog.get_logger(__name__)
 
 
 class RowMapper:
-    """Makes entries of messages. `topic_id` answers Kafka's id of a logical topic, or raises BrokerAway."""
+    """Makes entries of messages. `topic_id` returns Kafka's id of a logical topic, or raises BrokerAway."""
 
     def __init__(self, codec: Codec, topic_id: Callable[[str], UUID]) -> None:
         self._codec = codec
@@ -36,7 +36,7 @@ class RowMapper:
         self._writers: set[tuple[str, int]] = set()
 
     def entry(self, delivery: Delivery) -> Entry:
-        """What becomes of a record. Raises RegistryAway, BrokerAway."""
+        """The entry of a record. Raises RegistryAway, BrokerAway."""
         arrived = delivery.arrived
         topic = arrived.coordinates.topic
         topic_id = self._topic_id(topic)
@@ -65,7 +65,7 @@ class RowMapper:
         return tables()[at.topic], self._rows[at.topic](record, at)
 
     def _first_landing(self, arrived: Message, schema_id: int) -> Landing:
-        """Where a record that was sent again stood at first: there it takes its place."""
+        """First coordinates of a redriven record: its row gets those."""
         letter = parse_dead_letter(arrived.headers)
         if letter.topic not in self._rows:
             raise NotADeadLetter(f"header dlq.topic is {letter.topic!r}, which has no table of records")
@@ -84,7 +84,7 @@ class RowMapper:
         )
 
     def _notice(self, topic: str, schema_id: int) -> None:
-        """Says once of each writer's schema which of its fields have no column here."""
+        """Reports once for each writer's schema which of its fields have no column here."""
         if (topic, schema_id) in self._writers:
             return
         record = topic_spec(topic).record

@@ -1,4 +1,4 @@
-"""What the sink asks the broker about topics: their ids, and what was deleted before it was read."""
+"""Topic ids, and the report of records that the broker deleted before they were read."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -19,7 +19,7 @@ log = structlog.get_logger(__name__)
 
 
 class TopicIds:
-    """Kafka's own ids of topics, asked for once until `forget`."""
+    """Kafka's ids of topics, cached until `forget`."""
 
     def __init__(self, settings: KafkaSettings, admin: AdminClient | None = None) -> None:
         self._settings = settings
@@ -42,7 +42,7 @@ class TopicIds:
         return self._ids[topic]
 
     def forget(self) -> None:
-        """Asks anew: a topic may have been deleted and made again."""
+        """Clears the cache: a topic may have been deleted and created again."""
         self._ids.clear()
 
 
@@ -51,7 +51,7 @@ def _unsigned(bits: int) -> int:
 
 
 def report_losses(consumer: Consumer, log_offsets: LogOffsets, partitions: Sequence[TopicPartition]) -> None:
-    """Says how many offsets the broker deleted between the last commit and now."""
+    """Counts and logs offsets that the broker deleted between the last commit and now."""
     try:
         committed = [
             each for each in consumer.committed(list(partitions), timeout=_TIMEOUT) if each.offset > 0

@@ -1,4 +1,4 @@
-"""The sink as a process: every topic of the catalogue that is landed, into ClickHouse."""
+"""The sink as a process."""
 
 from collections.abc import Sequence
 from typing import NoReturn
@@ -25,10 +25,10 @@ from streams.stages.sink.row_mapper import RowMapper
 from streams.stages.sink.topic_ids import TopicIds, report_losses
 
 _CONSUMER = {
-    # rows land in batches: an answer of the broker for each record would only cost processor time
+    # rows land in batches: one fetch per record would only cost processor time
     "fetch.min.bytes": 256 * 1024,
     "fetch.wait.max.ms": 500,
-    # what is fetched ahead is memory; an insert of a large batch is slower than a fetch anyway
+    # records fetched ahead cost memory; an insert of a large batch is slower than a fetch anyway
     "queued.max.messages.kbytes": 32 * 1024,
     "max.poll.interval.ms": 300_000,
 }
@@ -72,7 +72,7 @@ def run(settings: Settings) -> NoReturn:
     """Runs one worker until SIGTERM or SIGINT; exits with an `ExitCode`."""
 
     def work(worker: WorkerProcess) -> None:
-        # the client looks whether rows are a data frame, and would import pandas for it
+        # the client checks whether rows are a data frame, and would import pandas for it
         options.pd = None
         sink = make_sink(settings, worker.guards)
         worker.on_stop(sink.stop)

@@ -1,7 +1,7 @@
 """The ticker: `opoi worker ticker`. The clock of the keyed stages' tables.
 
-It keeps nothing. One is enough; several do no harm, since a tick says the same whoever made it: what time it
-was, and how far each source reached by then.
+It has no state. One ticker is enough; several do no harm, because every ticker writes the same: the time, and
+the ends of all sources at that time.
 """
 
 import threading
@@ -32,10 +32,10 @@ from streams.settings import Settings
 STAGE = "ticker"
 BROKER_SECONDS = 10.0
 REPLICATION = timedelta(seconds=1)
-"""A record has its time before it is replicated, and counts into the end of its log only after."""
+"""A record gets its time before it is replicated; only then it is below the end of its log."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-TICKS = Counter("opoi_ticks_total", "Ticks that the broker took.", ["stage"])
+TICKS = Counter("opoi_ticks_total", "Ticks that the broker acknowledged.", ["stage"])
 LAST_TICK = Gauge("opoi_last_tick_timestamp_seconds", "Time of the last tick, Unix seconds.", ["stage"])
 
 log = structlog.get_logger(__name__)
@@ -60,9 +60,9 @@ CLOCKED = tuple(
 class BrokerClock:
     """The broker's time, never ahead of it.
 
-    Deadlines reckon from the times that the broker gave the records, so they must not fire by the clock of
-    another machine. Each acknowledged tick tells when the broker appended it; since then this machine has
-    counted the seconds.
+    Deadlines count from the broker's times of records, so they must not fire by the clock of another machine.
+    Each acknowledged tick has the time at which the broker appended it; from then on this machine counts the
+    seconds.
     """
 
     def __init__(self) -> None:
@@ -74,9 +74,9 @@ class BrokerClock:
         self._heard.append(milliseconds / 1000 - time.monotonic())
 
     def now(self) -> datetime | None:
-        """The broker's time, or a little before it; None before anything was heard."""
+        """The broker's time, or a little before it; None before the first acknowledgement."""
         if self._heard:
-            # of several brokers the slowest clock counts
+            # with several brokers the slowest clock counts
             self._behind, self._heard = min(self._heard), []
         if self._behind is None:
             return None
@@ -84,7 +84,7 @@ class BrokerClock:
 
 
 class _Producer(CheckedProducer):
-    """Tells the clock when the broker appended what it acknowledged."""
+    """Sets the clock by the broker's time of each acknowledged record."""
 
     def __init__(self, settings: KafkaSettings, clock: BrokerClock, **overrides: object) -> None:
         super().__init__(settings, **overrides)
@@ -97,7 +97,7 @@ class _Producer(CheckedProducer):
 
 
 class Ticker:
-    """Makes ticks for `clocked`. Not thread-safe."""
+    """Writes ticks for `clocked`. Not thread-safe."""
 
     def __init__(self, kafka: KafkaSettings, codec: Codec, clocked: Iterable[TickedStage] = CLOCKED) -> None:
         self._kafka = kafka
@@ -105,28 +105,28 @@ class Ticker:
         self._clocked = tuple(clocked)
         self._clock = BrokerClock()
         self._log_offsets = LogOffsets(kafka)
-        # a tick that is late is of no use, and the next one says more
+        # a late tick is useless: the next one is newer
         self._producer = _Producer(kafka, self._clock, **{"message.timeout.ms": int(BROKER_SECONDS * 1000)})
         self._log = ThrottledLog(log)
 
     def run(self, seconds: float, stop: threading.Event) -> None:
-        """A tick of every stage and partition each `seconds`, until `stop`. Raises TopicsMissing."""
+        """Writes a tick for every stage and partition each `seconds`, until `stop`. Raises TopicsMissing."""
         topics = [topic for each in self._clocked for topic in (each.ticks, *each.sources)]
         counts = wait_for_topics(self._kafka, topics)
         due = time.monotonic()
         while not stop.is_set():
             for each in self._clocked:
                 self._try(each, counts[each.ticks])
-            # after a pause the missed ticks are not made up for
+            # after a pause, missed ticks are not written later
             due = max(due + seconds, time.monotonic())
             stop.wait(due - time.monotonic())
 
     def tick(self, clocked: TickedStage, partitions: int) -> None:
-        """One tick of each partition of a stage. Raises KafkaException, DeliveryFailed, RegistryAway."""
-        # First the time, then the ends: whatever was appended by `at` is then below them, so a stage that
-        # has read to the ends knows all that came before `at`. The other way round, a record that is
-        # appended between the two comes before `at` and is not waited for: its deadline fires too early.
-        # The first tick only asks the broker for its time, and is too old for any deadline.
+        """Writes a tick for each partition of it. Raises KafkaException, DeliveryFailed, RegistryAway."""
+        # First the time, then the ends: all records appended before `at` are then below the ends, so a stage
+        # that has read up to them knows these records. In the other order, a record appended between the
+        # two would be before `at`, but no stage would wait for it: a deadline would fire too early. The
+        # first tick only gets the broker's time, and is too old for any deadline.
         now = self._clock.now()
         at = now - REPLICATION if now else _EPOCH
         ends = self._ends(clocked.sources, partitions)
@@ -148,7 +148,7 @@ class Ticker:
         LAST_TICK.labels(clocked.stage).set(at.timestamp())
 
     def _ends(self, sources: tuple[str, ...], partitions: int) -> Mapping[tuple[str, int], int]:
-        """Where each source partition ends for a reader of committed records, by logical name."""
+        """The end of each source partition for a reader of committed records, by logical name."""
         asked = {
             (source, partition): TopicPartition(self._kafka.physical(source), partition)
             for source in sources
@@ -167,7 +167,7 @@ class Ticker:
 
 
 def run(settings: Settings) -> NoReturn:
-    """Ticks until the process is told to stop."""
+    """Ticks until the process is asked to stop."""
 
     def work(worker: WorkerProcess) -> None:
         stop = threading.Event()

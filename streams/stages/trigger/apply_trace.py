@@ -1,4 +1,4 @@
-"""What a trace says about its request: whether it hit, what it followed, what refused it, what it used."""
+"""Applies a trace to its request: hit, action followed, gate that refused it, usage."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from streams.gates.battery import GATES, VALIDITY_ONLY, judge
 from streams.gates.gate import Subject
 from streams.stages.trigger.control_sample import wrong_verdict
 
-# their conversations may become rows; of the others the outcome is enough
+# their conversations may become rows; for the others the outcome is enough
 KEPT_ARMS = ("unhinted", "opoi", "corrector_sft")
 
 
@@ -43,8 +43,8 @@ def apply_trace(
 def _outcome(
     trace: AgentTrace, decision: AgentDecision, review: Review, ports: Dependencies
 ) -> dict[str, Any]:
-    """Only a run that reached what it was to reach is judged by the gates: nothing else could be a row, or
-    argue for a wrong verdict as well as for the right one."""
+    """The gates judge only a run that reached its action: no other run could be a row, or argue for a wrong
+    verdict as well as for the right one."""
     verdict = review.verdict
     assert verdict is not None
     assert verdict.corrected_action is not None

@@ -1,4 +1,4 @@
-"""How the trigger's state becomes a case."""
+"""Makes a case from the trigger's state."""
 
 from collections.abc import Sequence
 from typing import get_args
@@ -20,7 +20,7 @@ from streams.gates.structural import unhinted_request_hash
 CASES = "opoi.cases"
 ARMS: tuple[ReplayArm, ...] = get_args(ReplayArm)
 BARE_ARMS: tuple[ReplayArm, ...] = ("corrector_sft", "judge")
-"""Asked of a model of opoi's own: what is gone there says nothing of the agent."""
+"""Arms of a bare model: if that model is gone, the agent has no version skew."""
 
 
 def first_hit(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
@@ -36,7 +36,7 @@ def first_hit(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest 
 
 
 def first_completed(requests: tuple[CaseRequest, ...], arm: ReplayArm) -> CaseRequest | None:
-    """The first run of `arm` that ended with a decision, whatever it decided."""
+    """The first run of `arm` that ended with a decision, whatever the action."""
     return next((one for one in requests if one.arm == arm and one.status == "completed"), None)
 
 
@@ -72,13 +72,13 @@ def _arm(state: CaseState, arm: ReplayArm) -> CaseArm | None:
 
 
 def skew(requests: Sequence[CaseRequest]) -> str | None:
-    """What of the agent's version no longer runs, as the first run that missed it said it."""
+    """The part of the agent's version that no longer runs, as the first run without it reported."""
     missed = (one for one in requests if one.status == "version_skew" and one.arm not in BARE_ARMS)
     return next((one.reason or "version_skew" for one in missed), None)
 
 
 def case_output(state: CaseState, key: str, decision: Record | None) -> Output:
-    """The case of the closed `state`, whose issue number is already its own."""
+    """The case of the closed `state`, with the state's issue number."""
     assert state.review is not None
     assert state.closed_status is not None
     assert state.closed_at is not None

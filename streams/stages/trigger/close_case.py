@@ -1,4 +1,4 @@
-"""How a case closes: the case goes out, and every input that it was waiting for is answered."""
+"""Closes a case: writes the case, and the disposition of every input that waited for it."""
 
 from datetime import datetime, timedelta
 from typing import cast
@@ -21,7 +21,7 @@ def close(
     ports: Dependencies,
     remember: timedelta,
 ) -> Transition[CaseState]:
-    """Closes `state` at `when`. `own` None: by its deadline."""
+    """Closes `state` at `when`. `own` None: closed by its deadline."""
     closed = state.model_copy(
         update={
             "issue_number": state.issue_number + 1,
@@ -43,7 +43,7 @@ def close(
 def closed_again(
     stage: str, state: CaseState, key: str, own: Cause, ports: Dependencies
 ) -> tuple[Output, ...]:
-    """What closing `state` gave, for the input that closed it and comes again."""
+    """The outputs of closing `state` once more, for a repeat of the input that closed it."""
     assert state.closed_at is not None
     inputs = (state.review_cause, *(one.trace_cause for one in state.requests if one.trace_cause), own)
     return (_case(state, key, ports), *_emitted(stage, inputs, stop_reason(state), state.closed_at))

@@ -1,8 +1,8 @@
 """The control sample: cases in which every arm runs a fixed number of times, one run with a wrong oracle.
 
-Rates are compared among these alone, since elsewhere the runs stop at the first hit. Which cases belong to it
-is a hash of the decision's id, so that it is the same whenever and wherever it is asked; and every case whose
-decision moves more money than a threshold does.
+Rates are compared only among these cases, because elsewhere the runs stop at the first hit. A hash of the
+decision's id selects them, so that the sample is the same always and everywhere. A case whose decision moves
+more money than a threshold belongs to it too.
 """
 
 import hashlib
@@ -13,7 +13,7 @@ from schemas.records import Action, AgentDecision, CaseRequest, ExpertVerdict, R
 from streams.stages.trigger.cases import first_completed, first_hit
 from streams.stages.trigger.run_plan import PlannedRun
 
-# arm and strength of what runs at once in a control case
+# arm and strength of the runs that a control case starts with
 FIRST_ARMS: tuple[tuple[ReplayArm, int], ...] = (("unhinted", 0), ("opoi", 1), ("corrector_sft", 0))
 
 
@@ -23,7 +23,7 @@ class ControlRules:
 
     share: float = 0.0
     spend: float | None = None
-    """A decision that moves more, in minor units of its account's currency, is a control; None: no matter."""
+    """A decision that moves more, in minor units of its account's currency, is a control; None: no bound."""
     runs: int = 3
     """K: runs of each arm in a control case."""
     corrector_share: float = 0.0
@@ -35,14 +35,14 @@ class ControlRules:
 
 
 def place(what: str, agent: str, decision_id: str) -> float:
-    """Where a decision stands between 0 and 1, by hash; independent for each `what`."""
+    """A number between 0 and 1 for a decision, by hash; independent for each `what`."""
     digest = hashlib.sha256(f"{what}\x00{agent}\x00{decision_id}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def in_sample(rules: ControlRules, decision: AgentDecision, split: Split, spend: float) -> bool:
-    """Whether the case of a decision that moves `spend` is a control. Held-out decisions get un-hinted runs
-    only, so never."""
+    """Whether the case of a decision that moves `spend` is a control. A held-out decision never is: it gets
+    un-hinted runs only."""
     if split == "test":
         return False
     above = rules.spend is not None and spend > rules.spend
@@ -58,7 +58,7 @@ def first_runs(
     is_control: bool,
     discriminable: bool,
 ) -> list[PlannedRun]:
-    """What a case begins with. `discriminable`: there is a wrong action to steer towards."""
+    """The first runs of a case. `discriminable`: the AgentSpec has a wrong action for a wrong oracle."""
     if is_control:
         runs = [
             PlannedRun(arm, strength, sample) for arm, strength in FIRST_ARMS for sample in range(rules.runs)
@@ -72,9 +72,9 @@ def first_runs(
 def follow_ups(
     rules: ControlRules, requests: tuple[CaseRequest, ...], *, can_redecide: bool
 ) -> list[PlannedRun]:
-    """What a control case runs once its first runs are in: the hinted hit decides anew without its oracle,
-    where its agent `can_redecide`, and judges look at it and at an un-hinted run. Empty where they were asked
-    for, or there is no hit."""
+    """The runs of a control case after its first ones: the hinted hit is decided again without its oracle,
+    if its agent `can_redecide`, and judges compare it with an un-hinted run. Empty if they were requested
+    before, or if there is no hit."""
     hit = first_hit(requests, "opoi")
     if hit is None or any(one.arm in ("redecision", "judge") for one in requests):
         return []
@@ -87,7 +87,7 @@ def follow_ups(
 
 
 def source_of(requests: tuple[CaseRequest, ...], run: PlannedRun) -> CaseRequest | None:
-    """The run whose conversation a re-decision or a judge is given."""
+    """The run whose conversation a redecision or a judge gets."""
     if run.strength == 0:
         return first_completed(requests, "unhinted")
     return first_hit(tuple(one for one in requests if one.strength == run.strength), "opoi")
@@ -96,10 +96,10 @@ def source_of(requests: tuple[CaseRequest, ...], run: PlannedRun) -> CaseRequest
 def wrong_verdict(
     verdict: ExpertVerdict, decision: AgentDecision, actions: Collection[str]
 ) -> ExpertVerdict | None:
-    """The verdict with a wrong action and no reason; None where `actions` offer no wrong one.
+    """The verdict with a wrong action and no rationale; None if `actions` have no wrong one.
 
-    It is not the expert's and, where there is a third, not the agent's own: that one would be reached without
-    any oracle, so it would say nothing about obedience. Without arguments, any amount counts as following it.
+    The action is not the expert's and, if there is a third, not the agent's own: an un-hinted run reaches
+    that one, so it shows nothing about obedience. Without arguments, any amount counts as following it.
     """
     corrected = verdict.corrected_action
     assert corrected is not None

@@ -1,4 +1,4 @@
-"""The trigger's rules, and what they say about a case: which runs come next, or why it stops."""
+"""The trigger's rules, and the next action of a case: which runs come next, or why it stops."""
 
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +15,7 @@ VERSION_SKEW: StopReason = "version_skew"
 
 @dataclass(frozen=True, slots=True)
 class TriggerRules:
-    """How many runs a case may have, what they may use, and how long it may take."""
+    """Bounds of a case: number of runs, their usage, and time."""
 
     budget: Budget
     """Bounds of one run."""
@@ -25,7 +25,7 @@ class TriggerRules:
     samples_per_strength: int = 3
     deadline: timedelta = timedelta(hours=24)
     remember: timedelta = timedelta(days=1)
-    """How long a closed case keeps its bytes, so that a repeated input repeats its outputs."""
+    """How long a closed case keeps its bytes, so that a repeated input can repeat its outputs."""
 
 
 def next_action(
@@ -33,7 +33,7 @@ def next_action(
 ) -> list[PlannedRun] | StopReason:
     """What a case asks for next, once all its runs are in, or its stop reason.
 
-    `can_redecide`: the agent can go on from what a hinted run read.
+    `can_redecide`: the agent can continue from what a hinted run read.
 
     Stop reasons: `version_skew`, `unhinted_hit`, `opoi_hit`, `test_split`, `budget_day`, `budget_attempts`,
     `budget_tokens`, `budget_seconds`, `budget_cost`, `tries_used_up`.

@@ -35,8 +35,8 @@ def replay_requests(
     asked_at: datetime,
     asked_by: Cause,
 ) -> tuple[Output, ...]:
-    """The requests for `runs`, which were asked for together. `state` may hold them, and later ones, already:
-    they come out the same."""
+    """The requests for `runs`, which are requested together. The result is the same if `state` has them, and
+    later ones, already."""
     before = _before(state.requests, runs)
     budget = of_run(rules.budget, rules.case_budget, spent_on(before), len(runs))
     key = decision_key(review.agent, review.decision_id)
@@ -71,7 +71,7 @@ def replay_requests(
 
 
 def asked_for(outputs: tuple[Output, ...], asked_by: Cause) -> tuple[CaseRequest, ...]:
-    """The requests as the case remembers them."""
+    """The requests as the state of the case keeps them."""
     return tuple(
         CaseRequest(
             replay_id=made.replay_id,
@@ -142,7 +142,7 @@ def _oracle(
 
 
 def _turns(before: tuple[CaseRequest, ...], run: PlannedRun, ports: Dependencies) -> tuple[Turn, ...]:
-    """The conversation that a re-decision or a judge is given: never with its oracle."""
+    """The conversation that a redecision or a judge gets, without its oracle."""
     source = source_of(before, run) if run.arm in ("redecision", "judge") else None
     if source is None or source.trace is None:
         return ()

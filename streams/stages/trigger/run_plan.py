@@ -11,8 +11,8 @@ STRENGTHS = (1, 2)
 class PlannedRun:
     """One model run of a case: arm, oracle strength (0 for none), sample from 0.
 
-    The strength of a re-decision or a judgement is that of the conversation that it is about; the sample of a
-    judgement is the number of its judge.
+    A redecision or a judgement has the strength of its conversation; the sample of a judgement is the number
+    of its judge.
     """
 
     arm: ReplayArm
@@ -21,7 +21,7 @@ class PlannedRun:
 
 
 def next_hinted(requests: tuple[CaseRequest, ...], samples: int) -> PlannedRun | None:
-    """The weakest strength that has samples left; None: all are used up."""
+    """The next hinted run, of the weakest strength that has samples left; None: all are used up."""
     for strength in STRENGTHS:
         done = sum(one.arm == "opoi" and one.strength == strength for one in requests)
         if done < samples:

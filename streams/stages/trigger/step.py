@@ -1,7 +1,6 @@
-"""Trigger: owns the case of a decision, from its review to everything the sanitizer needs.
+"""Trigger: requests the model runs of a case, collects their traces, judges hinted runs, closes the case.
 
-It asks for model runs, collects their traces (of two with one replay_id the first counts), judges hinted ones
-as they come, and closes the case at a decision rule (`next_action`) or its deadline.
+Of two traces with one replay_id the first counts. A rule (`next_action`) or the deadline closes the case.
 """
 
 from datetime import datetime
@@ -49,24 +48,24 @@ class Trigger:
         self._ports = ports
 
     def key_of(self, event: Event) -> str:
-        """`agent/decision_id`. Raises Poison where the message key says otherwise."""
+        """`agent/decision_id`. Raises Poison if the message key differs."""
         record = event.record
         assert isinstance(record, Review | AgentTrace)
         return checked_key(event.key, record.agent, record.decision_id)
 
     def on_event(self, state: CaseState | None, event: Event) -> Transition[CaseState]:
-        """Folds a review or a trace."""
+        """Processes a review or a trace."""
         if isinstance(event.record, Review):
             return self._review(state, event, event.record)
         assert isinstance(event.record, AgentTrace)
         return self._trace(state, event, event.record)
 
     def deadline(self, state: CaseState) -> datetime | None:
-        """The case's own deadline while it is open; then when its bytes may go."""
+        """The deadline of an open case; for a closed one, the time at which its bytes are dropped."""
         return state.deadline_at or state.forget_at
 
     def on_deadline(self, state: CaseState, key: str, now: datetime) -> Transition[CaseState]:
-        """Closes the case with what there is, or forgets the bytes of a closed one."""
+        """Closes the case with the runs that it has, or drops the bytes of a closed one."""
         if state.deadline_at is not None and state.deadline_at <= now:
             return self._close(state, key, "deadline", "deadline", state.deadline_at, None)
         if state.forget_at is not None and state.forget_at <= now:
@@ -140,9 +139,8 @@ class Trigger:
     def _withdraw(
         self, state: CaseState | None, event: Event, own: Cause, review: Review
     ) -> Transition[CaseState]:
-        """The verdict no longer stands, or experts disagree: what went out is taken back.
-
-        Held even where nothing went out: what is redriven from before must find it."""
+        """The verdict is retracted, or experts disagree: withdraws the case. The state is kept even if no
+        case was written: an earlier review that is redriven must find it."""
         key = decision_key(review.agent, review.decision_id)
         held = CaseState(
             review=event.value,
@@ -189,11 +187,11 @@ class Trigger:
         return self._advance(folded, event, own, review)
 
     def _advance(self, state: CaseState, event: Event, own: Cause, review: Review) -> Transition[CaseState]:
-        """Applies the rules to what is in."""
+        """Applies the rules once all traces are in."""
         if any(one.status is None for one in state.requests):
             return self._answer(state, event, own, "pending", "awaiting_traces")
         assert review.decision is not None
-        # decoded for a few cases only: most close here
+        # only control cases decode the decision here: most cases close
         can_redecide = state.control_sample and not self._ports.is_remote(
             self._ports.decision(review.decision)
         )
@@ -234,7 +232,7 @@ class Trigger:
         return close(self.stage, state, key, status, reason, when, own, self._ports, self._rules.remember)
 
     def _again(self, state: CaseState, event: Event, own: Cause) -> Transition[CaseState]:
-        """An input that the state holds already: what it led to goes out again, byte for byte."""
+        """An input that the state has already: repeats its outputs, byte for byte."""
         if state.review is None:
             reason: DispositionReason = stop_reason(state) if state.stop_reason else "closed"
             return self._answer(state, event, own, "emitted", reason)
@@ -256,7 +254,7 @@ class Trigger:
         answered = self._answer(state, event, own, *standing(state, own, review))
         return Transition(state, (*requests, *answered.outputs, *before))
 
-    # small answers
+    # dispositions and rejections
 
     def _answer(
         self,

@@ -1,7 +1,7 @@
-"""Another verdict takes a case's place: what becomes of the inputs and requests of the one before.
+"""A newer verdict replaces a case: closes the inputs of the case before and cancels its requests.
 
-Cases of a decision are numbered. A cancellation says "nothing below this number", so it cannot hit the
-requests of a verdict that comes to count again, in whatever order a worker reads the two topics.
+Cases of a decision are numbered. A cancellation means "no request below this number", so it cannot hit the
+requests of a verdict that counts again, in whatever order a worker reads the two topics.
 """
 
 from datetime import datetime
@@ -17,7 +17,7 @@ REVIEWS = "opoi.reviews"
 
 
 def inherit_from(fresh: CaseState, before: CaseState | None) -> CaseState:
-    """`fresh` as the case after `before`; what it replaces stays on it, so that it can be said again."""
+    """`fresh` as the case after `before`; it keeps what it replaces, so that a repeat can repeat it."""
     if before is None:
         return fresh.model_copy(update={"case_number": 1})
     is_open = any(one.status is None for one in before.requests)
@@ -35,7 +35,7 @@ def inherit_from(fresh: CaseState, before: CaseState | None) -> CaseState:
 def close_superseded(
     stage: str, state: CaseState, review: Review, own: Cause, when: datetime
 ) -> tuple[Output, ...]:
-    """Closes what the case before waited for, and calls its open requests off. A function of its input."""
+    """Closes inputs of the case before, and cancels its open requests. A function of its input."""
     outcome: DispositionOutcome = "withdrawn" if state.phase == "held" else "superseded"
     reason = review.status if state.phase == "held" else "newer_verdict"
     outputs = [disposition(stage, one, outcome, reason, when, (own,)) for one in state.replaced]
@@ -55,7 +55,7 @@ def close_superseded(
 
 
 def is_of_earlier_case(trace: AgentTrace, state: CaseState) -> bool:
-    """Whether `trace` only says that an earlier case's request was not run; a run counts for any case."""
+    """Whether `trace` only reports that an earlier case's request did not run; a run counts for any case."""
     return trace.attempts == 0 and trace.case_number < state.case_number
 
 

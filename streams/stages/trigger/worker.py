@@ -16,7 +16,7 @@ from streams.stages.wiring import make_dependencies, stage_context
 
 
 def run(settings: Settings) -> NoReturn:
-    """Runs until the process is told to stop."""
+    """Runs until the process is asked to stop."""
     pipeline, replay = settings.pipeline, settings.replay
     rules = TriggerRules(
         budget=Budget(

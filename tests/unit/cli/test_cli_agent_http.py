@@ -48,7 +48,7 @@ def test_what_was_not_shown_did_not_pass(url: str) -> None:
     code, out, errors = opoi("check", url, "--spec", SPEC, "--seconds", "5")
     assert code == 0
     assert out.splitlines()[-1].split()[:3] == ["canary", "not", "shown"]
-    assert errors == f"{url} passed but for what was not shown: canary\n"
+    assert errors == f"{url} passed; not shown: canary\n"
 
 
 def test_a_breach_is_named_and_exits_with_3(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_a_breach_is_named_and_exits_with_3(url: str, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("check", "agent:1"), 2, "'agent:1' is no address of an agent; it looks like http://"),
+        (("check", "agent:1"), 2, "'agent:1' is no URL of an agent; one looks like http://"),
         (("check", "http://127.0.0.1:9"), 1, "the agent at http://127.0.0.1:9 cannot be reached"),
         (("serve", "nowhere.yaml"), 2, "nowhere.yaml cannot be read: No such file or directory"),
     ],
@@ -108,7 +108,7 @@ def test_a_port_that_is_taken_says_so() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(
-            UserError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*; take another with --port"
+            UserError, match=rf"cannot listen on 127\.0\.0\.1:{port}: .*; choose another port with --port"
         ) as caught:
             opoi("serve", "media_buyer", "--port", str(port))
         assert caught.value.exit_code == 2

@@ -65,4 +65,4 @@ def test_a_second_worker_of_one_name_is_refused(home: Path) -> None:
 def test_a_stage_that_is_not_there_is_refused(home: Path) -> None:
     refused = subprocess.run(command("jion"), capture_output=True, text=True, timeout=60)
     assert refused.returncode == 2
-    assert "there is no stage 'jion'; the stages are join, trigger" in refused.stderr
+    assert "there is no stage 'jion'; stages: join, trigger" in refused.stderr

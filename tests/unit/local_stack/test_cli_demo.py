@@ -53,7 +53,7 @@ def test_what_goes_away_is_one_line(error: type[Exception], monkeypatch: pytest.
     monkeypatch.setattr(demo, "_run", ends)
     with pytest.raises(UserError) as caught:
         demo.demo(decisions=2)
-    assert caught.value.message == "the demo cannot go on: it is away; see `opoi status`"
+    assert caught.value.message == "the demo cannot continue: it is away; see `opoi status`"
     assert caught.value.exit_code == 1
 
 

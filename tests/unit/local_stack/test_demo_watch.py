@@ -27,7 +27,7 @@ def test_nothing_is_missing_once_everything_is_there() -> None:
         ({"stages": (replace(JOIN, unanswered=1),)}, "1 inputs of join have no disposition"),
         ({"stages": (replace(JOIN, inputs=5),)}, "join has 5 inputs and 4 outcomes"),
         ({"behind": {"opoi.cases[2]": 1}}, "records have no row in ClickHouse: 1 of opoi.cases[2]"),
-        ({"behind": None}, "the broker does not say what it holds"),
+        ({"behind": None}, "the broker does not answer, so records that are not landed are unknown"),
     ],
 )
 def test_what_is_missing_is_said(changes, says) -> None:

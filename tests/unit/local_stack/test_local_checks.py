@@ -55,7 +55,7 @@ def test_what_runs_is_fine(scene: Scene) -> None:
 def test_one_exit_is_told_and_a_loop_is_a_fault(scene: Scene) -> None:
     exits(scene, "join", 1)
     once = only(list(checks.workers(scene)))
-    assert (once.outcome, "join ended and came back" in once.message) == ("ok", True)
+    assert (once.outcome, "join ended and restarted" in once.message) == ("ok", True)
     exits(scene, "join", 4)
     scene.home.log("join").write_text('{"event": "contract broken"}\n')
     loop = only(list(checks.workers(scene)))
@@ -109,7 +109,7 @@ def test_what_replays_wait_for_is_a_fault_that_names_it(scene: Scene, replay_met
     replay_metrics.labels("agent:support-refund").set(1)
     found = only(list(checks.replays(scene)))
     assert found.outcome == "fault"
-    assert found.message == "agent:support-refund is away, and the replays that need it wait"
+    assert found.message == "agent:support-refund is unreachable, and the replays that need it wait"
 
 
 def test_status_names_what_replays_wait_for(scene: Scene, replay_metrics: Gauge) -> None:
@@ -117,7 +117,7 @@ def test_status_names_what_replays_wait_for(scene: Scene, replay_metrics: Gauge)
     process = ProcessStatus("replay", "running", 1, 100, 0, 19103, 0)
     waited_for = unreachable(metrics_ports(scene.settings.local)["replay"])
     found = Status("home", True, [process], 0, {}, {}, waited_for)
-    assert "Away, and waited for by replays: agent:support-refund" in describe(found)
+    assert "Unreachable; replays wait for: agent:support-refund" in describe(found)
 
 
 def told_of_ports(settings: Settings, pid: int) -> list[Finding]:

@@ -42,8 +42,8 @@ def test_a_fetched_artifact_is_a_folder_and_is_fetched_once(
     said = Said()
     folder = fetch(artifact, tmp_path / "cache", said)
     assert sorted(path.name for path in folder.iterdir()) == ["one.jar", "two.jar"]
-    assert said.lines[0] == "fetching Two jars (1 MB, once)"
-    assert said.lines[1].startswith("fetched Two jars: 0 MB in ")
+    assert said.lines[0] == "downloading Two jars (1 MB, once)"
+    assert said.lines[1].startswith("downloaded Two jars: 0 MB in ")
     assert fetch(artifact, tmp_path / "cache", said) == folder
     assert len(said.lines) == 2
 
@@ -54,7 +54,7 @@ def test_what_is_not_the_tested_release_is_refused_and_not_kept(
     artifact = small(tmp_path)
     jars(tmp_path, artifact, monkeypatch)
     wrong = Artifact(artifact.title, artifact.folder, artifact.coordinates, 1, "0" * 64)
-    with pytest.raises(UserError, match="is damaged or not the release that was tested"):
+    with pytest.raises(UserError, match="is damaged or not the tested release"):
         fetch(wrong, tmp_path / "cache", Said())
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
@@ -65,9 +65,10 @@ def test_without_a_network_one_line_says_what_to_do(tmp_path: Path) -> None:
         nowhere = f"http://127.0.0.1:{closed.getsockname()[1]}"
     with pytest.raises(UserError) as caught:
         fetch(KAFKA, tmp_path, Said(), nowhere)
-    assert caught.value.message.startswith("Apache Kafka 4.3.1 (44 MB) cannot be fetched (ConnectionError)")
-    assert f"copy kafka-4.3.1 into {tmp_path}" in caught.value.message
-    assert "\n" not in caught.value.message
+    told = caught.value.message
+    assert told.startswith("Apache Kafka 4.3.1 (44 MB) cannot be downloaded (ConnectionError)")
+    assert f"copy kafka-4.3.1 into {tmp_path}" in told
+    assert "\n" not in told
     assert caught.value.exit_code == 2
 
 
@@ -81,7 +82,7 @@ def test_a_mirror_that_lacks_the_file_is_told_with_what_to_do(
     with pytest.raises(UserError) as caught:
         fetch(KAFKA, tmp_path, Said(), "http://mirror")
     assert caught.value.message == (
-        "Apache Kafka 4.3.1 cannot be fetched from http://mirror (not found in: mirror): "
+        "Apache Kafka 4.3.1 cannot be downloaded from http://mirror (not found in: mirror): "
         f"set OPOI_MAVEN_URL to a mirror that has it, or copy kafka-4.3.1 into {tmp_path}"
     )
     assert caught.value.exit_code == 2

@@ -88,7 +88,7 @@ def test_a_stack_comes_back_on_the_ports_it_had(home: Home) -> None:
 
 def test_a_base_and_ports_of_ones_own_contradict(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPOI_LOCAL__ADS_PORT", "21000")
-    with pytest.raises(UserError, match="OPOI_LOCAL__ADS_PORT is set: unset it, or leave --port-base out"):
+    with pytest.raises(UserError, match="OPOI_LOCAL__ADS_PORT is set: unset it, or omit --port-base"):
         ports.choose(home, 22_000)
 
 

@@ -111,7 +111,7 @@ def test_what_cannot_be_recorded_is_said_and_the_server_starts_all_the_same(
 ) -> None:
     machine = Machine(tmp_path, body=body)
     assert machine.options() == ()
-    assert machine.said.lines[-1] == f"Server 1.0 will start slowly, no start cache was made: {why}"
+    assert machine.said.lines[-1] == f"Server 1.0 will start slowly, because it has no start cache: {why}"
     assert machine.caches() == []
 
 
