@@ -63,7 +63,7 @@ bench: setup ## Every benchmark; writes docs/benchmarks.md
 	@$(BIN)/python -m bench --write docs/benchmarks.md
 
 soak: setup ## The long forms of the upgrade, crash, rebalance and property tests
-	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/property --timeout 7200
+	@HYPOTHESIS_PROFILE=soak $(BIN)/python -m pytest tests/property tests/faults/test_hostile_property.py --timeout 7200
 	@$(BIN)/python -m pytest -m soak
 	@$(BIN)/python -m testkit.upgrade soak v0.2.1
 	@$(BIN)/python -m bench.faust_recovery

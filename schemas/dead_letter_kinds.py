@@ -85,7 +85,7 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(
         "unreadable_batch",
-        "A batch has a wrong checksum or cannot be decompressed.",
+        "A batch has a wrong checksum, or the client cannot unpack it.",
         "check the producer's client and the broker's disk",
     ),
     Kind(

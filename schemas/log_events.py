@@ -123,6 +123,17 @@ PAUSE_FAILED = LogEvent(
     "debug",
     "A rebalance is under way; repeated at the next poll.",
 )
+PARTITION_TRIED = LogEvent(
+    "silent partition tried alone",
+    "info",
+    "A partition with records returned none for some seconds; a second consumer tries to read it.",
+)
+BATCH_NOT_SKIPPED = LogEvent(
+    "unreadable batch not skipped, retrying",
+    "warning",
+    "librdkafka cannot read a batch, and the broker did not return its bytes for the dead letter.",
+    "restore the broker; `opoi doctor` checks the connection",
+)
 OFFSET_COMMIT_FAILED = LogEvent(
     "offset commit failed, retrying",
     "warning",

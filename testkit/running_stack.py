@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,8 +12,20 @@ from local_stack import stack
 from local_stack.home import Home
 from local_stack.kafka import Broker
 from local_stack.ports import from_base, in_use
+from local_stack.processes import WORKERS
 from local_stack.progress import Lines
+from streams.runtime.exit_codes import ExitCode
 from streams.settings import Settings
+
+_ENDED = re.compile(r"exited: (?P<name>\w+) \(exit status (?P<code>\d+);")
+MAY_END = {ExitCode.PRODUCE_FAILED, ExitCode.CONTIGUITY, ExitCode.WATCHDOG, ExitCode.EXPELLED}
+"""How docs/faust.md has a worker end without a fault of its own, its records' or its settings'."""
+
+
+def worker_ends(home: Home) -> list[tuple[str, int]]:
+    """Workers of a stack that ended by themselves, and their exit codes."""
+    log = home.log("supervisor").read_text()
+    return [(found["name"], int(found["code"])) for found in _ENDED.finditer(log) if found["name"] in WORKERS]
 
 
 @dataclass(frozen=True)

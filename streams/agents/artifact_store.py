@@ -14,7 +14,10 @@ from schemas.log_events import RECORD_LEFT_OUT
 from schemas.records import Artifact, ArtifactKind
 from schemas.settings import KafkaSettings
 from streams.runtime import metrics
+from streams.runtime.broadcast_topic import left_out_batch
 from streams.runtime.kafka_clients import CheckedProducer, make_consumer
+from streams.runtime.offsets import Source
+from streams.runtime.standstill import CANNOT_READ, cannot_be_read, place_of
 
 TOPIC = "agent.artifacts"
 POLL_SECONDS = 0.2
@@ -146,11 +149,17 @@ class ArtifactStore:
                     if place.offset >= ends[place.partition]:
                         behind.discard(place.partition)
                 if behind and time.monotonic() > give_up:
+                    self._try_alone(topic, behind)
                     raise self._unreachable(f"{topic}: nothing came for {self._patience:g} s before its end")
                 continue
-            if message.error() is not None:
-                raise KafkaException(message.error())
             give_up = time.monotonic() + self._patience
+            if (error := message.error()) is not None:
+                if error.code() not in CANNOT_READ:
+                    raise KafkaException(error)
+                self._skip(*place_of(message))
+                behind = {one for one in behind if self._next[one] < ends[one]}
+                consumer.assign([TopicPartition(topic, one, self._next[one]) for one in sorted(behind)])
+                continue
             partition, offset = message.partition(), message.offset()
             assert partition is not None
             assert offset is not None
@@ -159,6 +168,27 @@ class ArtifactStore:
             self._next[partition] = offset + 1
             if offset + 1 >= ends[partition]:
                 behind.discard(partition)
+
+    def _try_alone(self, topic: str, partitions: Iterable[int]) -> None:
+        """Skips one batch that the client neither returns nor reports; one a call: each takes seconds."""
+        for partition in sorted(partitions):
+            source, offset = Source(topic, partition), self._next[partition]
+            if cannot_be_read(self._settings, f"opoi-artifacts-{id(self)}", source, offset):
+                self._skip(source, offset)
+                return
+
+    def _skip(self, source: Source, offset: int) -> None:
+        """Leaves out the batch with `offset`, which the client cannot read."""
+        # aiokafka is needed only here
+        from streams.runtime.stored_batch import NoAnswer, batch_at
+
+        try:
+            batch = batch_at(self._settings, source, offset, self._next[source.partition])
+        except NoAnswer as error:
+            raise self._unreachable(str(error)) from error
+        if batch is not None:
+            self._next[source.partition] = batch.last + 1
+            left_out_batch(TOPIC, batch)
 
     def _unreachable(self, text: str) -> ArtifactsAway:
         # a client can stop fetching for good after an outage; the next reading has a new one

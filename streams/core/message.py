@@ -24,7 +24,7 @@ class Message:
     value: bytes | None
     headers: Headers
     has_headers: bool = True
-    """False if reading its headers killed the process before."""
+    """False if its headers cannot be read: a name is not UTF-8, or reading them killed the process before."""
 
     @property
     def readable_headers(self) -> Headers | None:
@@ -68,6 +68,8 @@ def contract_topic(arrived: Message, sources: tuple[str, ...]) -> str:
     topic = arrived.coordinates.topic
     if not topic.startswith(RETRY):
         return topic
+    if not arrived.has_headers:
+        raise Poison("unreadable_headers", "its headers cannot be read, and one of them names its topic")
     named = (header(arrived.headers, "dlq.topic") or b"").decode(errors="replace")
     if named not in sources:
         raise Poison(

@@ -8,6 +8,11 @@ import hashlib
 
 from schemas.dead_letter_kinds import DeadLetterKind
 
+LARGEST_BYTES = 16 * 1024 * 1024
+"""Of a larger record only the head is kept. No topic takes a quarter of it."""
+HEAD_BYTES = 64 * 1024
+"""Bytes kept of a value that is too large; a longer key is dropped."""
+
 
 class Unread(bytes):
     """Bytes in place of a record's value: the value's head, or those of the batch that cannot be unpacked."""
@@ -36,6 +41,17 @@ class Unread(bytes):
         made.kind, made.reason, made.last_offset = "unreadable_batch", reason, last_offset
         made.whole_bytes, made.whole_sha256 = len(content), hashlib.sha256(content).hexdigest()
         return made
+
+
+def within_bounds(key: bytes | None, value: bytes | None, offset: int) -> tuple[bytes | None, bytes | None]:
+    """Key and value of the record at `offset`, or what stands for them where they are too large."""
+    if len(key or b"") + len(value or b"") <= LARGEST_BYTES:
+        return key, value
+    whole = value or b""
+    reason = f"the record was not read whole: it has more than {LARGEST_BYTES} bytes"
+    digest = hashlib.sha256(whole).hexdigest()
+    head = Unread.record(whole[:HEAD_BYTES], reason, offset, len(whole), digest)
+    return None if len(key or b"") > HEAD_BYTES else key, head
 
 
 def last_offset(value: bytes | None, offset: int) -> int:

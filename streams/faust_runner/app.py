@@ -1,19 +1,18 @@
 """The Faust application of a stage: raw bytes in, raw bytes in the table, one agent."""
 
 import socket
-import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import streams.faust_runner.safety  # noqa: F401  # isort: skip
 import faust
-from faust.transport.drivers.aiokafka import credentials_to_aiokafka_auth
 
 from schemas.settings import KafkaSettings
 from schemas.stages import changelog_of, group_of
 from streams.faust_runner.safety.app_settings import app_options, table_options
 from streams.faust_runner.safety.tables import RestoreWithinBounds
+from streams.runtime.kafka_clients import ssl_context
 
 TABLE = "state"
 RAW: dict[str, Any] = {
@@ -60,21 +59,10 @@ def build(
     return Application(app, inbox, table)
 
 
-def aiokafka_config(kafka: KafkaSettings) -> dict[str, Any]:
-    """How a client of aiokafka reaches the broker."""
-    servers = [server.strip() for server in kafka.bootstrap_servers.split(",")]
-    return {"bootstrap_servers": servers, **credentials_to_aiokafka_auth(_credentials(kafka))}
-
-
 def _credentials(kafka: KafkaSettings) -> Any:
     if kafka.security_protocol == "PLAINTEXT":
         return None
-    context = None
-    if kafka.security_protocol in ("SSL", "SASL_SSL"):
-        context = ssl.create_default_context(cafile=kafka.ssl_ca_location)
-        if kafka.ssl_certificate_location is not None:
-            password = kafka.ssl_key_password.get_secret_value() if kafka.ssl_key_password else None
-            context.load_cert_chain(kafka.ssl_certificate_location, kafka.ssl_key_location, password)
+    context = ssl_context(kafka)
     if kafka.security_protocol == "SSL":
         return faust.SSLCredentials(context)
     assert kafka.sasl_password is not None

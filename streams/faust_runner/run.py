@@ -17,7 +17,7 @@ from schemas.settings import KafkaSettings
 from schemas.stages import StageSpec, changelog_of, group_of, ticks_of
 from schemas.stages import stages as all_stages
 from streams.core.contract import KeyedStep, StatelessStep
-from streams.faust_runner.app import Application, aiokafka_config, build
+from streams.faust_runner.app import Application, build
 from streams.faust_runner.keyed import Keyed
 from streams.faust_runner.runner import RunnerParts, Stage, Stateless, StepRunner
 from streams.faust_runner.safety.app_settings import LEASE_SECONDS
@@ -32,6 +32,7 @@ from streams.faust_runner.safety.watchdog import Watchdog, WorkerProgress
 from streams.faust_runner.timers import DeadlineTimers
 from streams.runtime import metrics
 from streams.runtime.dead_letters import DeadLetters
+from streams.runtime.kafka_clients import aiokafka_config
 from streams.runtime.outputs import Encoder, RecordCodec
 from streams.runtime.process import WorkerProcess, run
 from streams.settings import LogSettings, MetricsSettings, WorkerSettings

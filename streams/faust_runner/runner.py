@@ -7,7 +7,7 @@ broker has them. docs/faust.md tells what may happen to an event on the way.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from schemas.log_events import RECORD_RELEASED, TICK_REFUSED, WORKER_FAILED
 from schemas.record import Record
 from schemas.settings import KafkaSettings
 from schemas.stages import DEAD_LETTERS, TICKS
-from streams.core.contract import Coordinates, Event, Headers, Output, Poison, StatelessStep
+from streams.core.contract import Event, Headers, Output, Poison, StatelessStep
 from streams.core.message import Message, contract_topic, message_of, trace_headers
 from streams.core.unread import Unread, last_offset
 from streams.faust_runner.retry import RetryAborted, RetryPolicy
@@ -33,9 +33,6 @@ from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import DlqLimit
 from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
-
-DISPOSITIONS_AT_ONCE = 10_000
-"""Records of an unreadable batch that get a disposition each; a batch of ours has no more."""
 
 log = structlog.get_logger(__name__)
 
@@ -261,13 +258,7 @@ class StepRunner:
             kind=poison.kind,
             reason=poison.reason,
         )
-        last = min(last_offset(arrived.value, at.offset), at.offset + DISPOSITIONS_AT_ONCE - 1)
-        outputs = [
-            self._parts.letters.disposition(
-                replace(letter, at=Coordinates(at.topic, at.partition, offset)), arrived.timestamp
-            )
-            for offset in range(at.offset, last + 1)
-        ]
+        outputs = self._parts.letters.dispositions(letter, arrived.value, arrived.timestamp)
         encoded = await self.retry.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
@@ -275,5 +266,5 @@ class StepRunner:
         self._parts.deaths.forget(at)
         self._parts.letters.sent(letter)
 
-    async def _encode(self, outputs: list[Output], now: datetime) -> list[Encoded]:
+    async def _encode(self, outputs: Sequence[Output], now: datetime) -> list[Encoded]:
         return self._parts.encoder.encode(outputs, now)

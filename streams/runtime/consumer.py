@@ -1,7 +1,6 @@
 """The consumer of workers without Faust: records in, offsets out. Nothing else talks to the group."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -9,6 +8,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
 from schemas.log_events import (
+    BATCH_NOT_SKIPPED,
     BROKER_UNREACHABLE,
     OFFSET_COMMIT_FAILED,
     OFFSETS_UNKNOWN,
@@ -23,14 +23,17 @@ from schemas.settings import KafkaSettings
 from schemas.stages import group_of
 from streams.core.contract import Coordinates
 from streams.core.message import Message, from_milliseconds
+from streams.core.unread import within_bounds
 from streams.runtime import fetch_watchdog, metrics
 from streams.runtime.bounded_commit import BoundedCommit
 from streams.runtime.close_consumer import close_consumer
 from streams.runtime.crash_guard import CrashGuard
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import Refused
 from streams.runtime.fetch_watchdog import FetchWatchdog
-from streams.runtime.kafka_clients import as_bytes, header_pairs, make_consumer
-from streams.runtime.offsets import Offsets, PartitionOffsets, Position, Source
+from streams.runtime.kafka_clients import as_bytes, headers_of, make_consumer
+from streams.runtime.offsets import Offsets, Position, Source
+from streams.runtime.standstill import CANNOT_READ, Standstill, place_of
 from streams.runtime.throttled_log import ThrottledLog
 
 log = structlog.get_logger(__name__)
@@ -40,29 +43,6 @@ Partitions = list[TopicPartition]
 
 class ConsumerFailed(Refused):
     """The consumer cannot continue; the text is for the user."""
-
-
-@dataclass(eq=False, slots=True)
-class Delivery:
-    """One record in hand. No offset past it is committed before `done`."""
-
-    arrived: Message
-    source: Source
-    _partition: PartitionOffsets
-
-    @property
-    def live(self) -> bool:
-        """Whether the record's partition is still assigned to this worker."""
-        return self._partition.live
-
-    @property
-    def is_committed(self) -> bool:
-        """Whether the broker knows that the record is done."""
-        return self._partition.is_committed(self.arrived.coordinates.offset)
-
-    def done(self) -> None:
-        """Everything that the record led to is acknowledged."""
-        self._partition.done(self.arrived.coordinates.offset)
 
 
 class WorkerConsumer:
@@ -101,6 +81,8 @@ class WorkerConsumer:
         self._log = ThrottledLog(log)
         self._consumer = make_consumer(kafka, group_of(stage), **{**fetch_watchdog.CONFIG, **config})
         self._fetch_watchdog = FetchWatchdog(kafka)
+        self._standstill = Standstill(kafka, group_of(stage))
+        self._kafka = kafka
         self._commits = BoundedCommit(self._consumer)
         self._committing: dict[Source, Position] = {}
 
@@ -123,14 +105,24 @@ class WorkerConsumer:
             newly, self._newly = self._newly, []
             self._guards.deaths.load()
             self._on_assigned(self._consumer, newly)
-        found = []
+        found: list[Delivery | None] = []
+        unreadable: dict[Source, int] = {}
         for message in messages:
+            source, offset = place_of(message)
             if (error := message.error()) is None:
-                if (delivery := self._delivery(message)) is not None:
-                    found.append(delivery)
-            elif error.code() != KafkaError._PARTITION_EOF:
+                found.append(self._delivery(message, source, offset))
+            elif error.code() == KafkaError._PARTITION_EOF:
+                self._standstill.came(source, offset)
+            elif error.code() in CANNOT_READ and source in self._offsets:
+                unreadable[source] = offset
+            else:
                 self._failed(error)
-        return found
+        if self._held:
+            self._standstill.held()
+        elif len(messages) < most:
+            unreadable |= self._standstill.stands(self._consumer, self._offsets)
+        found += [self._unread(source, offset) for source, offset in unreadable.items()]
+        return [delivery for delivery in found if delivery is not None]
 
     def hold(self, held: bool) -> None:
         """Whether to pause all partitions, from the next `receive` on."""
@@ -178,36 +170,57 @@ class WorkerConsumer:
         self._paused = wanted
         self._gained -= assigned
 
-    def _delivery(self, message: KafkaMessage) -> Delivery | None:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        assert topic is not None
-        assert partition is not None
-        assert offset is not None
-        source = Source(topic, partition)
+    def _delivery(self, message: KafkaMessage, source: Source, offset: int) -> Delivery | None:
         if source in self._paused:
             self._paused = set()  # a rebalance resumed it: all are paused again
         if source not in self._offsets:
             # fetched before the rebalance that revoked its partition
-            REVOKED_RECORD.emit(log, topic=topic)
+            REVOKED_RECORD.emit(log, topic=source.topic)
             return None
+        self._standstill.came(source, offset + 1)
         of_partition = self._offsets[source]
         if not of_partition.take(offset):
             metrics.REDELIVERED.labels(self._stage).inc()
             return None
-        at = Coordinates(self._logical[topic], partition, offset)
-        # a header name that is no UTF-8 ends the process in confluent-kafka, by a signal
+        at = Coordinates(self._logical[source.topic], source.partition, offset)
         dead = self._guards.why_dead(at)
         with self._guards.mark.during(at):
-            headers = () if dead else header_pairs(message.headers())
+            headers = None if dead else headers_of(message)
+        # what a megabyte unpacks to may be hundreds, and is not to be held
+        key, value = within_bounds(as_bytes(message.key()), as_bytes(message.value()), offset)
         arrived = Message(
             at,
             from_milliseconds(message.timestamp()[1]),
-            as_bytes(message.key()),
-            as_bytes(message.value()),
-            headers,
-            has_headers=not dead,
+            key,
+            value,
+            headers or (),
+            has_headers=headers is not None,
         )
         return Delivery(arrived, source, of_partition)
+
+    def _unread(self, source: Source, offset: int) -> Delivery | None:
+        """What stands for the batch with `offset`, which the client cannot read and goes on behind.
+
+        None where there is nothing to tell of it, or not now.
+        """
+        # aiokafka is needed for this alone
+        from streams.runtime.stored_batch import NoAnswer, batch_at
+
+        expected = self._standstill.next(source)
+        try:
+            batch = batch_at(self._kafka, source, offset, expected)
+            if batch is None:
+                return None  # said of a batch that was passed over already
+            self._consumer.seek(TopicPartition(*source, batch.last + 1))
+        except (NoAnswer, KafkaException) as error:
+            self._log.emit(BATCH_NOT_SKIPPED, topic=source.topic, error=str(error))
+            return None
+        self._standstill.came(source, batch.last + 1)
+        first, of_partition = max(expected, batch.first), self._offsets[source]
+        if batch.is_passed_over or not of_partition.take(first, batch.last):
+            return None
+        at = Coordinates(self._logical[source.topic], source.partition, first)
+        return Delivery(batch.unread(at, "librdkafka gives none of its records"), source, of_partition)
 
     def _failed(self, error: KafkaError) -> None:
         if error.fatal():
@@ -222,6 +235,7 @@ class WorkerConsumer:
         self._newly += partitions
         for source, committed in self._committed(consumer, partitions).items():
             self._offsets.begin(source, committed)
+            self._standstill.begin(source, committed.offset if committed else None)
             self._gained.add(source)
         self._counted(PARTITIONS_ASSIGNED, partitions)
 
@@ -259,6 +273,7 @@ class WorkerConsumer:
         self._newly = [each for each in self._newly if Source(each.topic, each.partition) not in going]
         for source in going:
             self._offsets.end(source)
+            self._standstill.end(source)
 
     def _counted(self, event: LogEvent, partitions: Partitions) -> None:
         metrics.ASSIGNED_PARTITIONS.labels(self._stage).set(len(self._offsets))

@@ -19,12 +19,14 @@ from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
 from streams.core.contract import Coordinates, Headers, Output
 from streams.core.record_size import headers_bytes, record_bytes
-from streams.core.unread import Unread
+from streams.core.unread import Unread, last_offset
 from streams.runtime import metrics
 
 TOO_LARGE: DeadLetterKind = "too_large"
 MOST_HEADERS = 10_000
 """Headers of a record that its letter keeps. Of more than 100,000 librdkafka returns none, ours included."""
+DISPOSITIONS_AT_ONCE = 10_000
+"""Records of an unreadable batch that get a disposition each; a batch of ours has no more."""
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +88,17 @@ class DeadLetters:
             key,
             value,
             tuple(made.headers()),
+        )
+
+    def dispositions(
+        self, letter: Letter, value: bytes | None, recorded_at: datetime, record_id: str | None = None
+    ) -> tuple[Output, ...]:
+        """`disposition` of each record for which `value` stands: one, but where it is an `Unread` batch."""
+        at = letter.at
+        last = min(last_offset(value, at.offset), at.offset + DISPOSITIONS_AT_ONCE - 1)
+        return tuple(
+            self.disposition(replace(letter, at=replace(at, offset=offset)), recorded_at, record_id)
+            for offset in range(at.offset, last + 1)
         )
 
     def disposition(self, letter: Letter, recorded_at: datetime, record_id: str | None = None) -> Output:

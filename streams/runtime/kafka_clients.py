@@ -1,6 +1,8 @@
 """Kafka clients: the one place that configures them."""
 
 import logging
+import operator
+import ssl
 import threading
 from collections.abc import Iterable
 from typing import Any
@@ -77,6 +79,34 @@ def make_admin(settings: KafkaSettings) -> AdminClient:
     return AdminClient(_client_config(settings))
 
 
+def ssl_context(settings: KafkaSettings) -> ssl.SSLContext | None:
+    """What TLS is spoken with by clients in Python; None: none is spoken."""
+    if settings.security_protocol not in ("SSL", "SASL_SSL"):
+        return None
+    context = ssl.create_default_context(cafile=settings.ssl_ca_location)
+    if settings.ssl_certificate_location is not None:
+        password = settings.ssl_key_password.get_secret_value() if settings.ssl_key_password else None
+        context.load_cert_chain(settings.ssl_certificate_location, settings.ssl_key_location, password)
+    return context
+
+
+def aiokafka_config(settings: KafkaSettings) -> dict[str, Any]:
+    """How a client of aiokafka reaches the broker, secrets in the clear."""
+    config: dict[str, Any] = {
+        "bootstrap_servers": [server.strip() for server in settings.bootstrap_servers.split(",")],
+        "security_protocol": settings.security_protocol,
+        "ssl_context": ssl_context(settings),
+    }
+    if settings.security_protocol.startswith("SASL"):
+        assert settings.sasl_password is not None
+        config |= {
+            "sasl_mechanism": settings.sasl_mechanism,
+            "sasl_plain_username": settings.sasl_username,
+            "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        }
+    return config
+
+
 class LogOffsets:
     """First and next offset of logs, from the broker; partitions by physical topic. Thread-safe."""
 
@@ -120,6 +150,21 @@ def header_pairs(headers: Any) -> tuple[tuple[str, bytes | None], ...]:
     """Headers of a message, from any of the client's forms."""
     pairs = headers.items() if isinstance(headers, dict) else headers or ()
     return tuple((name, as_bytes(value)) for name, value in pairs)
+
+
+def headers_of(message: Message) -> tuple[tuple[str, bytes | None], ...] | None:
+    """A message's headers; None where a name in them is no UTF-8. To be asked once for a message.
+
+    Then the client answers with an exception set and a list with holes, which end the process by a signal. A
+    call through `operator` is one that Python always checks for that.
+    """
+    try:
+        return header_pairs(_headers(message))
+    except SystemError:
+        return None
+
+
+_headers = operator.methodcaller("headers")
 
 
 def as_bytes(value: str | bytes | None) -> bytes | None:

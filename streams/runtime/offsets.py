@@ -4,7 +4,7 @@ Work ends out of order, so the committed offset stays at the oldest unfinished r
 it is in the commit's metadata: the next owner of the partition skips it instead of paying for it again.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -79,8 +79,11 @@ class PartitionOffsets:
         self._first = committed.offset if committed else 0
         self._begin = self._first
 
-    def take(self, offset: int) -> bool:
-        """The record at `offset` was received; False if it was done in an earlier assignment."""
+    def take(self, offset: int, last: int | None = None) -> bool:
+        """The record at `offset` was received; False if it was done in an earlier assignment.
+
+        `last`: the last offset that it represents, if that is not its own.
+        """
         if offset < self._first:
             # the topic was created again: what is known is about other records
             self._end, self._unfinished, self._restored, self._first = None, set(), set(), 0
@@ -91,7 +94,7 @@ class PartitionOffsets:
             return offset in self._unfinished
         if self._end is None:
             self._begin = offset
-        self._end = offset + 1
+        self._end = (offset if last is None else last) + 1
         self._unfinished.add(offset)
         return True
 
@@ -125,6 +128,9 @@ class Offsets:
 
     def __len__(self) -> int:
         return len(self._partitions)
+
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._partitions)
 
     def __getitem__(self, source: Source) -> PartitionOffsets:
         return self._partitions[source]

@@ -1,15 +1,12 @@
 """What anybody writes into a topic that workers read whole stops no worker, and the rest of it is read."""
 
 import json
-import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from schemas.catalog import plain_schema
 from schemas.deploy import apply_schemas, apply_topics
 from schemas.identity import sha256
 from schemas.log_events import RECORD_LEFT_OUT
@@ -22,6 +19,7 @@ from streams.runtime import metrics
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import pause
 from streams.stages.replay.admission import Admission
+from testkit.hostile import frame, hostile_schemas
 from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
 from tests.unit.stages.replay.replay_samples import request
@@ -39,29 +37,15 @@ def wire(stack: RunningStack) -> Wire:
     return own
 
 
-def hostile_schemas(record: str) -> Iterator[dict[str, Any]]:
-    """Schemas that a registry takes, each under the name of our record."""
-    node = {"type": "record", "name": "Node", "fields": [{"name": "next", "type": ["null", "Node"]}]}
-    deep: Any = "int"
-    for _ in range(100):
-        deep = {"type": "array", "items": deep}
-    for kind in (node, {"type": "array", "items": "null"}, deep, {"type": "map", "values": "string"}):
-        schema = plain_schema(record)
-        yield {**schema, "fields": [{"name": "extra", "type": kind}, *schema["fields"]]}
-    schema = plain_schema(record)
-    yield schema | {"__fastavro_parsed": True, "__named_schemas": {"Node": node}, "doc": "x"}
-    yield schema | {"doc": "x" * 2_000_000}
-
-
 def hostile_values(wire: Wire, topic: str) -> Iterator[bytes | None]:
     """Bytes that no record of the topic can be made of."""
     yield from (None, b"", b"no frame", b"\xff" * 100, b"[" * 100_000)
     for schema_id in (0, 2**31 - 1, 2**31, 2**32 - 1):
-        yield struct.pack(">bI", 0, schema_id) + b"body"
+        yield frame(schema_id, b"body")
     registry = ConfluentRegistry(wire.registry)
     for number, schema in enumerate(hostile_schemas(RECORDS[topic])):
         schema_id = registry.register(f"{wire.kafka.physical(topic)}.{number}-value", schema)
-        yield struct.pack(">bI", 0, schema_id) + b"\x02" * 200_000
+        yield frame(schema_id, b"\x02" * 200_000)
 
 
 def send(wire: Wire, topic: str, *values: bytes | None, key: str = "key") -> None:

@@ -1,7 +1,6 @@
 """What other programs send, good and bad, through the whole stack, and while a part of it is away."""
 
 import io
-import re
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -32,11 +31,10 @@ from schemas.registry import ConfluentRegistry, make_codec
 from sinks.clickhouse import ClickHouse, ClickHouseAway
 from sinks.dead_letters import DeadLetter, parse_dead_letter
 from streams.core.message import from_milliseconds
-from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import as_bytes, header_pairs, make_consumer
 from streams.settings import Settings
 from testkit.builders import EPOCH, decision, verdict
-from testkit.running_stack import RunningStack, running_stack
+from testkit.running_stack import MAY_END, RunningStack, running_stack, worker_ends
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(600)]
 
@@ -46,9 +44,6 @@ DECISIONS, VERDICTS = "agent.decisions", "expert.verdicts"
 PATIENCE_SECONDS = 150
 AWAY_SECONDS = 8
 """With the broker's own stop and start longer than the session of a group."""
-ENDED = re.compile(r"exited: (?P<name>\w+) \(exit status (?P<code>\d+);")
-MAY_END = {ExitCode.PRODUCE_FAILED, ExitCode.CONTIGUITY, ExitCode.WATCHDOG, ExitCode.EXPELLED}
-"""How docs/faust.md has a worker end without a fault of its own, its records' or its settings'."""
 HEADERS = [("traceparent", b"00-4bf92f3577b34da6-01"), ("origin", b"\x00\xff")]
 
 Pair = tuple[str, bytes, bytes]
@@ -217,10 +212,7 @@ class Flow:
 
     def ends(self) -> list[tuple[str, int]]:
         """Workers that ended by themselves, and their exit codes."""
-        log = self.home.log("supervisor").read_text()
-        return [
-            (found["name"], int(found["code"])) for found in ENDED.finditer(log) if found["name"] in WORKERS
-        ]
+        return worker_ends(self.home)
 
     def waits(self, name: str, part: str) -> int:
         """How often this worker's log says that it waits for the registry or ClickHouse."""

@@ -12,6 +12,9 @@ from sinks import migrate
 from sinks.clickhouse import ClickHouse
 from sinks.settings import ClickHouseSettings
 from sinks.tables import DEAD_LETTERS, tables
+from streams.core.contract import Coordinates
+from streams.core.unread import Unread
+from streams.runtime.stored_batch import StoredBatch
 from streams.settings import Settings
 from streams.stages.sink.landing import Landed, landed
 from tests.engine.front_process import Front
@@ -44,6 +47,18 @@ def test_each_offset_counts_once_and_only_of_the_log_that_the_broker_holds(store
     land(store, DEAD_LETTERS, {"offset": 1}, offset=9, **(at | {"stage": "sanitize"}))
     assert landed(store, {f"{TOPIC_ID}/3": 5}) == {f"{TOPIC_ID}/3": Landed(3, 9)}
     assert landed(store, {f"{TOPIC_ID}/2": 0}) == {}
+
+
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_the_letter_of_a_batch_counts_for_each_of_its_records(store: ClickHouse, is_cut: bool) -> None:
+    topic_id, last = uuid4(), 14
+    stored = StoredBatch(0, last, 0, b"", is_passed_over=False)
+    value = stored.unread(Coordinates("opoi.cases", 3, 11), "librdkafka gives none of its records").value
+    assert isinstance(value, Unread)
+    error = f"unreadable_batch: {value.reason}" if is_cut else value.reason
+    at = {"topic": "opoi.cases", "stage": "sink", "topic_id": str(topic_id), "error": error}
+    land(store, DEAD_LETTERS, {"offset": 20 + is_cut}, offset=11, **at)
+    assert landed(store, {f"{topic_id}/3": 0}) == {f"{topic_id}/3": Landed(4, 15)}
 
 
 class NoBroker:

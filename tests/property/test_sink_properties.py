@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas.errors import RegistryAway
 from sinks.clickhouse import ClickHouseAway
 from sinks.tables import tables
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.offsets import Offsets, Position, Source
 from streams.stages.sink import loop
 from streams.stages.sink.batch import Batch, Entry

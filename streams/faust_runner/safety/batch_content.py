@@ -1,56 +1,19 @@
-"""Header of a batch of format 2, and its bytes from front to back."""
+"""The bytes of a batch's records, from front to back."""
 
-import struct
 from collections.abc import Iterator
 from typing import Any
 
 from streams.faust_runner.safety.decompression import Unreadable
+from streams.runtime.batch_header import ATTRIBUTES_END, CODEC_BITS, HEADER_SIZE
 
 BATCH_BYTES = 1024 * 1024 * 1024
 """Most bytes that a batch may unpack to: seconds of work. What follows counts as unreadable."""
-_HEADER = struct.Struct(">qiibIhiqqqhii")
-HEADER_SIZE = _HEADER.size
-_ATTRIBUTES_END = struct.calcsize(">qiibIh")
-_CODEC_BITS = 0x07
-_LOG_APPEND_TIME = 0x08
-_EARLIEST, _LATEST = -62_135_596_800_000, 253_402_300_799_000
-"""Range of a datetime, in milliseconds since 1970."""
-
-
-class Header:
-    """Header of a batch."""
-
-    def __init__(self, batch: memoryview) -> None:
-        found = _HEADER.unpack_from(batch)
-        self.base_offset: int = found[0]
-        self.attributes: int = found[5]
-        self.first_timestamp: int = found[7]
-        self.max_timestamp: int = found[8]
-        self.count: int = found[12]
-        self.codec = self.attributes & _CODEC_BITS
-        self.last_offset: int = self.base_offset + found[6]
-        self.is_whole: bool = self.count == found[6] + 1
-        """Whether no record was compacted away: the offsets are all those from the first to the last."""
-
-    @property
-    def timestamp_type(self) -> int:
-        """1 where the broker set the timestamps, 0 where the producer did."""
-        return int(bool(self.attributes & _LOG_APPEND_TIME))
-
-    def timestamp(self, delta: int) -> int:
-        """Of a record, in milliseconds since 1970."""
-        return bounded(self.max_timestamp if self.timestamp_type else self.first_timestamp + delta)
-
-
-def bounded(timestamp: int) -> int:
-    """The timestamp, moved into the range of a datetime: a producer may write any number."""
-    return max(_EARLIEST, min(_LATEST, timestamp))
 
 
 def as_uncompressed(batch: memoryview, unpacked: list[bytes]) -> memoryview:
     """`batch` as it would be without compression; its checksum is that of the compressed one."""
     head = bytearray(batch[:HEADER_SIZE])
-    head[_ATTRIBUTES_END - 1] &= ~_CODEC_BITS
+    head[ATTRIBUTES_END - 1] &= ~CODEC_BITS
     return memoryview(b"".join((head, *unpacked)))
 
 

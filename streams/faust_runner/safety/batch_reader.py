@@ -13,25 +13,23 @@ from typing import Any, NamedTuple
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
-from streams.core.unread import Unread
-from streams.faust_runner.safety.batch_content import HEADER_SIZE, Content, Header, as_uncompressed, bounded
+from streams.core.unread import HEAD_BYTES, LARGEST_BYTES, Unread
+from streams.faust_runner.safety.batch_content import Content, as_uncompressed
 from streams.faust_runner.safety.decompression import Unreadable, pieces
 from streams.faust_runner.safety.memory_bound import (
     GO_ON,
     HEADER_BYTES,
-    LARGEST_BYTES,
     MIB,
     NO_ROOM,
     RECORD_BYTES,
     Memory,
 )
+from streams.runtime.batch_header import HEADER_SIZE, Header, bounded
 
 SMALL_BYTES = MIB
 """Larger batches are read piece by piece, one at a time."""
 PAUSE_BYTES = 16 * MIB
 """Bytes skipped in one go: heartbeats run in the same thread."""
-HEAD_BYTES = 64 * 1024
-"""Bytes kept of a value that is too large."""
 
 Headers = tuple[tuple[str, bytes | None], ...]
 

@@ -12,14 +12,14 @@ import weakref
 from collections import deque
 from typing import Any, Final, NamedTuple, Self
 
+from streams.core.unread import LARGEST_BYTES
+
 MIB = 1024 * 1024
 
 HANDED_BYTES = 48 * MIB
 """Records that are handed out and not finished."""
 OPENED_BYTES = 16 * MIB
 """Batches that are unpacked whole and not yet handed out to their end."""
-LARGEST_BYTES = 16 * MIB
-"""Of a larger record only the head is kept. No topic takes a quarter of it."""
 RECORD_BYTES = 1024
 """Cost of a record beside its bytes: it is some objects in Faust."""
 HEADER_BYTES = 128

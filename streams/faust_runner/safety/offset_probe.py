@@ -9,16 +9,17 @@ from typing import Any, Protocol
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.consumer.fetcher import READ_COMMITTED, PartitionRecords
-from aiokafka.errors import KafkaError, NoError, for_code
-from aiokafka.protocol.fetch import FetchRequest
+from aiokafka.errors import KafkaError
 from aiokafka.record.default_records import DefaultRecordBatch
 from aiokafka.structs import TopicPartition
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import TopicPartition as Place
 
-from streams.faust_runner.safety.batch_content import Header
 from streams.faust_runner.safety.offset_tracker import Source
-from streams.faust_runner.safety.unpacking import MAGIC_AT, RawBatches, is_passed_over
+from streams.faust_runner.safety.unpacking import RawBatches, is_passed_over
+from streams.runtime import stored_batch
+from streams.runtime.batch_header import MAGIC_AT, Header
+from streams.runtime.stored_batch import NoAnswer
 
 FETCH_BYTES = 64 * 1024
 """Bytes of a fetch for one record; the broker adds the rest of the first batch."""
@@ -77,6 +78,8 @@ class BrokerOffsetProbe:
         """See `OffsetProbe.first_record`."""
         try:
             return asyncio.run(asyncio.wait_for(self._find_first(source, start, end), self._timeout))
+        except NoAnswer as error:
+            raise ProbeAway(str(error)) from error
         except (KafkaError, TimeoutError, OSError) as error:
             raise ProbeAway(
                 f"{source.topic}-{source.partition} at {start}: no answer ({type(error).__name__}: {error})"
@@ -87,9 +90,10 @@ class BrokerOffsetProbe:
         try:
             await client.bootstrap()
             await client.set_topics([source.topic])
-            position = start
+            tp, position = TopicPartition(*source), start
             while position < end:
-                answer = await _fetch(client, TopicPartition(*source), position)
+                got = await stored_batch.fetch(client, tp, position, FETCH_BYTES)
+                answer = Fetched(tp, position, got.last_stable_offset, got.aborted, got.content)
                 before = position
                 for first, following in answer.records():
                     if first is not None:
@@ -142,17 +146,3 @@ class Fetched:
             return min((each.offset for each in batch if each.offset >= self._position), default=None)
         except Exception:  # noqa: BLE001  compiled code; what it cannot read is no hole
             return self._position
-
-
-async def _fetch(client: Any, tp: TopicPartition, position: int) -> Fetched:
-    leader = client.cluster.leader_for_partition(tp)
-    if leader is None or leader == -1:
-        raise ProbeAway(f"{tp.topic}-{tp.partition} has no leader")
-    wanted = [(tp.topic, [(tp.partition, position, FETCH_BYTES)])]
-    response = await client.send(leader, FetchRequest(50, 1, FETCH_BYTES, READ_COMMITTED, wanted))
-    ((_, ((_, code, _, stable, *more),)),) = response.topics
-    if (fault := for_code(code)) is not NoError:
-        raise ProbeAway(f"{tp.topic}-{tp.partition} at {position}: {fault.__name__}")
-    # version 11 has the preferred replica between the aborted transactions and the records
-    aborted = more[1] if response.API_VERSION >= 11 else more[-2]
-    return Fetched(tp, position, stable, aborted, more[-1])

@@ -19,15 +19,14 @@ from aiokafka.record.legacy_records import LegacyRecordBatch
 from aiokafka.structs import TopicPartition
 
 from schemas.log_events import WRONG_CHECKSUM
-from streams.faust_runner.safety.batch_content import HEADER_SIZE, Header
 from streams.faust_runner.safety.batch_reader import BatchReader
 from streams.faust_runner.safety.memory_bound import MEMORY, RECORD_BYTES, Pause
 from streams.faust_runner.safety.patches import Patch, patch
+from streams.runtime.batch_header import HEADER_SIZE, MAGIC_AT, Header
 
 log = structlog.get_logger(__name__)
 
 _FRAME = struct.Struct(">qi")
-MAGIC_AT = 16
 _LEGACY_BYTES = 26
 """The smallest batch of the formats 0 and 1."""
 CHECKSUM_ATTEMPTS = 3

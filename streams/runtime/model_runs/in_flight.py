@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import BrokerAway, NotRegistered, RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.model_runs import metrics
 from streams.runtime.model_runs.targets import Permits, Targets
 

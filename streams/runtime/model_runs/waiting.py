@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.model_runs.in_flight import ModelRun, Runs, agent_of
 from streams.runtime.model_runs.limits import MOST_WAITING_BYTES, RunLimits
 from streams.runtime.offsets import Source

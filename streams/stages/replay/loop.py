@@ -19,8 +19,9 @@ from schemas.log_events import RUN_FAILED, RUNS_UNFINISHED
 from schemas.settings import KafkaSettings
 from schemas.stages import stage
 from streams.core.contract import Output
-from streams.runtime.consumer import Delivery, WorkerConsumer
+from streams.runtime.consumer import WorkerConsumer
 from streams.runtime.crash_guard import CrashGuard
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, fail_stop, own_code
 from streams.runtime.kafka_clients import CheckedProducer
 from streams.runtime.model_runs import metrics

@@ -14,10 +14,11 @@ from schemas.records import AgentTrace, DispositionOutcome, ReplayRequest, Trace
 from streams.core.contract import Coordinates, Output, Poison
 from streams.core.dispositions import DispositionReason, cause, disposition
 from streams.core.message import Message, trace_headers
+from streams.core.unread import Unread
 from streams.runtime import metrics
-from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.dead_letters import DeadLetters, Letter
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, fail_stop
 from streams.runtime.model_runs.daily_budget import spend_record
 from streams.runtime.model_runs.in_flight import PastDeadline, ReplayJob, RunCancelled, RunOutcome
@@ -100,12 +101,12 @@ class Results:
         def refused(_: Poison) -> None:
             # the request has ids that fit into no output: then only the dead letter tells
             self.unacknowledged -= 1
-            alone = self._letters.disposition(letter, arrived.timestamp)
-            self._put(deliveries, (alone,), buried, letter=letter)
+            self._put(deliveries, dispositions(None), buried, letter=letter)
 
-        outputs = [
-            self._letters.disposition(letter, arrived.timestamp, request.replay_id if request else None)
-        ]
+        def dispositions(record_id: str | None) -> tuple[Output, ...]:
+            return self._letters.dispositions(letter, arrived.value, arrived.timestamp, record_id)
+
+        outputs = [*dispositions(request.replay_id if request else None)]
         if request is not None:
             reason = f"dead_letter: {poison.kind}: {poison.reason}"
             outputs.insert(0, skipped_trace(arrived, request, "failed", reason))
@@ -150,6 +151,9 @@ def read_or_dead_letter(
     try:
         if why := guards.why_dead(at):
             raise Poison("killed_the_process", why)
+        if isinstance(value := delivery.arrived.value, Unread):
+            results.bury([delivery], Poison(value.kind, value.reason), None)
+            return None
         return read_request(codec, delivery.arrived)
     except (Undecodable, Poison) as poison:
         request = request_if_readable(codec, delivery.arrived) if guards.may_be_read(at) else None

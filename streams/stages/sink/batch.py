@@ -11,7 +11,7 @@ from sinks.rows import Row
 from sinks.tables import Table
 from streams.core.contract import Coordinates
 from streams.core.message import Message
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.offsets import Source
 
 

@@ -11,6 +11,10 @@ from sinks.tables import tables
 from streams.runtime.kafka_clients import BROKER_SECONDS, LogOffsets, make_admin
 from streams.stages.sink.topic_ids import TopicIds
 
+_OF_A_BATCH = "^(?:unreadable_batch: )?the batch of the offsets [0-9]+ to ([0-9]+) cannot be read: "
+"""How the letter of a whole batch begins, `StoredBatch.unread`; it is the letter of each of its records."""
+_MOST_OF_A_BATCH = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Landed:
@@ -94,7 +98,9 @@ def landed(server: ClickHouse, starts: Mapping[str, int]) -> dict[str, Landed]:
         for one in tables().values()
     ]
     rows.append(
-        "SELECT headers['dlq.topic_id'], partition, offset FROM dead_letters_raw WHERE stage = 'sink'"
+        "SELECT headers['dlq.topic_id'], partition, arrayJoin(range(offset, greatest(offset,"
+        f" least(toInt64OrZero(extract(error, '{_OF_A_BATCH}')), offset + {_MOST_OF_A_BATCH})) + 1))"
+        " FROM dead_letters_raw WHERE stage = 'sink'"
     )
     found = server.query(
         "SELECT concat(topic_id, '/', toString(partition)) AS place, uniqExact(offset), max(offset) + 1"

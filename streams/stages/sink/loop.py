@@ -21,9 +21,9 @@ from sinks import metrics as sink_metrics
 from sinks.clickhouse import ClickHouseAway
 from streams.core.contract import Coordinates
 from streams.runtime import metrics
-from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.dead_letters import DeadLetters, Letter
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source

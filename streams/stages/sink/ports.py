@@ -13,7 +13,7 @@ from schemas.log_events import (
 from sinks.clickhouse import ClickHouseAway, Row
 from sinks.tables import Table
 from streams.core.contract import Coordinates, Headers
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 
 UNREACHABLE: Mapping[type[Exception], tuple[str, LogEvent]] = {

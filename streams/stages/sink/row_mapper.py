@@ -17,7 +17,8 @@ from sinks.dead_letters import NotADeadLetter, parse_dead_letter
 from sinks.rows import Landing, Row, bounded, dead_letter_row, row_maker
 from sinks.tables import Table, tables
 from streams.core.message import Message
-from streams.runtime.consumer import Delivery
+from streams.core.unread import Unread
+from streams.runtime.delivery import Delivery
 from streams.stages.sink.batch import Entry, Refusal
 
 _MOST_FIELDS = 20
@@ -40,6 +41,8 @@ class RowMapper:
         arrived = delivery.arrived
         topic = arrived.coordinates.topic
         topic_id = self._topic_id(topic)
+        if isinstance(arrived.value, Unread):
+            return Entry(delivery, topic_id, refusal=Refusal(arrived.value.kind, arrived.value.reason))
         if arrived.value is None and topic_spec(topic).cleanup == "compact":
             metrics.TOMBSTONES.labels(topic).inc()
             return Entry(delivery, topic_id)
@@ -66,6 +69,8 @@ class RowMapper:
 
     def _first_landing(self, arrived: Message, schema_id: int) -> Landing:
         """First coordinates of a redriven record: its row gets those."""
+        if not arrived.has_headers:
+            raise NotADeadLetter("its headers are unreadable, and they say where it stood first")
         letter = parse_dead_letter(arrived.headers)
         if letter.topic not in self._rows:
             raise NotADeadLetter(f"header dlq.topic is {letter.topic!r}, which has no table of records")

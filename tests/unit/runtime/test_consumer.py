@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from schemas.settings import KafkaSettings
 from streams.core.contract import Coordinates
+from streams.core.unread import HEAD_BYTES, LARGEST_BYTES, Unread
 from streams.runtime import consumer as module
 from streams.runtime.consumer import ConsumerFailed, WorkerConsumer
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.crash_marker import read_marker
+from streams.runtime.delivery import Delivery
 from streams.runtime.offsets import Source
 from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
@@ -85,6 +88,9 @@ class FakeConsumer:
     def resume(self, partitions: list[TopicPartition]) -> None:
         self.resumed += 1
 
+    def get_watermark_offsets(self, partition: TopicPartition, cached: bool) -> tuple[int, int]:
+        return -1001, -1001
+
     def committed(self, partitions: list[TopicPartition], timeout: float) -> list[TopicPartition]:
         return [TopicPartition(each.topic, each.partition, -1001) for each in partitions]
 
@@ -126,7 +132,7 @@ class Scene:
     def assign(self, *sources: Source) -> None:
         self.client.on_assign(self.client, [TopicPartition(*each) for each in sources])
 
-    def give(self, *messages: FakeMessage) -> list[module.Delivery]:
+    def give(self, *messages: FakeMessage) -> list[Delivery]:
         """What comes of a poll with these."""
         self.client.polls.append(list(messages))
         return self.consumer.receive(500, 0)
@@ -153,7 +159,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scene:
     return found
 
 
-def done(deliveries: list[module.Delivery]) -> None:
+def done(deliveries: list[Delivery]) -> None:
     for each in deliveries:
         each.done()
 
@@ -280,6 +286,60 @@ def test_a_record_whose_headers_kill_is_marked_before_they_are_read(scene: Scene
     with pytest.raises(AssertionError):
         scene.give(deadly)
     assert found == [Coordinates("expert.verdicts", 1, 41)]
+
+
+class Huge(FakeMessage):
+    """It was small as it was sent."""
+
+    def __init__(self, key: bytes, value: bytes | None) -> None:
+        super().__init__()
+        self.parts = key, value
+
+    def key(self) -> bytes:
+        return self.parts[0]
+
+    def value(self) -> bytes | None:  # type: ignore[override]
+        return self.parts[1]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        (b"k", b"a" * LARGEST_BYTES, b"k"),
+        (b"k" * LARGEST_BYTES, b"ab", None),
+        (b"k" * (LARGEST_BYTES + 1), None, None),
+    ],
+    ids=["value", "key", "no value"],
+)
+def test_of_a_record_that_is_too_large_the_head_is_kept(
+    scene: Scene, key: bytes, value: bytes | None, kept: bytes | None
+) -> None:
+    [found] = scene.give(Huge(key, value))
+    cut = found.arrived.value
+    assert isinstance(cut, Unread)
+    assert (found.arrived.key, bytes(cut), cut.kind) == (kept, (value or b"")[:HEAD_BYTES], "too_large")
+    assert cut.reason == "the record was not read whole: it has more than 16777216 bytes"
+    assert (cut.whole_bytes, cut.whole_sha256) == (len(value or b""), sha256(value or b"").hexdigest())
+    assert cut.last_offset == 41
+
+
+def test_one_as_large_as_a_record_may_be_is_read_whole(scene: Scene) -> None:
+    [found] = scene.give(Huge(b"k", b"a" * (LARGEST_BYTES - 1)))
+    assert not isinstance(found.arrived.value, Unread)
+
+
+class NoUtf8(FakeMessage):
+    """A name in its headers is no UTF-8."""
+
+    def headers(self) -> list[tuple[str, bytes | None]]:
+        raise SystemError("returned a result with an exception set")
+
+
+def test_a_record_with_unreadable_headers_is_handed_out_without(scene: Scene) -> None:
+    [found] = scene.give(NoUtf8())
+    assert (found.arrived.headers, found.arrived.has_headers, found.arrived.value) == ((), False, b"v")
+    assert found.arrived.readable_headers is None
+    assert read_marker(scene.folders.mark) is None
 
 
 def test_after_the_allowed_deaths_its_headers_are_not_read(scene: Scene) -> None:

@@ -20,9 +20,9 @@ from structlog.testing import capture_logs
 
 from streams.core.unread import Unread
 from streams.faust_runner.safety import unpacking
-from streams.faust_runner.safety.batch_content import Header
 from streams.faust_runner.safety.memory_bound import HANDED_BYTES, MEMORY, MIB, Pause
 from streams.faust_runner.safety.unpacking import RawBatches
+from streams.runtime.batch_header import Header
 from testkit.raw_batches import CODECS, RawBatch, RawRecord, batch, blown_up, record_bytes, sized, varint
 
 TP = TopicPartition("left", 0)

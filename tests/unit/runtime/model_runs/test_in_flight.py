@@ -11,7 +11,7 @@ import pytest
 from agent.ports import ModelAway, QuotaExceeded
 from schemas.errors import RegistryAway
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.model_runs.in_flight import (
     AWAY,
     Execute,

@@ -5,7 +5,7 @@ from typing import cast
 
 import pytest
 
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.model_runs.in_flight import ModelRun, ReplayJob
 from streams.runtime.model_runs.monitor import Monitor
 from streams.runtime.model_runs.pause import PauseState, PauseTopic

@@ -11,7 +11,7 @@ from agent.ports import ModelAway, Target
 from schemas.records import AgentDecision, AgentTrace, ReplayRequest
 from streams.core.contract import Coordinates
 from streams.core.message import Message
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.model_runs.in_flight import ModelRun, ReplayJob, Runs
 from streams.runtime.model_runs.limits import LEAST_WAITING, MOST_WAITING_BYTES, RunLimits
 from streams.runtime.model_runs.targets import Targets

@@ -1,6 +1,6 @@
 """What becomes of a record whose answer does not fit: it is dead, its case is told where that is possible."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from schemas.catalog import topics
 from schemas.records import AgentTrace, Disposition
 from streams.core.contract import Output, Poison
+from streams.core.unread import Unread
 from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outputs import Encoder
@@ -17,7 +18,7 @@ from streams.runtime.publisher import Publication
 from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings
 from streams.stages.replay import results
-from streams.stages.replay.results import Results, disposition_of, without_turns
+from streams.stages.replay.results import Results, disposition_of, read_or_dead_letter, without_turns
 from testkit import builders
 from tests.unit.stages.replay.replay_samples import arrived, request
 
@@ -34,8 +35,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         settings = WorkerSettings(dlq_limit_run=5)
-        guards = CrashGuard.in_folders(WorkerFolders(self.folder, "replay", "1"), settings)
-        self.replies = Results(SimpleNamespace(put=self.put_in.append), guards)  # type: ignore[arg-type]
+        self.guards = CrashGuard.in_folders(WorkerFolders(self.folder, "replay", "1"), settings)
+        self.replies = Results(SimpleNamespace(put=self.put_in.append), self.guards)  # type: ignore[arg-type]
 
     def ticket(self, **changes: Any) -> Any:
         def done() -> None:
@@ -134,3 +135,21 @@ def test_a_run_of_answers_that_do_not_fit_stops_the_worker(
         refuse()
     assert ends == [ExitCode.BREAKER]
     assert scene.done == 4
+
+
+def test_a_batch_that_cannot_be_read_is_one_letter_and_a_disposition_of_each_record(scene: Scene) -> None:
+    ticket = scene.ticket()
+    at = ticket.arrived.coordinates
+    value = Unread.batch(b"\x00\x00\x00\x00\x05bytes", "the codec", at.offset + 2)
+    ticket.arrived = replace(ticket.arrived, key=None, value=value)
+    assert read_or_dead_letter(ticket, builders.codec, scene.guards, scene.replies) is None
+    publication = scene.publish()
+    assert publication.letter is not None
+    assert (publication.letter.kind, publication.letter.error) == ("unreadable_batch", "the codec")
+    assert (publication.letter.key, publication.letter.value) == (None, value)
+    found = [one.record for one in publication.outputs]
+    assert [
+        (one.offset, one.outcome, one.reason, one.id) for one in found if isinstance(one, Disposition)
+    ] == [(at.offset + number, "dead", "unreadable_batch", None) for number in range(3)]
+    assert len(found) == 3
+    assert (scene.done, scene.replies.unacknowledged) == (1, 0)

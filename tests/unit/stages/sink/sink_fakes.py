@@ -13,8 +13,8 @@ from sinks.clickhouse import BatchRefused
 from sinks.tables import Table
 from streams.core.contract import Coordinates, Headers
 from streams.core.message import Message
-from streams.runtime.consumer import Delivery
 from streams.runtime.crash_guard import CrashGuard
+from streams.runtime.delivery import Delivery
 from streams.runtime.offsets import Offsets, PartitionOffsets, Source
 from streams.runtime.supervisor import WorkerFolders
 from streams.settings import WorkerSettings

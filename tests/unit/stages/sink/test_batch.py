@@ -1,5 +1,6 @@
 """The batch, the search for the guilty, and what becomes of a message."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +13,9 @@ from schemas.errors import RegistryAway
 from schemas.memory import MemoryStore
 from sinks.clickhouse import BatchRefused, ClickHouseAway
 from sinks.tables import DEAD_LETTERS, tables
+from streams.core.unread import Unread
 from streams.runtime.offsets import Source
-from streams.stages.sink.batch import Batch, Entry, insert_bisecting
+from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
 from streams.stages.sink.row_mapper import RowMapper, unknown_fields
 from tests.samples import dead_letter, sample
 from tests.unit.stages.sink.sink_fakes import CODEC, TOPIC_ID, arrived, delivery, verdict
@@ -170,6 +172,13 @@ class TestIntake:
         found = intake().entry(delivery(arrived("agent.artifacts", 0, None)))
         assert (found.row, found.refusal) == (None, None)
 
+    def test_a_batch_that_cannot_be_read_is_refused_as_what_it_is(self) -> None:
+        for topic in ("expert.verdicts", "agent.artifacts", DEAD_LETTERS):
+            value = Unread.batch(b"\x00\x00\x00\x00\x05bytes", "the codec", 9)
+            found = intake().entry(delivery(arrived(topic, 0, value)))
+            assert found.row is None
+            assert found.refusal == Refusal("unreadable_batch", "the codec")
+
     def test_a_dead_letter_is_landed_whatever_it_holds(self) -> None:
         found = intake().entry(delivery(arrived(DEAD_LETTERS, 0, b"\x00", headers=dead_letter())))
         assert found.table is tables()[DEAD_LETTERS]
@@ -194,6 +203,15 @@ class TestIntake:
         found = intake().entry(delivery(arrived("opoi.retry.sink", 0, verdict(1).value, headers=headers)))
         assert found.refusal is not None
         assert found.refusal.kind == "unreadable_headers"
+
+    def test_what_was_sent_again_with_unreadable_headers_is_refused_as_that(self) -> None:
+        record = replace(arrived("opoi.retry.sink", 0, verdict(1).value), has_headers=False)
+        found = intake().entry(delivery(record))
+        assert found.refusal is not None
+        assert (found.refusal.kind, found.refusal.reason) == (
+            "unreadable_headers",
+            "its headers cannot be read, and they say where it stood at first",
+        )
 
     def test_a_writers_field_without_a_column_is_told_once(self) -> None:
         newer = plain_schema("ExpertVerdict")

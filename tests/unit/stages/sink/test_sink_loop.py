@@ -12,7 +12,7 @@ from sinks.dead_letters import parse_dead_letter
 from sinks.tables import DEAD_LETTERS, tables
 from streams.core.contract import Coordinates
 from streams.core.message import Message
-from streams.runtime.consumer import Delivery
+from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
