@@ -210,7 +210,7 @@ class TestIntake:
         assert found.refusal is not None
         assert (found.refusal.kind, found.refusal.reason) == (
             "unreadable_headers",
-            "its headers cannot be read, and they say where it stood at first",
+            "its headers are unreadable, and they say where it stood first",
         )
 
     def test_a_writers_field_without_a_column_is_told_once(self) -> None:
