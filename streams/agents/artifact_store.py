@@ -17,7 +17,7 @@ from streams.runtime import metrics
 from streams.runtime.broadcast_topic import left_out_batch
 from streams.runtime.kafka_clients import CheckedProducer, make_consumer
 from streams.runtime.offsets import Source
-from streams.runtime.standstill import CANNOT_READ, cannot_be_read, place_of
+from streams.runtime.standstill import CANNOT_READ, begin_trial, place_of
 
 TOPIC = "agent.artifacts"
 POLL_SECONDS = 0.2
@@ -173,7 +173,7 @@ class ArtifactStore:
         """Skips one batch that the client neither returns nor reports; one a call: each takes seconds."""
         for partition in sorted(partitions):
             source, offset = Source(topic, partition), self._next[partition]
-            if cannot_be_read(self._settings, f"opoi-artifacts-{id(self)}", source, offset):
+            if begin_trial(self._settings, f"opoi-artifacts-{id(self)}", source, offset).result():
                 self._skip(source, offset)
                 return
 

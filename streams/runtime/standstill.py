@@ -15,22 +15,21 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from schemas.log_events import BATCH_NOT_SKIPPED, PARTITION_TRIED
 from schemas.settings import KafkaSettings
-from streams.runtime.close_consumer import close_consumer
 from streams.runtime.kafka_clients import make_consumer
 from streams.runtime.offsets import Source
 
 LOOK_SECONDS = 1.0
 STANDS_SECONDS = 10.0
-"""So long a partition with records gives none before it is tried."""
+"""How long a partition with records returns none before it is tried."""
 TRIAL_SECONDS = 10.0
-"""So long a trial waits for the broker's answer."""
+"""How long a trial waits for the broker's answer."""
 SILENT_POLLS = 20
-"""So many polls of 0.2 s give nothing after it: unpacking 400 MiB takes 4 s. They are counted, since time
-goes on in a process that stands still."""
+"""Polls of 0.2 s without a record after that answer; unpacking 400 MiB takes 4 s. A count, because a
+frozen process would take its own pause for silence."""
 MOST_TRIALS = 8
-"""At a time: one that fails takes 5 s, and what comes behind is to be processed within a minute."""
+"""Trials at once: one that fails takes 5 s, and the next record is to be processed within a minute."""
 AGAIN_SECONDS = 20.0
-"""Until a partition is tried again on which the trial came to a record."""
+"""How long a partition on which a trial read a record is not tried again."""
 CANNOT_READ = frozenset({KafkaError._BAD_COMPRESSION, KafkaError._BAD_MSG, KafkaError._NOT_IMPLEMENTED})
 """Errors of librdkafka that name a batch, and come again and again."""
 
@@ -98,7 +97,8 @@ class Standstill:
             elif end <= offset:
                 self._since.pop(source, None)
             elif self._stands_since(source, offset, now) and len(self._trials) < MOST_TRIALS:
-                self._trials[source] = offset, self._begin_trial(source, offset)
+                trial = begin_trial(self._kafka, self._group, source, offset)
+                self._trials[source] = offset, trial
         return found
 
     def _stands_since(self, source: Source, offset: int, now: float) -> bool:
@@ -107,41 +107,42 @@ class Standstill:
         self._since[source] = offset, since if at == offset else now
         return at == offset and now - since >= STANDS_SECONDS
 
-    def _begin_trial(self, source: Source, offset: int) -> Future[bool]:
-        answer: Future[bool] = Future()
 
-        def work() -> None:
-            try:
-                answer.set_result(cannot_be_read(self._kafka, self._group, source, offset))
-            except KafkaException as error:
-                BATCH_NOT_SKIPPED.emit(log, topic=source.topic, error=str(error))
-                answer.set_result(False)
+def begin_trial(kafka: KafkaSettings, group: str, source: Source, offset: int) -> Future[bool]:
+    """Whether a consumer of `source` alone reads nothing at `offset`, although the broker answers it.
 
-        threading.Thread(target=work, name="trial", daemon=True).start()
-        return answer
-
-
-def cannot_be_read(kafka: KafkaSettings, group: str, source: Source, offset: int) -> bool:
-    """Whether a consumer of `source` alone comes to nothing at `offset`, though the broker answers it.
-
-    Blocks for up to TRIAL_SECONDS and the polls; nothing is committed.
+    Nothing is committed. The answer takes up to TRIAL_SECONDS and the polls.
     """
     PARTITION_TRIED.emit(log, topic=source.topic, partition=source.partition, offset=offset)
-    consumer = make_consumer(kafka, group, **{"enable.partition.eof": True})
-    try:
-        consumer.assign([TopicPartition(*source, offset)])
-        silent, end = 0, time.monotonic() + TRIAL_SECONDS
-        while silent < SILENT_POLLS and (silent or time.monotonic() < end):
-            for message in consumer.consume(1, 0.2):
-                error = message.error()
-                if error is None or error.code() == KafkaError._PARTITION_EOF:
-                    return False
-                if error.code() in CANNOT_READ:
-                    return True
-            silent += _known_log(consumer, source)[1] > offset
-        return silent == SILENT_POLLS
-    finally:
-        close_consumer(consumer)
+    answer: Future[bool] = Future()
+
+    def work() -> None:
+        try:
+            consumer = make_consumer(kafka, group, **{"enable.partition.eof": True})
+            consumer.assign([TopicPartition(*source, offset)])
+            answer.set_result(_reads_nothing(consumer, source, offset))
+        except KafkaException as error:
+            BATCH_NOT_SKIPPED.emit(log, topic=source.topic, error=str(error))
+            answer.set_result(False)
+        else:
+            # it can hang without limit in librdkafka, so nobody waits for it
+            consumer.close()
+
+    threading.Thread(target=work, name="trial", daemon=True).start()
+    return answer
+
+
+def _reads_nothing(consumer: Consumer, source: Source, offset: int) -> bool:
+    silent, end = 0, time.monotonic() + TRIAL_SECONDS
+    while silent < SILENT_POLLS and (silent or time.monotonic() < end):
+        for message in consumer.consume(1, 0.2):
+            error = message.error()
+            if error is None or error.code() == KafkaError._PARTITION_EOF:
+                return False
+            if error.code() in CANNOT_READ:
+                return True
+        silent += _known_log(consumer, source)[1] > offset
+    return silent == SILENT_POLLS
 
 
 def place_of(message: Message) -> tuple[Source, int]:
