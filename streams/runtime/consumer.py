@@ -7,6 +7,7 @@ import structlog
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as KafkaMessage
 
+from schemas.log_event import LogEvent
 from schemas.log_events import (
     BATCH_NOT_SKIPPED,
     BROKER_UNREACHABLE,
@@ -17,7 +18,6 @@ from schemas.log_events import (
     PARTITIONS_REVOKED,
     PAUSE_FAILED,
     REVOKED_RECORD,
-    LogEvent,
 )
 from schemas.settings import KafkaSettings
 from schemas.stages import group_of

@@ -19,7 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-from schemas.log_events import EXIT_NOT_RECORDED, WORKER_DIED, LogEvent
+from schemas.log_event import LogEvent
+from schemas.log_events import EXIT_NOT_RECORDED, WORKER_DIED
 from schemas.names import safe_name
 from streams.private_files import own_folder
 from streams.runtime.crash_marker import DeathCounter, read_marker

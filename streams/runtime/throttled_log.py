@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from schemas.log_events import LogEvent
+from schemas.log_event import LogEvent
 
 INTERVAL_SECONDS = 30.0
 

@@ -12,7 +12,8 @@ from typing import Any, get_args
 import pytest
 import structlog
 
-from schemas.log_events import EVENTS, Level, LogEvent
+from schemas.log_event import Level, LogEvent
+from schemas.log_events import EVENTS
 from scripts.docs import PACKAGES, metrics
 from streams.runtime import logs
 from streams.runtime.throttled_log import ThrottledLog

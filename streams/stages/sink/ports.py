@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from schemas.errors import BrokerAway, RegistryAway
+from schemas.log_event import LogEvent
 from schemas.log_events import (
     BROKER_UNREACHABLE,
     CLICKHOUSE_UNREACHABLE,
     REGISTRY_UNREACHABLE,
-    LogEvent,
 )
 from sinks.clickhouse import ClickHouseAway, Row
 from sinks.tables import Table
