@@ -107,6 +107,7 @@ class Scene:
 
     def send(self, topic: Topic, kind: Hostile | None) -> None:
         """Sends a record of this kind, or a good one."""
+        before = topic.stood_at
         content = kind.make(topic) if kind else batch([topic.good()])
         kafka = self.settings.kafka
         code, offset = produce(kafka.bootstrap_servers, kafka.physical(topic.name), topic.partition, content)
@@ -114,7 +115,9 @@ class Scene:
             return
         assert code == 0, f"the broker refused {kind and kind.name} on {topic.name}: {code}"
         place = topic.name, topic.partition, offset
-        first = topic.stood_at if topic.name.startswith(RETRY) else place
+        # a batch that is made by hand has no record that says where it stood at first
+        says_it = topic.name.startswith(RETRY) and topic.stood_at != before
+        first = topic.stood_at if says_it else place
         self.fed.append(Fed(place, kind, time.time(), first))
 
     # what became of it
