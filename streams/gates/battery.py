@@ -11,15 +11,15 @@ Gate = Callable[[Subject], GateResult]
 GATES: tuple[Gate, ...] = (structural.check, leak.check, validity.check)
 VALIDITY_ONLY: tuple[Gate, ...] = (validity.check,)
 
-# a hash on every record: which gates, in which version, with which parameters
-GATE_SET = content_hash(
-    [
-        {"gate": structural.NAME, "version": structural.VERSION},
-        {"gate": leak.NAME, "version": leak.VERSION, "run_of_words": leak.RUN_OF_WORDS},
-        {"gate": validity.NAME, "version": validity.VERSION},
-        {"gate": wrong_oracle.NAME, "version": wrong_oracle.VERSION},
-    ]
-)
+HASHED: list[dict[str, str | int]] = [
+    {"gate": structural.NAME, "version": structural.VERSION},
+    {"gate": leak.NAME, "version": leak.VERSION, "run_of_words": leak.RUN_OF_WORDS},
+    {"gate": validity.NAME, "version": validity.VERSION},
+    {"gate": wrong_oracle.NAME, "version": wrong_oracle.VERSION},
+]
+"""Which gates judge conversations and their evidence, in which version, with which parameters."""
+GATE_SET = content_hash(HASHED)
+"""The hash on every record."""
 
 
 def judge(subject: Subject, gates: tuple[Gate, ...] = GATES) -> tuple[GateResult, ...]:

@@ -8,14 +8,26 @@ from hypothesis import strategies as st
 
 from schemas.records import Part, Turn
 from streams.gates import leak, structural, validity
-from streams.gates.battery import GATES, judge
+from streams.gates.battery import GATES, HASHED, VALIDITY_ONLY, judge
 from streams.gates.gate import Common, Subject
+from streams.gates.reason_codes import REASONS
 from testkit.builders import PROMPT, SPEC, TOOLSET, action, conversation, decision, verdict
 
 NONCE = "0123456789abcdef"
 ORACLE = f"[{NONCE}] A closer look at yesterday alone would have favoured scale_up. [{NONCE}]"
 COMMON = Common(PROMPT, TOOLSET, SPEC, frozenset({"scale_up", "hold"}))
 UP = action("scale_up")
+NOT_HASHED = {
+    "intake",
+    "replay_readiness",
+    "unhinted_baseline",
+    "hinted_runs",
+    "corrector",
+    "join",
+    "trigger",
+    "size",
+}
+"""What the gate set leaves out on purpose: what judges no conversation."""
 
 
 def subject(turns: tuple[Turn, ...] | None = None, **changes: Any) -> Subject:
@@ -37,6 +49,17 @@ def said(text: str) -> Subject:
 
 def test_a_clean_hinted_run_passes_every_gate() -> None:
     assert [one.reason_code for one in judge(subject())] == ["ok"] * len(GATES)
+
+
+def test_every_gate_is_in_the_gate_set_or_left_out_on_purpose() -> None:
+    hashed = {str(one["gate"]) for one in HASHED}
+    judging = {gate(subject()).gate for gate in (*GATES, *VALIDITY_ONLY)}
+    assert judging <= hashed, f"add {sorted(judging - hashed)} to HASHED in streams/gates/battery.py"
+    refusing = {one.gate for one in REASONS}
+    assert refusing - hashed == NOT_HASHED, (
+        f"add {sorted(refusing - hashed - NOT_HASHED)} to HASHED in streams/gates/battery.py; a rule that "
+        "judges no conversation to NOT_HASHED here"
+    )
 
 
 def test_removal_deletes_oracle_thoughts_and_signatures_and_nothing_else() -> None:
