@@ -1,7 +1,8 @@
 """The dead-letter limit: stops a stage that refuses most records, since then the stage is wrong.
 
 A bad deploy must not empty a topic into the dead letters. The kind that tripped the limit is kept on disk:
-after a restart the first refusal of that kind stops the stage again, until enough records succeed.
+after a restart the first refusal of that kind stops the stage again, until enough records succeed or somebody
+deletes the file.
 """
 
 from collections import defaultdict, deque
@@ -33,6 +34,9 @@ class DlqLimit:
 
     def refuse(self, kind: str = "") -> str:
         """A record is about to be refused. Returns why the stage must stop instead; empty if it need not."""
+        if self._tripped_by is not None and not self._file.exists():
+            # an operator deleted it, perhaps during the pause
+            self._tripped_by = None
         last = self._kinds[kind]
         last.add(True)
         seen = len(last.records)

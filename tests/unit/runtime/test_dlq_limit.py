@@ -63,3 +63,12 @@ def test_a_stage_that_does_well_again_is_let_go(tripped: Path) -> None:
         made.good()
     assert not tripped.exists()
     assert not made.refuse()
+
+
+def test_who_deletes_the_file_lets_records_through_even_while_the_worker_pauses(tripped: Path) -> None:
+    made = breaker(tripped)
+    assert [made.refuse() for _ in range(5)][-1]
+    restarted = breaker(tripped)
+    tripped.unlink()
+    assert [bool(restarted.refuse()) for _ in range(5)] == [False] * 4 + [True]
+    assert tripped.exists()
