@@ -101,7 +101,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "artifact_missing",
         "Prompt, tools or spec of the agent are not registered.",
-        "`opoi agent register`, then send the record again",
+        "`opoi agent register`, then send the dead letter again",
     ),
     Kind(
         "no_oracle",
@@ -111,12 +111,12 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         "killed_the_process",
         "Workers died on the record as often as is allowed.",
-        "report the crash; after a fix send the record again",
+        "report the crash; after a fix send the dead letter again",
     ),
     Kind(
         "refused_by_clickhouse",
         "ClickHouse refuses the row; `error` has its reason.",
-        "`opoi migrate status`, then send the record again",
+        "`opoi migrate status`, then send the dead letter again",
     ),
     Kind("wrong_tick", "A tick is for another partition count; it is only logged.", "restart the ticker"),
     Kind("wrong_hash", "An artifact's content is not that of its id.", "`opoi agent register`"),

@@ -138,7 +138,7 @@ RECORDS_DELETED = LogEvent(
     "records deleted unread",
     "error",
     "The retention of the topic was shorter than the backlog: `offsets` records are lost.",
-    "lengthen the retention of the topic, or add workers; `opoi topics check` shows differences",
+    "lengthen `retention_ms` in schemas/topics/ and run `opoi topics apply`, or add workers",
 )
 DELETIONS_UNKNOWN = LogEvent(
     "deletions of unread records unknown",
@@ -174,7 +174,7 @@ FIELDS_NOT_LANDED = LogEvent(
     "fields not landed",
     "error",
     "A producer's schema has fields that this version has no column for.",
-    "deploy the producer's version of opoi and `opoi migrate up`, then read the topic again",
+    "deploy the producer's version of opoi, `opoi migrate up`, read the topic again (docs/operations.md)",
 )
 SUBJECTS_UNKNOWN = LogEvent(
     "subjects of a schema unknown",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ from testkit.oversize import oversize_records, send_oversize
 from testkit.running_stack import RunningStack
 from tests.broker.wire import Wire, own_wire
 
+ROOT = Path(__file__).parents[2]
 RECORD_TOPICS = [name for name, table in tables().items() if table.topic.record]
 # fields of identities that may hold any text
 FREE = ("decision_id", "verdict_id", "replay_id", "artifact_id", "export_id", "job_id", "reference_id")
@@ -216,6 +218,50 @@ def test_a_dead_letter_sent_again_takes_its_first_place(pipe: Pipe) -> None:
     rows = pipe.store.query(query).result_rows
     assert (partition, offset) in {(row[0], row[1]) for row in rows}
     assert len({topic_id for _, _, topic_id in rows}) == 1
+
+
+def example(name: str) -> Callable[..., None]:
+    """A function of docs/operations.md."""
+    found: dict[str, Any] = {}
+    for code in re.findall(r"```python\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL):
+        exec(compile(code, "docs/operations.md", "exec"), found)
+    made: Callable[..., None] = found[name]
+    return made
+
+
+def test_a_dead_letter_is_sent_again_as_the_docs_say(pipe: Pipe) -> None:
+    """ClickHouse refuses a row, then no longer."""
+    topic, kafka = "expert.verdicts", pipe.wire.kafka
+    pipe.store.command("ALTER TABLE expert_verdicts_raw ADD CONSTRAINT none CHECK expert = ''")
+    pipe.send(topic, another(topic, 1))
+    pipe.producer.flush()
+    pipe.work("1")
+    letter = (
+        "SELECT _partition, _offset FROM dead_letters "
+        "WHERE stage = 'sink' AND error_type = 'refused_by_clickhouse' AND NOT is_cut"
+    )
+    until(180, lambda: len(pipe.store.query(letter).result_rows) == 1, pipe)
+    pipe.store.command("ALTER TABLE expert_verdicts_raw DROP CONSTRAINT none")
+    places = pipe.store.query(letter).result_rows
+    example("send_again")(places, servers=kafka.bootstrap_servers, names=kafka.topic_names)
+    landed = "SELECT _topic, _partition, _offset FROM expert_verdicts"
+    until(60, lambda: len(pipe.store.query(landed).result_rows) == 1, pipe)
+    first = "SELECT topic, partition, offset FROM dead_letters"
+    assert pipe.store.query(landed).result_rows == pipe.store.query(first).result_rows
+
+
+def test_a_topic_is_read_again_as_the_docs_say(pipe: Pipe) -> None:
+    topic, kafka = "expert.verdicts", pipe.wire.kafka
+    for number in range(3):
+        pipe.send(topic, another(topic, number))
+    pipe.producer.flush()
+    pipe.work("1")
+    until(180, lambda: pipe.counts("count()")[topic] == 3, pipe)
+    assert pipe.end("1", signal.SIGTERM) == 0
+    pipe.store.command("TRUNCATE TABLE expert_verdicts_raw")
+    example("read_again")(kafka.physical(topic), servers=kafka.bootstrap_servers)
+    pipe.work("1")
+    until(180, lambda: pipe.counts("count()")[topic] == 3, pipe)
 
 
 @pytest.mark.faults
