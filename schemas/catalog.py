@@ -50,8 +50,9 @@ class TopicSpec(BaseModel):
     sink: bool = True
     """Whether the sink writes it to ClickHouse."""
     produced: bool = True
-    """Whether anything writes the topic yet. Until then its schema may change in any way: its compatibility
-    is not checked and no golden files are kept."""
+    """Whether a stage or other code of ours writes or reads the topic yet. False for one that nothing writes,
+    and for one that only another tool writes and only the sink lands. Until then the schema may change in any
+    way: its compatibility is not checked and no golden files are kept."""
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     example: str | None = Field(default=None)

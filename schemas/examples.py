@@ -9,9 +9,11 @@ import json
 from functools import cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from schemas.catalog import EXAMPLES, topic
 from schemas.codec import Codec, record_type
-from schemas.errors import CatalogError
+from schemas.errors import CatalogError, one_line
 from schemas.identity import sha256
 from schemas.memory import MemoryStore
 from schemas.record import Record
@@ -27,9 +29,19 @@ def examples(topic_name: str) -> tuple[Record, ...]:
     kind = record_type(spec.record)
     try:
         listed = json.loads(path.read_text())
-        return tuple(kind.model_validate(_made(entry["record"])) for entry in listed)
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise CatalogError(f"{path}: {error}") from error
+        found = tuple(kind.model_validate(_made(entry["record"])) for entry in listed)
+    except OSError as error:
+        raise CatalogError(f"{path}: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CatalogError(f"{path}: {'.'.join(map(str, first['loc']))}: {one_line(first['msg'])}") from error
+    except KeyError as error:
+        raise CatalogError(f"{path}: an entry has no {error}") from error
+    except (ValueError, LookupError, TypeError) as error:
+        raise CatalogError(f"{path}: {one_line(str(error))}") from error
+    if not found:
+        raise CatalogError(f'{path}: it has no entry {{"about": "...", "record": {{...}}}}')
+    return found
 
 
 @cache

@@ -1,8 +1,10 @@
 """Writes generated files, or says which of them are stale."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from schemas.errors import CatalogError
 
 
 def stale_of(wanted: Mapping[Path, str]) -> list[Path]:
@@ -24,3 +26,14 @@ def write_or_check(wanted: Mapping[Path, str], arguments: list[str]) -> int:
         else:
             path.unlink()
     return 3 if stale and "--check" in arguments else 0
+
+
+def run(wanted: Callable[[], Mapping[Path, str]], arguments: list[str]) -> int:
+    """Does `write_or_check` with what `wanted` returns. Exit code 2 where a file of the catalog is wrong: stderr
+    says which."""
+    try:
+        made = wanted()
+    except CatalogError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    return write_or_check(made, arguments)

@@ -10,7 +10,7 @@ import json
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 from agent.media_buyer.definition import media_buyer
 from schemas.catalog import plain_schema, topics
 from schemas.codec import unframe
+from schemas.errors import CatalogError
 from schemas.examples import examples, framed_examples
 from scripts.generated import stale_of, write_or_check
 
@@ -111,22 +112,59 @@ def as_json(value: Any) -> Any:
 def main(arguments: list[str]) -> int:
     """Writes this version's dumps, or with `--check` only compares.
 
-    Exit code 3 where one is stale, 1 where it would have to be written although the version is released.
+    Exit code 3 where one is stale, 2 where an example is wrong, 1 where it would have to be written although
+    the version is released.
     """
     version = current_version()
-    now = {dump.topic: dump for dump in current()}
+    try:
+        now = {dump.topic: dump for dump in current()}
+    except CatalogError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     paths = {GOLDEN / f"{topic}.jsonl" for topic in now} | {*GOLDEN.glob("*.jsonl")}
     wanted = {path: wanted_text(path, version, now.get(path.stem)) for path in sorted(paths)}
     wanted[AGENT] = agent_text()
-    if (stale := stale_of(wanted)) and is_released(version):
+    if (stale := rewritten(wanted, version)) and is_released(version):
         # what a released version wrote is never written again
         names = ", ".join(path.name for path in stale)
+        new = any(not path.exists() for path in stale)
+        unproduced = (
+            "write `produced: false` into the YAML of a topic that only others write, or " if new else ""
+        )
         sys.stderr.write(
-            f"{names}: this is not what {version} wrote, which is released: raise the version in "
-            "pyproject.toml and clients/python/pyproject.toml, then run `make generate`\n"
+            f"{names}: this is not what {version} wrote, which is released: {unproduced}raise the version in "
+            f"pyproject.toml and clients/python/pyproject.toml to {next_minor(version)}, then run "
+            "`make generate`\n"
         )
         return 1
     return write_or_check(wanted, arguments)
+
+
+def rewritten(wanted: Mapping[Path, str], version: str) -> list[Path]:
+    """The stale files of `wanted` in which what `version` wrote is another."""
+
+    def wrote(path: Path, text: str) -> list[Dump] | str:
+        if path == AGENT:
+            return text
+        dumps = [Dump.of_line(path.stem, line) for line in text.splitlines()]
+        return [replace(dump, versions=()) for dump in dumps if version in dump.versions]
+
+    return [
+        path
+        for path in stale_of(wanted)
+        if wrote(path, path.read_text() if path.exists() else "") != wrote(path, wanted[path])
+    ]
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as it is ordered."""
+    return tuple(map(int, version.split(".")))
+
+
+def next_minor(version: str) -> str:
+    """The version for a new topic or a changed record."""
+    major, minor, *_ = numbers(version)
+    return f"{major}.{minor + 1}.0"
 
 
 def is_released(version: str) -> bool:
@@ -139,9 +177,10 @@ def is_released(version: str) -> bool:
 
 def wanted_text(path: Path, version: str, now: Dump | None) -> str:
     """The file with what `version` writes in the place of what it wrote before; None: it writes nothing
-    there. Empty: no version writes anything there."""
+    there. Empty: no version writes anything there. Later versions are left out: somebody raised the
+    version and lowered it again."""
     others = [
-        replace(dump, versions=tuple(each for each in dump.versions if each != version))
+        replace(dump, versions=tuple(each for each in dump.versions if numbers(each) < numbers(version)))
         for dump in _stored(path)
     ]
     kept = [dump for dump in others if dump.versions]

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import UUID
 
 from schemas.examples import examples
-from scripts.generated import write_or_check
+from scripts.generated import run
 from sinks.rows import row_maker
 from sinks.tables import Table, tables
 from tests.samples import landing, sample_row
@@ -75,4 +75,4 @@ def plain(value: Any) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(write_or_check(wanted(), sys.argv[1:]))
+    sys.exit(run(wanted, sys.argv[1:]))

@@ -1,14 +1,19 @@
 """Bytes that any version wrote are read by this one; bytes of this version do not change unseen."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from schemas import examples as example_files
+from schemas.catalog import EXAMPLES
 from schemas.codec import Codec
 from schemas.examples import examples
-from tests.contract import golden
+from scripts.generated import run
+from tests.contract import golden, golden_rows
 from tests.contract.golden import GOLDEN, Dump, as_json, current, current_version, stored
 
 
@@ -99,6 +104,96 @@ def test_a_new_version_changes_nothing_of_the_earlier_ones(tmp_path: Path) -> No
     path.write_text(golden.wanted_text(path, "9.1.0", None))
     path.write_text(golden.wanted_text(path, "9.0.0", None))
     assert path.read_text() == f"{before}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the golden files."""
+    made = Path(shutil.copytree(GOLDEN, tmp_path / "golden"))
+    monkeypatch.setattr(golden, "GOLDEN", made)
+    monkeypatch.setattr(golden, "AGENT", made / golden.AGENT.name)
+    return made
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_a_file_of_a_topic_that_no_release_had_is_deleted(
+    folder: Path, released: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(golden, "is_released", lambda version: released)
+    [dump] = [dump for dump in current() if dump.topic == "opoi.ticks.join"]
+    orphan, old = folder / "opoi.gone.jsonl", folder / "opoi.old.jsonl"
+    orphan.write_text(f"{replace(dump, versions=('9.1.0',)).line()}\n")
+    old.write_text(f"{replace(dump, versions=('0.2.0', '9.1.0')).line()}\n")
+
+    assert golden.main(["--check"]) == 3
+    said = capsys.readouterr().err
+    assert f"{orphan} is stale" in said
+    assert f"{old} is stale" in said
+    assert golden.main([]) == 0
+    assert golden.main(["--check"]) == 0
+    assert not orphan.exists()
+    assert Dump.of_line(dump.topic, old.read_text()) == replace(dump, versions=("0.2.0",))
+
+
+def test_what_a_release_wrote_is_not_written_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(golden, "current_version", lambda: "7.2.1")
+    monkeypatch.setattr(golden, "is_released", lambda version: False)
+    assert golden.main([]) == 0
+    monkeypatch.setattr(golden, "is_released", lambda version: True)
+    assert golden.main([]) == 0
+    ticks = folder / "opoi.ticks.join.jsonl"
+    wrote = ticks.read_text()
+
+    ticks.write_text(other := wrote.replace('"schema_id":1', '"schema_id":2'))
+    assert golden.main([]) == 1
+    raised = "raise the version in pyproject.toml and clients/python/pyproject.toml to 7.3.0"
+    said = capsys.readouterr().err
+    assert said.startswith(
+        f"opoi.ticks.join.jsonl: this is not what 7.2.1 wrote, which is released: {raised}"
+    )
+    assert ticks.read_text() == other
+
+    ticks.unlink()
+    assert golden.main([]) == 1
+    said = capsys.readouterr().err
+    assert f"write `produced: false` into the YAML of a topic that only others write, or {raised}" in said
+    assert not ticks.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, "No such file or directory"),
+        ("[{", "Expecting property name"),
+        ("[]", "it has no entry"),
+        ("[{}]", "an entry has no 'record'"),
+        ('[{"about": "x", "record": {"agent": 1}}]', "agent: Input should be a valid string"),
+        ('[{"about": "x", "record": {"$framed": "opoi.nothing/0"}}]', "no topic 'opoi.nothing'"),
+    ],
+)
+@pytest.mark.parametrize("main", [golden.main, lambda given: run(golden_rows.wanted, given)])
+def test_a_wrong_example_is_one_line_and_an_exit_code(
+    text: str | None,
+    says: str,
+    main: Callable[[list[str]], int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(golden, "examples", examples.__wrapped__)
+    monkeypatch.setattr(golden_rows, "examples", examples.__wrapped__)
+    monkeypatch.setattr(golden, "framed_examples", lambda topic: (b"\0" * 5,))
+    monkeypatch.setattr(example_files, "EXAMPLES", tmp_path)
+    for path in EXAMPLES.iterdir():
+        (tmp_path / path.name).write_text(path.read_text())
+    wrong = tmp_path / "opoi.spending.json"
+    wrong.unlink() if text is None else wrong.write_text(text)
+
+    assert main(["--check"]) == 2
+    [line] = capsys.readouterr().err.splitlines()
+    assert says in line
 
 
 @pytest.mark.parametrize(
