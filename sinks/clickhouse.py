@@ -1,5 +1,6 @@
 """ClickHouse over HTTP: a server, or the front of the embedded engine."""
 
+import logging
 import re
 import struct
 import sys
@@ -17,6 +18,9 @@ from sinks import read_only
 from sinks.read_only import Limits, NotReadOnly
 from sinks.settings import ClickHouseSettings
 from sinks.tables import Table
+
+# its errors reach us as exceptions, which are printed or logged once
+logging.getLogger("clickhouse_connect").setLevel(logging.CRITICAL)
 
 Row = tuple[Any, ...]
 Connect = Callable[[ClickHouseSettings, str | None], Client]

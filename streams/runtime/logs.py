@@ -17,8 +17,6 @@ OURS = ("opoi", "streams", "agent", "sinks", "schemas", "local_stack", "testkit"
 LIBRARIES = {
     "faust": logging.INFO,
     "mode": logging.INFO,
-    # its errors reach us as exceptions, which are logged once
-    "clickhouse_connect": logging.CRITICAL,
     "urllib3": logging.ERROR,
 }
 """Minimum level per logger; all others WARNING."""

@@ -1,6 +1,7 @@
 """The command line: what it lists, how errors end, what it imports."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,17 @@ def test_a_command_of_the_stack_says_which_extra_it_needs(name: str) -> None:
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True)
     expected = f"`opoi {name}` needs psutil, which is not installed; `pip install 'opoi[local]'` brings it\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+
+
+@pytest.mark.parametrize("words", [["sql", "funnel"], ["sql", "-q", "SELECT 1"], ["migrate", "status"]])
+def test_an_unreachable_clickhouse_is_one_line_on_stderr(words: list[str]) -> None:
+    # in a process of its own: pytest takes in what libraries log
+    env = {**os.environ, "OPOI_CLICKHOUSE__URL": "http://127.0.0.1:1"}
+    command = [sys.executable, "-P", "-m", "streams.cli.main", *words]
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
+    [line] = done.stderr.splitlines()
+    assert line.startswith("http://127.0.0.1:1 does not answer: ")
+    assert (done.returncode, done.stdout) == (1, "")
 
 
 def test_an_error_of_the_user_is_one_line_on_stderr(
