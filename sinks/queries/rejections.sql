@@ -2,7 +2,7 @@
 --
 -- Parameters:
 --   agent String = '': only this agent; empty: all.
---   days UInt16 = 30: how many days back.
+--   days UInt16 = 30: how many days back, by the time of the rejection.
 --
 -- Columns:
 --   stage: stage that rejected.

@@ -16,6 +16,15 @@ def test_a_query_says_what_it_takes(name: str) -> None:
     assert query.columns
 
 
+@pytest.mark.parametrize("name", named_queries())
+def test_a_period_says_by_which_time(name: str) -> None:
+    periods = [
+        one for one in named_queries()[name].parameters if "days back" in one.meaning or one.name == "days"
+    ]
+    silent = [one.name for one in periods if ", by " not in one.meaning]
+    assert not silent, f"sinks/queries/{name}.sql: add to {silent} `, by the time of ...`"
+
+
 def test_defaults_are_bound_and_what_is_given_wins() -> None:
     assert named_query("funnel").bind({"days": "3"}) == {"agent": "", "days": "3"}
 
