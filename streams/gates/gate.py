@@ -32,8 +32,11 @@ class Common:
     """Texts that every run of an agent shares; a copy of them is no leak."""
 
     prompt: str
+    """The system prompt."""
     toolset: str
+    """The tool declarations, as JSON."""
     spec: str
+    """The AgentSpec's YAML."""
     actions: frozenset[str]
     """The AgentSpec's action enumeration."""
 
@@ -43,11 +46,15 @@ class Subject:
     """A conversation to judge, before anything is removed from it."""
 
     turns: tuple[Turn, ...]
+    """The run's own turns, with its rationale in the last one."""
     action: Action | None
+    """The run's action; None if it ended without one."""
     decision: AgentDecision
+    """Production's decision, with its own turns and action, which the run replays."""
     verdict: ExpertVerdict
     common: Common
     hinted: bool
+    """Whether the run had an oracle."""
 
     @property
     def oracle(self) -> str:
