@@ -99,9 +99,13 @@ def test_no_schema_example_or_topic_file_is_an_orphan() -> None:
     for path in FILES:
         used |= set(references(raw(path)))
 
-    assert {path.stem for path in FILES} == used
+    assert {path.stem for path in FILES} == used, (
+        "schemas/avsc: a topic or another schema refers to each file"
+    )
     records = {spec.example for spec in WITH_RECORD}
-    assert {path.name for path in EXAMPLES.iterdir()} == records | {VECTORS.name}
+    assert {path.name for path in EXAMPLES.iterdir()} == records | {VECTORS.name}, (
+        "schemas/examples: each topic with a record has a file, named by `example` in its YAML"
+    )
     assert {path.name for path in TOPICS.iterdir()} == {f"{spec.name}.yaml" for spec in SPECS}
 
 
@@ -222,7 +226,8 @@ def test_every_field_has_a_value_in_some_example() -> None:
     }
 
     # a record that a person started has no cause on a topic
-    assert {(record, name) for record, name in wanted - shown if name != "caused_by"} == set()
+    without = {(record, name) for record, name in wanted - shown if name != "caused_by"}
+    assert without == set(), "give each field a value in some entry of schemas/examples"
 
 
 def test_ids_and_hashes_of_the_examples_are_computed_from_what_they_name() -> None:

@@ -26,12 +26,16 @@ def words(literal: Any) -> Iterator[str]:
 
 
 def test_every_kind_is_in_the_list_once() -> None:
-    assert sorted(one.code for one in KINDS) == sorted(words(DeadLetterKind))
+    assert sorted(one.code for one in KINDS) == sorted(words(DeadLetterKind)), (
+        "schemas/dead_letter_kinds.py: a code is in DeadLetterKind and once in KINDS"
+    )
 
 
 def test_every_reason_is_in_the_list_once() -> None:
     # no case closes, and no run ends, by these verdicts
-    assert sorted(one.code for one in REASONS) == sorted({*words(ListedReason)} - {"correct", "retract"})
+    assert sorted(one.code for one in REASONS) == sorted({*words(ListedReason)} - {"correct", "retract"}), (
+        "schemas/disposition_reasons.py: a reason is in its Literal and once in REASONS"
+    )
 
 
 def test_the_rule_that_stops_cases_says_which_stop_reasons_it_gives() -> None:
@@ -73,4 +77,7 @@ def test_one_word_is_never_two_things() -> None:
     lists = [{one.code for one in REASONS}, {one.code for one in KINDS}, gates]
     for number, one in enumerate(lists):
         for other in lists[number + 1 :]:
-            assert one & other <= shared
+            assert one & other <= shared, (
+                f"rename {sorted((one & other) - shared)}: another list has that word already (reasons of "
+                "dispositions, kinds of dead letters, reason codes of gates)"
+            )

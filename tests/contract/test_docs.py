@@ -153,19 +153,23 @@ def test_every_command_is_described_in_the_docs() -> None:
 def test_every_named_query_is_described_for_analysts() -> None:
     text = (ROOT / "docs" / "for-analysts.md").read_text()
     for query in named_queries().values():
-        assert f"| `{query.name}` | {query.about} |" in text
+        assert f"| `{query.name}` | {query.about} |" in text, "run `make generate`"
 
 
 def test_every_exit_code_and_stage_is_described() -> None:
     operations = (ROOT / "docs" / "operations.md").read_text()
-    assert not [code for code in ExitCode if f"| {code.value} |" not in operations]
+    codes = [code.value for code in ExitCode if f"| {code.value} |" not in operations]
+    assert not codes, f"add a row for {codes} to the exit codes in docs/operations.md"
     architecture = (ROOT / "docs" / "architecture.md").read_text()
-    assert not [stage for stage in STAGES if f"| `{stage}` |" not in architecture]
+    undescribed = [stage for stage in STAGES if f"| `{stage}` |" not in architecture]
+    assert not undescribed, f"add a row for {undescribed} to the stages in docs/architecture.md"
 
 
 def test_the_made_parts_of_the_docs_are_those_of_the_code() -> None:
-    assert {path.name for path, text in docs.pages().items() if path.read_text() != text} == set()
-    assert docs.TODO not in docs.metrics_table((docs.DOCS / "operations.md").read_text())
+    stale = {path.name for path, text in docs.pages().items() if path.read_text() != text}
+    assert stale == set(), "run `make generate`"
+    rows = docs.metrics_table((docs.DOCS / "operations.md").read_text())
+    assert docs.TODO not in rows, "docs/operations.md: write what to do in place of TODO"
 
 
 def test_every_metric_is_found_with_its_kind_and_labels() -> None:
@@ -187,8 +191,8 @@ def test_a_new_metric_waits_for_its_remedy_and_an_old_one_keeps_it() -> None:
 def test_every_setting_is_described() -> None:
     text = (ROOT / "docs" / "settings.md").read_text()
     for path, field in fields_of(Settings):
-        assert f"| `{variable_of(path)}` |" in text
-        assert field.description
+        assert f"| `{variable_of(path)}` |" in text, "run `make generate`"
+        assert field.description, f"write a docstring below the field of {variable_of(path)}"
 
 
 def test_every_gate_and_reason_code_is_described() -> None:
@@ -196,11 +200,15 @@ def test_every_gate_and_reason_code_is_described() -> None:
     gates = {resolve_name(f"streams.gates.{path.stem}") for path in (ROOT / "streams/gates").glob("*.py")}
     names = {module.NAME for module in gates if hasattr(module, "NAME")}
     assert names >= {"intake", "structural_removal", "leak", "row_validity", "wrong_oracle_control"}
-    assert names <= {one.gate for one in REASONS}
-    assert not [name for name in names if not re.search(rf"^\| [0-9-]+ \| `{name}` \|", text, re.MULTILINE)]
-    assert {one.code for one in REASONS} == {*get_args(ReasonCode)} - {"ok"}
+    silent = names - {one.gate for one in REASONS}
+    assert not silent, f"add a Reason of {silent} to REASONS in streams/gates/reason_codes.py"
+    rowless = [name for name in names if not re.search(rf"^\| [0-9-]+ \| `{name}` \|", text, re.MULTILINE)]
+    assert not rowless, f"add a row for {rowless} to the table of gates in docs/gates.md"
+    assert {one.code for one in REASONS} == {*get_args(ReasonCode)} - {"ok"}, (
+        "streams/gates/reason_codes.py: a code is in ReasonCode and has a Reason in REASONS"
+    )
     for one in REASONS:
-        assert f"| `{one.gate}` | `{one.code}` | {one.meaning} |" in text
+        assert f"| `{one.gate}` | `{one.code}` | {one.meaning} |" in text, "run `make generate`"
 
 
 def test_every_stop_reason_is_described() -> None:
@@ -208,7 +216,8 @@ def test_every_stop_reason_is_described() -> None:
     reasons = set(re.findall(r"`(\w+)`", said))
     assert {"version_skew", "budget_day"} <= reasons
     text = (ROOT / "docs" / "operations.md").read_text()
-    assert not [reason for reason in reasons if f"`{reason}`" not in text]
+    undescribed = [reason for reason in reasons if f"`{reason}`" not in text]
+    assert not undescribed, f"add {undescribed} to the values of cases.stop_reason in docs/operations.md"
 
 
 def test_hooks_run_what_is_installed_and_fetch_nothing() -> None:

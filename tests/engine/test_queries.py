@@ -156,7 +156,9 @@ def ask(store: ClickHouse, name: str, **given: str) -> list[dict[str, Any]]:
 def test_a_query_gives_the_columns_that_it_documents(store: ClickHouse, name: str) -> None:
     rows = ask(store, name, **({"decision_id": "d1"} if name == "decision" else {}))
     assert rows, "give STORY above a record that the query finds"
-    assert list(rows[0]) == list(named_query(name).columns)
+    assert list(rows[0]) == list(named_query(name).columns), (
+        f"sinks/queries/{name}.sql: `Columns:` and the SELECT must have the same columns in the same order"
+    )
 
 
 def test_funnel_counts_each_thing_once(store: ClickHouse) -> None:

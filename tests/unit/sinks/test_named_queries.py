@@ -11,7 +11,9 @@ from sinks.named_queries import QueryFault, named_queries, named_query
 def test_a_query_says_what_it_takes(name: str) -> None:
     query = named_queries()[name]
     used = set(re.findall(r"\{(\w+):(\w+)\}", query.sql))
-    assert used == {(parameter.name, parameter.type) for parameter in query.parameters}
+    assert used == {(parameter.name, parameter.type) for parameter in query.parameters}, (
+        f"sinks/queries/{name}.sql: list each {{name:Type}} of the SQL below `Parameters:`"
+    )
     assert query.about.endswith(".")
     assert query.columns
 
