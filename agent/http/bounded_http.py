@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from ssl import SSLContext
+from urllib.parse import urlsplit
 
 import httpcore2
 import httpx2
@@ -49,6 +50,8 @@ class BoundedHttp:
 
     def __init__(self, url: str) -> None:
         try:
+            # the standard library refuses what httpx takes, such as a bracket alone
+            urlsplit(url)
             self._url, self._base = url, httpx2.URL(url)
         except (httpx2.InvalidURL, ValueError) as error:
             raise NoAddress(str(error)) from error

@@ -80,7 +80,9 @@ def status(as_json: AsJson = False) -> None:
 def logs(
     name: Annotated[str, typer.Argument(help="A process in `opoi status`, or supervisor.")],
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Print new lines until Ctrl-C.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="Number of last lines.")] = 100,
+    lines: Annotated[
+        int, typer.Option("-n", "--lines", min=0, max=1_000_000, help="Number of last lines.")
+    ] = 100,
 ) -> None:
     """Show the log of one process.
 

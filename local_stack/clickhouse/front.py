@@ -169,6 +169,8 @@ def main() -> None:
     time.tzset()
     folder: Path = options.data.absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    # the engine's package takes a config.xml of the working folder for its own when it is imported
+    os.chdir(folder / "..")
     # half, so that the sink can write while a query takes too much
     limits = Limits(seconds=options.query_seconds, memory_bytes=options.memory // 2)
     engine = open_engine(folder, options.memory, options.database, limits)

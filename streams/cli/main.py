@@ -80,9 +80,20 @@ def main(
     """
 
 
+def _refuse_no_text(arguments: list[str]) -> None:
+    """Raises UserError for bytes that are no UTF-8: Python hands them on as text that nothing can write."""
+    for number, argument in enumerate(arguments, start=1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            given = argument.encode(errors="surrogateescape")[:40]
+            raise UserError(f"argument {number} is no UTF-8 text: {given!r}; write it in UTF-8") from None
+
+
 def run() -> None:
     """Entry point: run the command line; print an error that the user can mend as one line."""
     try:
+        _refuse_no_text(sys.argv[1:])
         app(prog_name="opoi")
     except UserError as error:
         from streams.cli.output import echo_text

@@ -1,6 +1,7 @@
 """`opoi sql`: named analyst queries and free statements, read-only."""
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,13 +76,24 @@ def _parameters(given: Sequence[str]) -> dict[str, str]:
 
 def _print(names: Sequence[str], rows: Sequence[Sequence[Any]], *, as_json: bool, as_csv: bool) -> None:
     if as_json:
-        listed = [dict(zip(names, row, strict=True)) for row in rows]
+        listed = [{name: _json(cell) for name, cell in zip(names, row, strict=True)} for row in rows]
         echo_json_text(json.dumps(listed, indent=2, ensure_ascii=False, default=_plain))
     elif as_csv:
         echo_csv(names, ([_plain_cell(cell) for cell in row] for row in rows))
     else:
         echo_text(table(names, ([_cut(_plain_cell(cell)) for cell in row] for row in rows)))
         echo_line(f"{len(rows)} rows")
+
+
+def _json(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they are text, as ClickHouse writes them."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_json(each) for each in value]
+    if isinstance(value, dict):
+        return {name: _json(each) for name, each in value.items()}
+    return value
 
 
 def _plain_cell(value: Any) -> Any:

@@ -229,6 +229,9 @@ class StepRunner:
         headers: Headers,
     ) -> Any:
         physical = self._parts.kafka.physical(topic)
+        if key is None and value is None:
+            # aiokafka sends no record without both; an empty key is the nearest that it takes
+            key = b""
         try:
             future = await self._parts.app.producer.send(physical, key, value, None, None, list(headers))
         except Exception as error:  # noqa: BLE001  whatever it is, the record is not sent

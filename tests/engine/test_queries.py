@@ -311,6 +311,11 @@ class TestCommand:
         result = self.run("-q", "SELECT {n:UInt8} + 1 AS m", "--param", "n=2", "--json")
         assert json.loads(result.stdout) == [{"m": 3}]
 
+    def test_json_has_no_nan(self) -> None:
+        result = self.run("-q", "SELECT nan AS a, -inf AS b, [nan, 1.5] AS c", "--json")
+        found = json.loads(result.stdout, parse_constant=lambda _: pytest.fail("no JSON"))
+        assert found == [{"a": "nan", "b": "-inf", "c": ["nan", 1.5]}]
+
     def test_it_only_reads(self) -> None:
         result = self.run("-q", "DROP TABLE alerts_raw")
         assert "readonly mode" in str(result.exception)

@@ -176,6 +176,7 @@ ATTACKS = {
     "a model by its alias": "SELECT AIGenerate('c', 'x')",
     # settings
     "no time limit": "SELECT 1 SETTINGS max_execution_time = 0",
+    "a time limit that the engine rounds to none": "SELECT 1 SETTINGS max_execution_time = 0.0000001",
     "more memory": "SELECT 1 SETTINGS max_memory_usage = 100000000000",
     "default memory": "SELECT 1 SETTINGS max_memory_usage = DEFAULT",
     "memory by a text": "SELECT 1 SETTINGS max_memory_usage = '100G'",

@@ -135,3 +135,10 @@ def test_a_worker_is_refused_whose_name_leads_elsewhere(
     expected = f"OPOI_WORKER__NAME={name!r} (environment): {rule}"
     assert opoi(monkeypatch, capsys, "worker", stage) == (2, "", expected)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_argument_that_is_no_text_is_wrong_use() -> None:
+    command = [sys.executable, "-P", "-m", "streams.cli.main", "replay", "pause", "--reason", b"\xff\xfe"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "argument 4 is no UTF-8 text: b'\\xff\\xfe'; write it in UTF-8\n"
