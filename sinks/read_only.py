@@ -101,8 +101,8 @@ def _refuse_setting(name: str) -> None:
 
 def _is_within(value: object, highest: int) -> bool:
     try:
-        # 0 means no limit, and the engine rounds what is less than 1
-        return 1 <= float(str(value)) <= highest
+        # 0 means no limit, and the engine rounds a time below a microsecond to it
+        return 0.001 <= float(str(value)) <= highest
     except ValueError:
         return False
 

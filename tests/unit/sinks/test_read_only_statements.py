@@ -52,6 +52,7 @@ def test_settings_of_a_request_are_kept_within_the_limits() -> None:
     for given, kept in {
         "5": "5",
         "0.5": "0.5",
+        "0.0000001": "10",
         "0": "10",
         "11": "10",
         "-1": "10",
