@@ -233,8 +233,8 @@ def test_a_replay_keeps_the_bounds_that_the_docs_tell(request_of, decision, monk
     run(request_of(), decision, *raises_budget())
     [limits] = kept
     told = " ".join((Path(__file__).parents[3] / "docs/for-agent-teams.md").read_text().split())
-    assert f"written again ({limits.max_corrections})" in told
-    assert f"may take ({limits.tool_seconds:g} s)" in told
+    assert f"decision ({limits.max_corrections})" in told
+    assert f"a tool may take ({limits.tool_seconds:g} s)" in told
     assert f"may be ({limits.max_response_bytes // 1024} KiB)" in told
 
 
