@@ -64,9 +64,7 @@ def run_keyed(step: KeyedStep[State], around: StageContext) -> NoReturn:
             around.kafka,
             base.tracker,
             base.guard,
-            process.guards.mark,
-            process.guards.deaths,
-            around.worker.deaths_allowed,
+            process.guards,
             around.worker.deadlines_per_tick,
         )
         base.on_forget.append(timers.forget)
@@ -168,7 +166,6 @@ def _preflight(spec: StageSpec, around: StageContext) -> Mapping[str, int]:
 def _run(stage: Stage, base: _Base, around: StageContext) -> None:
     app, worker = base.application.app, around.worker
     logical = {around.kafka.physical(source): source for source in base.sources}
-    guards = base.process.guards
     runner = StepRunner(
         stage,
         RunnerParts(
@@ -179,10 +176,7 @@ def _run(stage: Stage, base: _Base, around: StageContext) -> None:
             tracker=base.tracker,
             guard=base.guard,
             fence=base.fence,
-            mark=guards.mark,
-            deaths=guards.deaths,
-            deaths_allowed=worker.deaths_allowed,
-            breaker=guards.breaker,
+            guards=base.process.guards,
             letters=DeadLetters(base.stage, around.topics),
             progress=base.progress,
             logical=logical,

@@ -28,9 +28,8 @@ from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.faust_runner.safety.publishing import produce_failed, stop_on_failure
 from streams.faust_runner.safety.watchdog import WorkerProgress
 from streams.runtime import metrics
-from streams.runtime.crash_marker import CrashMarker, DeathCounter
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.dead_letters import DeadLetters
-from streams.runtime.dlq_limit import DlqLimit
 from streams.runtime.exit_codes import ExitCode, fail_stop, frames, own_code
 from streams.runtime.outputs import BrokenStep, Encoded, Encoder, RecordCodec, check_disposition
 
@@ -89,10 +88,7 @@ class RunnerParts:
     tracker: OffsetTracker
     guard: ContiguityGuard
     fence: MembershipFence
-    mark: CrashMarker
-    deaths: DeathCounter
-    deaths_allowed: int
-    breaker: DlqLimit
+    guards: CrashGuard
     letters: DeadLetters
     progress: WorkerProgress
     logical: dict[str, str] = field(default_factory=dict)
@@ -128,7 +124,7 @@ class StepRunner:
                 metrics.REDELIVERED.labels(self._stage.name).inc()
                 return
             arrived = message_of(message, parts.logical[message.topic])
-            parts.mark.set(arrived.coordinates)
+            parts.guards.mark.set(arrived.coordinates)
             await self._process(arrived)
         except RetryAborted as error:
             RECORD_RELEASED.emit(log, topic=source.topic, reason=str(error))
@@ -152,7 +148,7 @@ class StepRunner:
             parts.tracker.finish(source, last_offset(message.value, message.offset), assignment)
             metrics.EVENTS.labels(self._stage.name, arrived.coordinates.topic).inc()
         finally:
-            parts.mark.clear()
+            parts.guards.mark.clear()
 
     async def _until_member(self) -> None:
         await self.retry.until_true(self._parts.fence.holds, "the group coordinator does not answer")
@@ -161,10 +157,8 @@ class StepRunner:
         at = arrived.coordinates
         self._headers = trace_headers(arrived.headers)
         try:
-            if self._parts.deaths.count(at) >= self._parts.deaths_allowed:
-                raise Poison(
-                    "killed_the_process", f"the process died {self._parts.deaths.count(at)} times on it"
-                )
+            if why := self._parts.guards.why_dead(at):
+                raise Poison("killed_the_process", why)
             if isinstance(arrived.value, Unread):
                 raise Poison(arrived.value.kind, arrived.value.reason)
             topic = contract_topic(arrived, self._stage.sources)
@@ -181,7 +175,7 @@ class StepRunner:
             await self._bury(arrived, poison)
         else:
             if not topic.startswith(TICKS):
-                self._parts.breaker.good()
+                self._parts.guards.breaker.good()
 
     async def _decode(self, topic: str, arrived: Message) -> Record:
         return self._parts.codec.decode(topic, arrived.value)
@@ -245,8 +239,8 @@ class StepRunner:
         if at.topic.startswith(TICKS):
             TICK_REFUSED.emit(log, kind=poison.kind, error=poison.reason, offset=at.offset)
             return
-        if why := self._parts.breaker.refuse():
-            self._parts.mark.clear()
+        if why := self._parts.guards.breaker.refuse():
+            self._parts.guards.mark.clear()
             fail_stop(
                 ExitCode.BREAKER,
                 f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
@@ -266,7 +260,7 @@ class StepRunner:
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
         await sent
         await self.send(StepResult(encoded))
-        self._parts.deaths.forget(at)
+        self._parts.guards.deaths.forget(at)
         self._parts.letters.sent(letter)
 
     async def _encode(self, outputs: Sequence[Output], now: datetime) -> list[Encoded]:

@@ -17,7 +17,7 @@ from streams.core.contract import Coordinates
 from streams.faust_runner.safety.contiguity import ContiguityGuard
 from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.runtime import metrics
-from streams.runtime.crash_marker import CrashMarker, DeathCounter
+from streams.runtime.crash_guard import CrashGuard
 
 _LONGEST_KEY = 512
 
@@ -62,9 +62,7 @@ class DeadlineTimers:
         kafka: KafkaSettings,
         tracker: OffsetTracker,
         guard: ContiguityGuard,
-        mark: CrashMarker,
-        deaths: DeathCounter,
-        deaths_allowed: int,
+        guards: CrashGuard,
         most_at_once: int,
     ) -> None:
         self.most_at_once = most_at_once
@@ -72,9 +70,7 @@ class DeadlineTimers:
         self._kafka = kafka
         self._tracker = tracker
         self._guard = guard
-        self._mark = mark
-        self._deaths = deaths
-        self._deaths_allowed = deaths_allowed
+        self._guards = guards
         self._version = version("opoi")
         self._partitions: dict[int, Deadlines] = {}
         self._seen: dict[Source, int] = {}
@@ -120,11 +116,11 @@ class DeadlineTimers:
         # the mark has no room for a longer name, and deaths are counted by it
         named = key if len(key) <= _LONGEST_KEY else f"{key[:_LONGEST_KEY]}#{sha256(key.encode())}"
         at = Coordinates(f"deadline/{self._version}/{named}", partition, -1)
-        if self._deaths.count(at) >= self._deaths_allowed:
+        if self._guards.why_dead(at):
             metrics.QUARANTINED_DEADLINES.labels(self._stage).inc()
-            DEADLINE_QUARANTINED.emit(log, key=shortened(key), file=str(self._deaths.file(at)))
+            DEADLINE_QUARANTINED.emit(log, key=shortened(key), file=str(self._guards.deaths.file(at)))
             return False
-        self._mark.set(at)
+        self._guards.mark.set(at)
         return True
 
     def skip_too_large(self, key: str, why: str) -> None:
@@ -134,4 +130,4 @@ class DeadlineTimers:
 
     def end_deadlines(self, tick: Coordinates) -> None:
         """Marks the tick again after its deadlines."""
-        self._mark.set(tick)
+        self._guards.mark.set(tick)

@@ -87,9 +87,10 @@ class PartitionOffsets:
         if offset < self._first:
             # the topic was created again: what is known is about other records
             self._end, self._unfinished, self._restored, self._first = None, set(), set(), 0
-        # records are received in order, so a gap was deleted by the topic's retention
-        self._unfinished -= {each for each in self._restored if each < offset}
-        self._restored = {each for each in self._restored if each > offset}
+        if self._restored:
+            # records are received in order, so a gap was deleted by the topic's retention
+            self._unfinished -= {each for each in self._restored if each < offset}
+            self._restored = {each for each in self._restored if each > offset}
         if self._end is not None and offset < self._end:
             return offset in self._unfinished
         if self._end is None:

@@ -208,7 +208,8 @@ class Sink:
             entry.delivery.done()
         self._guards.mark.clear()
         self._guards.suspects.in_work(())
-        self._guards.suspects.clear(*self._batch.coordinates())
+        if self._guards.suspects:
+            self._guards.suspects.clear(*self._batch.coordinates())
         self._batch.clear()
         if self._consumer.commit():
             sink_metrics.COMMITTED.set_to_current_time()

@@ -31,11 +31,13 @@ from streams.faust_runner.safety.membership_fence import MembershipFence
 from streams.faust_runner.safety.offset_tracker import OffsetTracker, Source
 from streams.faust_runner.safety.watchdog import WorkerProgress
 from streams.faust_runner.timers import DeadlineTimers
+from streams.runtime.crash_guard import CrashGuard
 from streams.runtime.crash_marker import CrashMarker, DeathCounter, read_marker
 from streams.runtime.dead_letters import DeadLetters
 from streams.runtime.dlq_limit import DlqLimit
 from streams.runtime.exit_codes import ExitCode
 from streams.runtime.outputs import Encoder
+from streams.runtime.quarantine import Quarantine
 from testkit.faust.pairs import LEFT, PAIRS, RIGHT, Pair, PairState, PairStep, PlainCodec, specs
 
 STAGE = "pairs"
@@ -123,15 +125,19 @@ class Scene:
         self.tracker, self.log, self.progress, self.table = OffsetTracker(), Log(), WorkerProgress(), Table()
         self.guard = ContiguityGuard(self.tracker, self.log)
         self.mark_file = folder / "mark"
-        self.mark, self.deaths = CrashMarker(self.mark_file), DeathCounter(folder / "deaths")
-        encoder = Encoder(STAGE, self.codec, specs(STAGE))
-        self.timers = DeadlineTimers(
-            STAGE, self.kafka, self.tracker, self.guard, self.mark, self.deaths, 3, 2
+        self.deaths = DeathCounter(folder / "deaths")
+        self.guards = CrashGuard(
+            CrashMarker(self.mark_file),
+            self.deaths,
+            Quarantine(folder / "in-work"),
+            DlqLimit(folder / "tripped", run=5, share=1.0, window=20),
+            deaths_allowed=3,
         )
+        encoder = Encoder(STAGE, self.codec, specs(STAGE))
+        self.timers = DeadlineTimers(STAGE, self.kafka, self.tracker, self.guard, self.guards, 2)
         self.step = step or PairStep(STAGE, expire)
         keyed = Keyed(self.step, self.table, self.codec, encoder, self.timers, partition_of, 4)
         self.fence = MembershipFence(8.0)
-        self.breaker = DlqLimit(folder / "tripped", run=5, share=1.0, window=20)
         logical = {self.kafka.physical(name): name for name in (LEFT, RIGHT, TICKS, RETRY)}
         self.runner = StepRunner(
             keyed,
@@ -143,10 +149,7 @@ class Scene:
                 tracker=self.tracker,
                 guard=self.guard,
                 fence=self.fence,
-                mark=self.mark,
-                deaths=self.deaths,
-                deaths_allowed=3,
-                breaker=self.breaker,
+                guards=self.guards,
                 letters=DeadLetters(STAGE, specs(STAGE)),
                 progress=self.progress,
                 logical=logical,
