@@ -10,7 +10,7 @@ from typing import Any
 if __package__:
     from examples.support_refund import policy
 else:
-    import policy  # type: ignore[import-not-found, no-redef]
+    import policy  # type: ignore[import-not-found, no-redef]  # run as a script
 
 
 def canonical(value: Any) -> str:

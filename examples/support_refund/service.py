@@ -17,7 +17,7 @@ from typing import Any
 if __package__:
     from examples.support_refund.run import Run, canonical
 else:
-    from run import Run, canonical  # type: ignore[import-not-found, no-redef]
+    from run import Run, canonical  # type: ignore[import-not-found, no-redef]  # run as a script
 
 HERE = Path(__file__).parent
 MOST_BYTES = 4 * 1024 * 1024

@@ -163,7 +163,6 @@ def _write_down(folders: WorkerFolders, status: int) -> None:
 
 
 def _log(folders: WorkerFolders, event: LogEvent, error: str) -> None:
-    # the parent sets no logging up
     line = {"event": event.text, "error": error, "level": event.level}
     place = {"worker": folders.worker.name, "stage": folders.stage.name}
-    print(json.dumps(line | place), file=sys.stderr)  # noqa: T201
+    print(json.dumps(line | place), file=sys.stderr)  # noqa: T201  the parent sets no logging up

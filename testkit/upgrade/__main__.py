@@ -52,7 +52,7 @@ def archive(tag: str, folder: Path, demo: int, each: int) -> None:
     pack(stack.home, target, merged)
     lines = (f"{json.dumps(name)}: {json.dumps(part)}" for name, part in manifest.items())
     target.with_name("stack.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    print(f"{target}: {target.stat().st_size} bytes")  # noqa: T201
+    print(f"{target}: {target.stat().st_size} bytes")
 
 
 def soak(tag: str, folder: Path, demo: int, each: int) -> list[str]:
@@ -88,7 +88,7 @@ def main() -> None:
             archive(given.tag, Path(folder), given.demo or 6, given.each or 2)
             return
         found = soak(given.tag, Path(folder), given.demo or 60, given.each or 20)
-    print("\n".join(found or [f"an upgrade from {given.tag} lost and doubled nothing"]))  # noqa: T201
+    print("\n".join(found or [f"an upgrade from {given.tag} lost and doubled nothing"]))
     raise SystemExit(1 if found else 0)
 
 

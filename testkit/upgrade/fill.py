@@ -47,7 +47,7 @@ def fill(stack: Stack, *, demo: int, each: int) -> Census:
         filling.records_that_are_not_read,
         filling.dead_letters_sent_again,
     ):
-        print(step.__name__.replace("_", " "), flush=True)  # noqa: T201
+        print(step.__name__.replace("_", " "), flush=True)
         step()
     stack.stop("trigger")
     return filling.manifest()
