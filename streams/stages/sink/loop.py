@@ -9,11 +9,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TypeVar
-from uuid import UUID
 
 import structlog
 
-from schemas.catalog import topics
 from schemas.errors import BrokerAway, RegistryAway
 from schemas.log_events import BATCH_NOT_LANDED, REACHABLE
 from schemas.stages import DEAD_LETTERS
@@ -22,17 +20,13 @@ from sinks.clickhouse import ClickHouseAway
 from streams.core.contract import Coordinates
 from streams.runtime import metrics
 from streams.runtime.crash_guard import CrashGuard
-from streams.runtime.dead_letters import DeadLetters, Letter
 from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
-from streams.runtime.kafka_clients import DeliveryFailed
 from streams.runtime.offsets import Source
 from streams.runtime.throttled_log import ThrottledLog
 from streams.stages.sink.batch import Batch, Entry, Refusal, insert_bisecting
-from streams.stages.sink.ports import UNREACHABLE, Consumer, Letters, SinkStopped, Store, place
-
-STAGE = "sink"
-UNKNOWN_TOPIC_ID = UUID(int=0)
+from streams.stages.sink.ports import STAGE, UNREACHABLE, Consumer, Letters, SinkStopped, Store, place
+from streams.stages.sink.refused_letters import UNKNOWN_TOPIC_ID, RefusedLetters
 
 _TAKE = 500
 _POLL_SECONDS = 0.1
@@ -63,9 +57,8 @@ class Sink:
         self._consumer = consumer(self)
         self._entry_of = entry_of
         self._store = store
-        self._letters = letters
+        self._letters = RefusedLetters(letters)
         self._guards = guards
-        self._dead_letters = DeadLetters(STAGE, topics())
         self._breaker = guards.breaker
         self._batch = batch
         self._inbox: deque[Delivery] = deque()
@@ -203,7 +196,7 @@ class Sink:
         """Completes a landed batch: sends its dead letters, then commits its offsets. Raises SinkStopped."""
         letters = self._batch.dead_letters()
         if letters:
-            self._bury(letters)
+            self._letters.send(letters)
         for entry in self._batch.entries:
             entry.delivery.done()
         self._guards.mark.clear()
@@ -213,33 +206,6 @@ class Sink:
         self._batch.clear()
         if self._consumer.commit():
             sink_metrics.COMMITTED.set_to_current_time()
-
-    def _bury(self, letters: Sequence[Entry]) -> None:
-        made = [self._letter(entry) for entry in letters]
-        for letter in made:
-            self._letters.send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)
-        try:
-            self._letters.flush()
-        except DeliveryFailed as error:
-            raise SinkStopped(
-                ExitCode.PRODUCE_FAILED, f"{DEAD_LETTERS} cannot be written: {error}"
-            ) from error
-        for letter in made:
-            self._dead_letters.sent(letter)
-
-    def _letter(self, entry: Entry) -> Letter:
-        arrived, refusal = entry.arrived, entry.refusal
-        assert refusal is not None
-        return self._dead_letters.letter(
-            arrived.coordinates,
-            arrived.timestamp,
-            arrived.key,
-            arrived.value,
-            arrived.readable_headers,
-            kind=refusal.kind,
-            reason=refusal.reason,
-            topic_id=str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else "",
-        )
 
     def _until_done(self, attempt: Callable[[], Answer]) -> Answer:
         """The result of `attempt` once every service is reachable; polls meanwhile. Raises _Leaving."""

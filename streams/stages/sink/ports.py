@@ -16,6 +16,8 @@ from streams.core.contract import Coordinates, Headers
 from streams.runtime.delivery import Delivery
 from streams.runtime.exit_codes import ExitCode, WorkerStopped
 
+STAGE = "sink"
+
 UNREACHABLE: Mapping[type[Exception], tuple[str, LogEvent]] = {
     ClickHouseAway: ("clickhouse", CLICKHOUSE_UNREACHABLE),
     RegistryAway: ("registry", REGISTRY_UNREACHABLE),

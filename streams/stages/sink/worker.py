@@ -1,5 +1,6 @@
 """The sink as a process."""
 
+import gc
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -20,7 +21,8 @@ from streams.runtime.loop_watchdog import LoopWatchdog
 from streams.runtime.process import WorkerProcess
 from streams.settings import Settings
 from streams.stages.sink.batch import Batch
-from streams.stages.sink.loop import STAGE, Sink
+from streams.stages.sink.loop import Sink
+from streams.stages.sink.ports import STAGE
 from streams.stages.sink.row_mapper import RowMapper
 from streams.stages.sink.topic_ids import TopicIds, report_losses
 
@@ -32,6 +34,10 @@ _CONSUMER = {
     "queued.max.messages.kbytes": 32 * 1024,
     "max.poll.interval.ms": 300_000,
 }
+
+# records end with their batch, and have no cycles: the collector would walk them again and again for nothing
+_COLLECT_AFTER = 100_000
+"""New objects between two runs of the collector; Python's default is 700."""
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +86,8 @@ def run(settings: Settings) -> NoReturn:
         SINK_STARTED.emit(log, topics=len(stage(STAGE).inputs), clickhouse=settings.clickhouse.url)
         watchdog = LoopWatchdog(STAGE)
         watchdog.start()
+        gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER)
         sink.run(watchdog.reset)
         watchdog.stop()
 
