@@ -246,15 +246,7 @@ class StepRunner:
                 f"stage {name} stops: {why}; the last one is {at.topic}-{at.partition} at {at.offset} "
                 f"({poison.kind})",
             )
-        letter = self._parts.letters.letter(
-            at,
-            arrived.timestamp,
-            arrived.key,
-            arrived.value,
-            arrived.readable_headers,
-            kind=poison.kind,
-            reason=poison.reason,
-        )
+        letter = self._parts.letters.letter_of(arrived, kind=poison.kind, reason=poison.reason)
         outputs = self._parts.letters.dispositions(letter, arrived.value, arrived.timestamp)
         encoded = await self.retry.until_done(lambda: self._encode(outputs, arrived.timestamp))
         sent = await self._send(DEAD_LETTERS, letter.key, letter.value, headers=letter.headers)

@@ -18,6 +18,7 @@ from schemas.records import Disposition
 from schemas.stages import DEAD_LETTERS, DISPOSITIONS
 from sinks.dead_letters import ORIGINAL, DeadLetter, Dropped, Whole, dead_letter
 from streams.core.contract import Coordinates, Headers, Output
+from streams.core.message import Message
 from streams.core.record_size import headers_bytes, record_bytes
 from streams.core.unread import Unread, last_offset
 from streams.runtime import metrics
@@ -49,6 +50,19 @@ class DeadLetters:
     def __init__(self, stage: str, topics: Mapping[str, TopicSpec]) -> None:
         self._stage = stage
         self._limit = topics[DEAD_LETTERS].max_message_bytes
+
+    def letter_of(self, arrived: Message, *, kind: DeadLetterKind, reason: str, topic_id: str = "") -> Letter:
+        """The letter of a record as it came; see `letter`."""
+        return self.letter(
+            arrived.coordinates,
+            arrived.timestamp,
+            arrived.key,
+            arrived.value,
+            arrived.readable_headers,
+            kind=kind,
+            reason=reason,
+            topic_id=topic_id,
+        )
 
     def letter(
         self,

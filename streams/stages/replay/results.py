@@ -83,15 +83,7 @@ class Results:
                 f"stage {STAGE} stops: {why}; the last one ({at.topic}-{at.partition} at {at.offset}): "
                 f"{poison.kind}: {poison.reason}",
             )
-        letter = self._letters.letter(
-            at,
-            arrived.timestamp,
-            arrived.key,
-            arrived.value,
-            arrived.readable_headers,
-            kind=poison.kind,
-            reason=poison.reason,
-        )
+        letter = self._letters.letter_of(arrived, kind=poison.kind, reason=poison.reason)
 
         def buried() -> None:
             self._guards.deaths.forget(at)

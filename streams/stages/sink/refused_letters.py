@@ -37,15 +37,9 @@ class RefusedLetters:
             self._letters.sent(letter)
 
     def _letter(self, entry: Entry) -> Letter:
-        arrived, refusal = entry.arrived, entry.refusal
+        refusal = entry.refusal
         assert refusal is not None
-        return self._letters.letter(
-            arrived.coordinates,
-            arrived.timestamp,
-            arrived.key,
-            arrived.value,
-            arrived.readable_headers,
-            kind=refusal.kind,
-            reason=refusal.reason,
-            topic_id=str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else "",
+        topic_id = str(entry.topic_id) if entry.topic_id != UNKNOWN_TOPIC_ID else ""
+        return self._letters.letter_of(
+            entry.arrived, kind=refusal.kind, reason=refusal.reason, topic_id=topic_id
         )
